@@ -1,0 +1,85 @@
+"""What code and which packages a run was started with."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import segscape
+
+MAX_DIFF_BYTES = 1_000_000
+_MOST_UNTRACKED = 200
+
+
+def snapshot(repo_dir: str | Path | None = None) -> dict[str, Any]:
+    """Describe the code and the packages.
+
+    Args:
+        repo_dir: a directory in the repository to describe. By default that of segscape's source;
+            when segscape is installed from a package, that of the working directory.
+
+    Returns:
+        `packages`, name to version, and `git`: None without git or repository, else `root`,
+        `commit` (None before the first), `branch`, `dirty`, `untracked` (files, at most 200),
+        `diff` (text against the commit, cut at 1 MB) and `diff_cut`.
+    """
+    return {"git": _describe_git(Path(repo_dir or _source_dir())), "packages": _packages()}
+
+
+def _source_dir() -> Path:
+    package = Path(segscape.__file__).resolve().parent
+    # A virtual environment often lies inside somebody's repository: only a tracked file tells
+    # that the repository is segscape's own.
+    tracked = _git(package, "ls-files", "--error-unmatch", "__init__.py")
+    return package if tracked is not None else Path.cwd()
+
+
+def _describe_git(directory: Path) -> dict[str, Any] | None:
+    root = _git(directory, "rev-parse", "--show-toplevel")
+    if root is None:
+        return None
+    top = Path(root.strip())
+    commit = _git(top, "rev-parse", "--verify", "HEAD")
+    changes = (_git(top, "status", "--porcelain", "--untracked-files=normal") or "").splitlines()
+    against = "HEAD" if commit is not None else "--cached"
+    diff = _git(top, "diff", against, "--no-ext-diff", "--no-color", "--no-textconv") or ""
+    cut = len(diff.encode()) > MAX_DIFF_BYTES
+    if cut:
+        diff = diff.encode()[:MAX_DIFF_BYTES].decode(errors="ignore") + "\n[cut]\n"
+    return {
+        "root": str(top),
+        "commit": commit.strip() if commit else None,
+        "branch": (_git(top, "symbolic-ref", "--short", "-q", "HEAD") or "").strip() or None,
+        "dirty": any(not line.startswith("??") for line in changes),
+        "untracked": [line[3:] for line in changes if line.startswith("??")][:_MOST_UNTRACKED],
+        "diff": diff,
+        "diff_cut": cut,
+    }
+
+
+def _git(directory: Path, *arguments: str) -> str | None:
+    """Output of git, or None when git or the repository is missing, refuses or takes too long."""
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(directory), *arguments],
+            capture_output=True,
+            timeout=20,
+            # Reading must not take the index lock from somebody who commits at the same time.
+            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.decode(errors="replace") if done.returncode == 0 else None
+
+
+def _packages() -> dict[str, str]:
+    found: dict[str, str] = {}
+    for distribution in metadata.distributions():
+        # A half removed package has no metadata left, and no name.
+        if name := distribution.metadata["Name"]:
+            found.setdefault(name.lower().replace("_", "-"), distribution.version)
+    return dict(sorted(found.items()))
