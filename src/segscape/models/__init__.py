@@ -1,0 +1,1 @@
+"""Parts of segmentation networks, and the network that they form."""

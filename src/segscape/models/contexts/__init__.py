@@ -1,0 +1,1 @@
+"""Contexts: wide context on the deepest feature."""

@@ -1,0 +1,1 @@
+"""Decoders: features to finer features."""

@@ -1,0 +1,1 @@
+"""Encoders: image to features at several strides."""

@@ -1,0 +1,1 @@
+"""Fusions: two levels into one."""

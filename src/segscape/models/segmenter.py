@@ -1,0 +1,263 @@
+"""The network: encoder, context, decoder with its fusions, head, auxiliary heads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from segscape.errors import UserError
+from segscape.models.contracts import Context, Decoder, Encoder, Features, FusionFactory
+from segscape.models.layers import resize, size_of
+
+if TYPE_CHECKING:
+    from segscape.inference.predictor import Prediction
+
+Colour = tuple[int, int, int]
+
+
+class Segmenter(nn.Module):
+    """A segmentation network for images of any size.
+
+    Use `assemble` to build one from parts.
+
+    Args:
+        encoder: image to features.
+        context: deepest feature to context, or None when the decoder uses none.
+        decoder: features and context to finer features.
+        head: finest feature of the decoder to logits.
+        auxiliary: further heads for training by name: `decoder_<stride>`, `encoder_<stride>` or
+            `encoder_<name of an extra>`. They do not exist for evaluation.
+        num_classes: number of classes.
+        mean: per channel, of RGB in 0..1.
+        std: per channel, of RGB in 0..1.
+        align_corners: how the logits are resized to the image.
+        classes: names, in the order of the logits.
+        palette: RGB colours 0..255, in the same order.
+        name: of the network, for reports.
+    """
+
+    offset: Tensor
+    factor: Tensor
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        context: Context | None,
+        decoder: Decoder,
+        head: nn.Module,
+        auxiliary: Mapping[str, nn.Module],
+        *,
+        num_classes: int,
+        mean: Sequence[float] = (0.5, 0.5, 0.5),
+        std: Sequence[float] = (0.5, 0.5, 0.5),
+        align_corners: bool = False,
+        classes: Sequence[str] = (),
+        palette: Sequence[Colour] = (),
+        name: str = "",
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.context = context
+        self.decoder = decoder
+        self.head = head
+        self.auxiliary = nn.ModuleDict(dict(auxiliary))
+        self.num_classes = num_classes
+        self.align_corners = align_corners
+        self.mean = tuple(float(value) for value in mean)
+        self.std = tuple(float(value) for value in std)
+        self.classes = tuple(classes)
+        self.palette = tuple((int(r), int(g), int(b)) for r, g, b in palette)
+        self.name = name
+        # Not persistent: checkpoints carry mean and std as plain numbers beside the weights.
+        shape = (1, 3, 1, 1)
+        offset = torch.tensor([value * 255 for value in self.mean]).view(shape)
+        factor = torch.tensor([1 / (value * 255) for value in self.std]).view(shape)
+        self.register_buffer("offset", offset, persistent=False)
+        self.register_buffer("factor", factor, persistent=False)
+
+    def normalize(self, images: Tensor) -> Tensor:
+        """Images as read to what `forward` takes, in the same memory format.
+
+        Args:
+            images: uint8 (B, 3, H, W), RGB 0..255.
+
+        Returns:
+            Float (B, 3, H, W), `(images - 255 mean) / (255 std)`.
+        """
+        # uint8 minus float converts and subtracts in one pass; the result is ours to scale.
+        return torch.sub(images, self.offset).mul_(self.factor)
+
+    def forward(self, x: Tensor) -> Tensor | dict[str, Tensor]:
+        """Logits at the size of the image.
+
+        Args:
+            x: normalised images (B, 3, H, W) of any size. Padded with zeros at the right and the
+                bottom to a multiple of the encoder's deepest stride; the logits are cropped back.
+
+        Returns:
+            In evaluation the logits (B, classes, H, W); in training those of all heads by name,
+            `main` and the auxiliary ones, each (B, classes, H, W).
+        """
+        height, width = size_of(x)
+        x = self._pad(x)
+        features = self.encoder(x)
+        deepest = features[self.encoder.spec.deepest]
+        context = None if self.context is None else self.context(deepest)
+        decoded = self.decoder(features, context)
+        logits = {"main": self.head(decoded[self.decoder.spec.strides[0]])}
+        if self.training:
+            for name, head in self.auxiliary.items():
+                logits[name] = head(_feature(name, features, decoded))
+        full = {
+            name: resize(y, size_of(x), self.align_corners)[:, :, :height, :width]
+            for name, y in logits.items()
+        }
+        return full if self.training else full["main"]
+
+    def _pad(self, x: Tensor) -> Tensor:
+        multiple = self.encoder.spec.deepest
+        bottom, right = -x.shape[2] % multiple, -x.shape[3] % multiple
+        return F.pad(x, (0, right, 0, bottom)) if bottom or right else x
+
+    def parts(self) -> dict[str, list[nn.Module]]:
+        """Modules by part: encoder, context, decoder, fusion, head.
+
+        The parts do not overlap: `decoder` is the decoder without its fusions. The auxiliary
+        heads belong to none of them.
+        """
+        fusions = list(self.decoder.fusions)
+        decoder = [
+            child for name, child in _module(self.decoder).named_children() if name != "fusions"
+        ]
+        return {
+            "encoder": [_module(self.encoder)],
+            "context": [] if self.context is None else [_module(self.context)],
+            "decoder": decoder,
+            "fusion": fusions,
+            "head": [self.head],
+        }
+
+    def strip_auxiliary(self) -> Segmenter:
+        """Remove the auxiliary heads and return self: what is measured and exported."""
+        self.auxiliary = nn.ModuleDict()
+        return self
+
+    def predict(self, image: Any) -> Prediction:
+        """Classes of one image, see `segscape.inference.predictor.predict`."""
+        from segscape.inference.predictor import predict
+
+        return predict(self, image)
+
+
+def assemble(
+    encoder: Encoder,
+    context: Callable[..., Any] | None,
+    decoder: Callable[..., Any],
+    fusion: FusionFactory | None,
+    head: Callable[..., Any],
+    *,
+    num_classes: int,
+    auxiliary: Sequence[str] = ("decoder_16", "decoder_32"),
+    mean: Sequence[float] = (0.5, 0.5, 0.5),
+    std: Sequence[float] = (0.5, 0.5, 0.5),
+    align_corners: bool = False,
+    classes: Sequence[str] = (),
+    palette: Sequence[Colour] = (),
+    name: str = "",
+) -> Segmenter:
+    """Build a network from parts, giving each the channels that it meets.
+
+    Args:
+        encoder: a module.
+        context: called with the channels of the encoder's deepest feature; None for a decoder
+            that uses none.
+        decoder: called with the encoder's spec, the channels of the context and `fusion`.
+        fusion: called by the decoder with (low, high, out) channels; None for a decoder that
+            uses none.
+        head: called with the channels of a feature and the number of classes, once for the
+            network and once for each auxiliary head.
+        num_classes: number of classes.
+        auxiliary: names of the auxiliary heads, see `Segmenter`.
+        mean: see `Segmenter`.
+        std: see `Segmenter`.
+        align_corners: see `Segmenter`.
+        classes: see `Segmenter`.
+        palette: see `Segmenter`.
+        name: see `Segmenter`.
+
+    Raises:
+        UserError: the parts do not fit together; says which and what would.
+    """
+    _check_uses(decoder, context=context, fusion=fusion)
+    if classes and len(classes) != num_classes:
+        raise UserError(f"{len(classes)} class names for num_classes={num_classes}.")
+    spec = encoder.spec
+    context_module = None if context is None else context(spec.channels[spec.deepest])
+    context_channels = 0 if context_module is None else context_module.out_channels
+    decoder_module = decoder(spec, context_channels, fusion)
+    finest = decoder_module.spec.strides[0]
+    heads = {
+        name: head(_channels(name, encoder, decoder_module), num_classes) for name in auxiliary
+    }
+    return Segmenter(
+        encoder,
+        context_module,
+        decoder_module,
+        head(decoder_module.spec.channels[finest], num_classes),
+        heads,
+        num_classes=num_classes,
+        mean=mean,
+        std=std,
+        align_corners=align_corners,
+        classes=classes,
+        palette=palette,
+        name=name,
+    )
+
+
+def _check_uses(decoder: Callable[..., Any], **parts: object) -> None:
+    """A part that the decoder needs must be there, one that it ignores must not."""
+    kind = getattr(decoder, "func", decoder)  # the class inside a functools.partial
+    for part, given in parts.items():
+        used = part in kind.uses  # type: ignore[attr-defined]
+        if used and given is None:
+            raise UserError(f"Decoder {kind.__name__} needs a {part}, none was given.")
+        if not used and given is not None:
+            raise UserError(
+                f"Decoder {kind.__name__} uses no {part}, so the one chosen would do nothing.",
+                f"Leave out {part}=..., or choose a decoder that uses one (decoder=fld).",
+            )
+
+
+def _source(auxiliary: str) -> tuple[str, int | str]:
+    """Split `decoder_16` into the part and the key of its feature."""
+    part, _, key = auxiliary.partition("_")
+    if part not in ("encoder", "decoder") or not key:
+        raise UserError(
+            f"Unknown auxiliary head {auxiliary!r}.",
+            "Names are decoder_<stride> or encoder_<stride>, for example decoder_16.",
+        )
+    return part, int(key) if key.isdigit() else key
+
+
+def _channels(auxiliary: str, encoder: Encoder, decoder: Decoder) -> int:
+    part, key = _source(auxiliary)
+    spec = encoder.spec if part == "encoder" else decoder.spec
+    try:
+        return spec.channels_of(key)
+    except UserError as error:
+        raise UserError(f"Auxiliary head {auxiliary!r}: {error.what}", error.hint) from error
+
+
+def _feature(auxiliary: str, features: Features, decoded: Mapping[Any, Tensor]) -> Tensor:
+    part, key = _source(auxiliary)
+    return features[key] if part == "encoder" else decoded[key]
+
+
+def _module(part: object) -> nn.Module:
+    assert isinstance(part, nn.Module), f"{type(part).__name__} is not a torch module"
+    return part
