@@ -221,9 +221,9 @@ def assemble(
 
 def _check_uses(decoder: Callable[..., Any], **parts: object) -> None:
     """A part that the decoder needs must be there, one that it ignores must not."""
-    kind = getattr(decoder, "func", decoder)  # the class inside a functools.partial
+    kind: Any = getattr(decoder, "func", decoder)  # the class inside a functools.partial
     for part, given in parts.items():
-        used = part in kind.uses  # type: ignore[attr-defined]
+        used = part in kind.uses
         if used and given is None:
             raise UserError(f"Decoder {kind.__name__} needs a {part}, none was given.")
         if not used and given is not None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from segscape.models.contracts import FeatureSpec, Features, FusionFactory
+from segscape.models.contracts import Features, FeatureSpec, FusionFactory
 
 
 class FLD(nn.Module):

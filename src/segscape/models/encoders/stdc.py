@@ -16,7 +16,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from segscape.models.contracts import FeatureSpec, Features
+from segscape.models.contracts import Features, FeatureSpec
 from segscape.models.layers import ConvBNAct
 
 _BLOCKS = {"stdc1": (2, 2, 2), "stdc2": (4, 5, 3)}
