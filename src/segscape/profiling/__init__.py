@@ -1,0 +1,1 @@
+"""What a model costs: counted work, measured time, and the machine that both were taken on."""
