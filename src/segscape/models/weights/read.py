@@ -1,0 +1,211 @@
+"""Tensors of a weight file of any known container; nothing in the file is executed."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from segscape.errors import UserError
+from segscape.models.weights import pickles
+
+NESTED_UNDER = ("state_dict", "model_state_dict", "model", "ema")
+"""Keys under which training frameworks put the state dict, in the order of preference."""
+
+WRAPPERS = ("module.", "_orig_mod.", "model.")
+"""Prefixes that DataParallel, torch.compile and trainers put before every name."""
+
+OWN_KEY = "segscape"
+"""The key (of a checkpoint, or of a safetensors header) that marks our own files."""
+
+_PADDLE_NAMES = "StructuredToParameterName@@"
+_PADDLE_SLICES = "UnpackBigParamInfor@@"
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a weight file holds.
+
+    Attributes:
+        tensors: by name, wrappers removed, in the order of the file, on the CPU.
+        metadata: of a safetensors header, or what one of our checkpoints says of itself.
+        own: whether segscape wrote it.
+        outside: tensors of one of our checkpoints that are no part of the model.
+    """
+
+    tensors: dict[str, Tensor]
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    own: bool = False
+    outside: tuple[str, ...] = ()
+
+
+def read_tensors(path: str | Path) -> dict[str, Tensor]:
+    """The tensors of a weight file by name, wrapping removed.
+
+    Known containers: `.pth`, `.pt`, `.ckpt`, `.bin`, `.pth.tar` (PyTorch, loaded with
+    `weights_only`), `.safetensors`, `.npz`, `.pdparams` (Paddle, read without paddle).
+    A state dict nested under one of `NESTED_UNDER` is taken out, and the prefixes of
+    `WRAPPERS` are removed where every name has them.
+
+    Raises:
+        UserError: the file is missing, of an unknown kind, damaged, holds no tensors, or is a
+            pickle that asks for anything other than arrays.
+    """
+    return read(path).tensors
+
+
+def read(path: str | Path) -> Contents:
+    """Like `read_tensors`, with what the file says of itself."""
+    path = Path(path)
+    reader = _reader(path)
+    if not path.is_file():
+        what = "is a directory" if path.is_dir() else "does not exist"
+        raise UserError(f"The weight file '{path}' {what}.")
+    if path.stat().st_size == 0:
+        raise UserError(f"The weight file '{path}' is empty.", "Download or save it again.")
+    try:
+        contents = reader(path)
+    except UserError:
+        raise
+    except pickles.RefusedPickleError as error:
+        raise UserError(
+            f"The weight file '{path}' is refused: it asks for {error}.",
+            "A file of weights holds arrays only; nothing of it was executed.",
+        ) from None
+    except Exception as error:
+        # Damaged files fail in dozens of ways (zip, header, pickle, memory): all mean the same.
+        raise UserError(
+            f"The weight file '{path}' cannot be read: {type(error).__name__}: {_brief(error)}",
+            "It may be truncated, or of another kind than its suffix says. Download it again.",
+        ) from error
+    if not contents.tensors:
+        raise UserError(f"The weight file '{path}' holds no tensors.")
+    return contents
+
+
+def _reader(path: Path) -> Callable[[Path], Contents]:
+    readers: dict[str, Callable[[Path], Contents]] = {
+        ".safetensors": _read_safetensors,
+        ".npz": _read_npz,
+        ".pdparams": _read_paddle,
+        **dict.fromkeys((".pth", ".pt", ".ckpt", ".bin", ".pth.tar"), _read_torch),
+    }
+    for suffix, reader in readers.items():
+        if path.name.lower().endswith(suffix):
+            return reader
+    known = ", ".join(sorted(readers))
+    archive = path.name.lower().endswith((".tar", ".gz", ".tgz", ".zip"))
+    hint = "Unpack the archive first." if archive else f"Known suffixes: {known}."
+    raise UserError(f"The weight file '{path}' is of an unknown kind.", hint)
+
+
+def _brief(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else "no reason given"
+
+
+def _read_torch(path: Path) -> Contents:
+    try:
+        # Only the zip format can be mapped; mapping spares the copy of what is not used.
+        payload = torch.load(
+            path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
+        )
+    except Exception as error:
+        found = re.search(r"GLOBAL\s+(\S+)|Unsupported class\s+(\S+)|operand\s+(\S+)", str(error))
+        if found is None or "weights" not in str(error).lower():
+            raise
+        name = next(group for group in found.groups() if group)
+        raise pickles.RefusedPickleError(f"the global '{name}'") from None
+    if isinstance(payload, dict) and OWN_KEY in payload and "state_dict" in payload:
+        return _own_checkpoint(payload)
+    return Contents(_unwrapped(_flat(payload)))
+
+
+def _own_checkpoint(payload: dict[str, Any]) -> Contents:
+    """The model of a training of ours: the training's own tensors stay outside."""
+    state = {name: value for name, value in payload["state_dict"].items() if torch.is_tensor(value)}
+    model = {
+        name.removeprefix("model."): value
+        for name, value in state.items()
+        if name.startswith("model.")
+    }
+    outside = tuple(name for name in state if not name.startswith("model."))
+    return Contents(_unwrapped(model), payload[OWN_KEY], own=True, outside=outside)
+
+
+def _read_safetensors(path: Path) -> Contents:
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt", device="cpu") as file:
+        metadata = dict(file.metadata() or {})
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    return Contents(_unwrapped(tensors), metadata, own=OWN_KEY in metadata)
+
+
+def _read_npz(path: Path) -> Contents:
+    with np.load(path, allow_pickle=False) as archive:
+        return Contents(_unwrapped({name: _tensor(archive[name]) for name in archive.files}))
+
+
+def _read_paddle(path: Path) -> Contents:
+    with path.open("rb") as file:
+        payload = pickles.load(file)
+    if isinstance(payload, dict):
+        payload.pop(_PADDLE_NAMES, None)
+        _join_slices(payload)
+    return Contents(_unwrapped(_flat(payload)))
+
+
+def _join_slices(payload: dict[str, Any]) -> None:
+    """Put together the arrays that protocols below 4 could not hold in one piece."""
+    for name, plan in payload.pop(_PADDLE_SLICES, {}).items():
+        slices = [payload.pop(part) for part in plan["slices"]]
+        payload[name] = np.concatenate(slices).reshape(plan["OriginShape"])
+
+
+def _flat(payload: Any) -> dict[str, Tensor]:
+    """The tensors of a state dict, taken out of whatever it is nested in."""
+    while isinstance(payload, Mapping):
+        inner = next(
+            (payload[key] for key in NESTED_UNDER if isinstance(payload.get(key), Mapping)), None
+        )
+        if inner is None:
+            break
+        payload = inner
+    if not isinstance(payload, Mapping):
+        return {}
+    found = {}
+    for name, value in payload.items():
+        # Paddle writes a tensor outside a state dict as (its internal name, array).
+        if isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], np.ndarray):
+            value = value[1]
+        if isinstance(value, np.ndarray):
+            found[str(name)] = _tensor(value)
+        elif torch.is_tensor(value):
+            found[str(name)] = value.detach()
+    return found
+
+
+def _unwrapped(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Remove the prefixes of wrappers, as often as every name has one."""
+    while tensors:
+        prefix = next((p for p in WRAPPERS if all(name.startswith(p) for name in tensors)), None)
+        if prefix is None:
+            break
+        tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
+    return tensors
+
+
+def _tensor(array: np.ndarray[Any, Any]) -> Tensor:
+    """A tensor of its own memory, in the byte order of the machine (torch knows no other)."""
+    if array.dtype.kind == "u" and array.dtype.itemsize > 1:
+        # torch has no arithmetic on these; no parameter of a network is one.
+        array = array.astype(np.int64)
+    return torch.from_numpy(np.array(array, dtype=array.dtype.newbyteorder("="), order="C"))

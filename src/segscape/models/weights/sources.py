@@ -1,0 +1,159 @@
+"""What official implementations call their tensors.
+
+A `Source` describes one implementation of one system: how to recognise its checkpoints, how
+its names become ours, which of its tensors have no place in our networks and why. A module of
+this package that defines `SOURCES` adds to the list; there is no other registration.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from segscape.errors import UserError
+
+Tensors = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Ignore:
+    """A rule for tensors of a source that have no place in our network.
+
+    Attributes:
+        rule: short name, for reports.
+        pattern: what the whole name must match.
+        reason: why leaving it out changes nothing.
+        check: given the name and all tensors, what would make leaving it out wrong, or None.
+    """
+
+    rule: str
+    pattern: str
+    reason: str
+    check: Callable[[str, Tensors], str | None] | None = None
+
+    def applies(self, name: str) -> bool:
+        """Whether the rule covers the tensor of this name."""
+        return re.fullmatch(self.pattern, name) is not None
+
+
+@dataclass(frozen=True)
+class Source:
+    """The names of one official implementation.
+
+    Attributes:
+        name: how reports and errors call it.
+        system: the system of the literature, as in `segscape import-weights --system`.
+        signature: patterns (searched) of which each occurs in every checkpoint of this source.
+        places: ordered (pattern, replacement) for the beginning of a name; the first match
+            counts, and a name without a match is unknown.
+        leaves: ordered (pattern, replacement) for the end of a name; the first match counts.
+        ignored: the rules for tensors that have no place in our network.
+        infer: the choices that rebuild the network of a checkpoint, see `infer_choices`.
+        linear_io: patterns (searched) of linear weights that are stored `[in, out]`.
+    """
+
+    name: str
+    system: str
+    signature: tuple[str, ...]
+    places: tuple[tuple[str, str], ...]
+    leaves: tuple[tuple[str, str], ...]
+    ignored: tuple[Ignore, ...]
+    infer: Callable[[Tensors], dict[str, Any]]
+    linear_io: tuple[str, ...] = ()
+
+    def recognises(self, names: Iterable[str]) -> bool:
+        """Whether every pattern of the signature occurs among the names."""
+        listed = list(names)
+        return all(any(re.search(p, name) for name in listed) for p in self.signature)
+
+    def rename(self, name: str) -> str | None:
+        """Our name for a tensor of this source, or None when no place is known for it."""
+        for pattern, replacement in self.places:
+            renamed, hits = re.subn(rf"^(?:{pattern})", replacement, name, count=1)
+            if hits:
+                break
+        else:
+            return None
+        for pattern, replacement in self.leaves:
+            finished, hits = re.subn(rf"(?:{pattern})$", replacement, renamed, count=1)
+            if hits:
+                return finished
+        return renamed
+
+    def ignore_rule(self, name: str) -> Ignore | None:
+        """The rule that leaves this tensor out, if there is one."""
+        return next((rule for rule in self.ignored if rule.applies(name)), None)
+
+    def converted(self, name: str, tensor: Tensor) -> Tensor:
+        """The tensor in our layout: linear weights as `[out, in]`."""
+        if any(re.search(pattern, name) for pattern in self.linear_io):
+            return transpose_linear(name, tensor)
+        return tensor
+
+
+def transpose_linear(name: str, weight: Tensor) -> Tensor:
+    """A linear weight `[in, out]`, as Paddle and TensorFlow store it, as `[out, in]`."""
+    if weight.ndim != 2:
+        raise UserError(
+            f"The linear weight '{name}' has the shape {tuple(weight.shape)} instead of (in, out)."
+        )
+    return weight.t().contiguous()
+
+
+def listed() -> list[Source]:
+    """All sources, from the modules of this package that define `SOURCES`."""
+    package = __name__.rpartition(".")[0]
+    found: list[Source] = []
+    for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
+        found += getattr(importlib.import_module(f"{package}.{module.name}"), "SOURCES", ())
+    return found
+
+
+def detect(names: Iterable[str], system: str | None = None) -> Source:
+    """The source whose checkpoints have such names.
+
+    Args:
+        names: the tensors' names in the file.
+        system: look only among the sources of this system.
+
+    Raises:
+        UserError: none recognises the names; the message lists the known sources.
+    """
+    names = list(names)
+    candidates = [source for source in listed() if system in (None, source.system)]
+    if not candidates:
+        systems = ", ".join(sorted({source.system for source in listed()}))
+        raise UserError(f"No import is known for the system '{system}'.", f"Known: {systems}.")
+    matching = [source for source in candidates if source.recognises(names)]
+    if matching:
+        return max(matching, key=lambda source: len(source.signature))
+    known = "; ".join(f"{source.name} (system {source.system})" for source in listed())
+    shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+    of = f" of the system '{system}'" if system else ""
+    raise UserError(
+        f"The file is of no known source{of}; its tensors are called {shown}",
+        f"Known sources: {known}.",
+    )
+
+
+def infer_choices(tensors: Tensors, system: str | None = None) -> dict[str, Any]:
+    """The choices that rebuild the network that an official checkpoint was made with.
+
+    Args:
+        tensors: as `read_tensors` returns them.
+        system: look only among the sources of this system.
+
+    Returns:
+        `variant` (the name of our model), `num_classes`, and the name of each group's option
+        that the tensors tell (`encoder`, `fusion`, ...).
+
+    Raises:
+        UserError: no known source, or a variant that no model of ours stands for.
+    """
+    return detect(tensors, system).infer(tensors)
