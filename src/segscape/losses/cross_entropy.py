@@ -1,0 +1,87 @@
+"""Cross-entropy over the labelled pixels of a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from segscape.errors import UserError
+from segscape.losses.pixel import pixel_cross_entropy
+
+
+class CrossEntropy(nn.Module):
+    """Mean cross-entropy over the labelled pixels, weighted by class on request.
+
+    The mean is `sum(w[y] * ce) / sum(w[y])` over the pixels that have a label, as in
+    `torch.nn.CrossEntropyLoss`; a batch without a single label gives 0 (torch: nan).
+
+    Args:
+        ignore_index: label of the pixels that do not count.
+        class_weights: one weight per class, or None for equal weights.
+        label_smoothing: share of the target that is spread evenly over the classes, 0 to 1.
+
+    Raises:
+        UserError: the weights are negative, or not as many as there are classes; a label
+            smoothing outside 0..1.
+    """
+
+    def __init__(
+        self,
+        ignore_index: int = 255,
+        class_weights: Sequence[float] | None = None,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if not 0.0 <= label_smoothing <= 1.0:
+            raise UserError(f"loss.label_smoothing={label_smoothing} is outside 0..1")
+        if class_weights is not None and any(not weight >= 0 for weight in class_weights):
+            raise UserError(f"loss.class_weights has a negative weight: {list(class_weights)}")
+        self.ignore_index = ignore_index
+        self.label_smoothing = label_smoothing
+        self.class_weights: Tensor | None
+        weights = None if class_weights is None else torch.tensor([float(w) for w in class_weights])
+        # Not persistent: the configuration holds the weights, and checkpoints stay equal without.
+        self.register_buffer("class_weights", weights, persistent=False)
+
+    def forward(self, logits: Tensor, label: Tensor) -> Tensor:
+        """Return the scalar loss of logits (B, C, H, W) for labels (B, H, W), int64."""
+        weights = self._weights_for(logits)
+        valid = label != self.ignore_index
+        if weights is None:
+            pixel_weight = valid.to(torch.float32)
+        else:
+            pixel_weight = weights[label.masked_fill(~valid, 0)] * valid
+        total = pixel_weight.sum()
+        scale = torch.where(total > 0, total, torch.ones_like(total)).reciprocal()
+        if self.label_smoothing > 0:
+            dtype = torch.promote_types(logits.dtype, torch.float32)
+            summed = F.cross_entropy(
+                logits.to(dtype),
+                label,
+                weight=weights,
+                ignore_index=self.ignore_index,
+                reduction="sum",
+                label_smoothing=self.label_smoothing,
+            )
+            return summed * scale
+        pixel_loss = pixel_cross_entropy(logits, label, self.ignore_index)
+        if weights is not None:
+            pixel_loss = pixel_loss * pixel_weight
+        return pixel_loss.sum() * scale
+
+    def _weights_for(self, logits: Tensor) -> Tensor | None:
+        """The class weights, checked against the number of classes in the logits."""
+        if self.class_weights is not None and len(self.class_weights) != logits.shape[1]:
+            raise UserError(
+                f"loss.class_weights has {len(self.class_weights)} numbers, "
+                f"but the model has {logits.shape[1]} classes",
+                "give one weight per class, in the order of the data set's classes",
+            )
+        return self.class_weights
+
+    def extra_repr(self) -> str:
+        """Describe the settings in the printed module."""
+        return f"ignore_index={self.ignore_index}, label_smoothing={self.label_smoothing}"

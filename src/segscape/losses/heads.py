@@ -1,0 +1,77 @@
+"""The weighted sum of one criterion over a network's heads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from torch import Tensor, nn
+
+from segscape.errors import UserError, nearest
+
+
+class HeadLosses(nn.Module):
+    """Apply one criterion to every head and add the terms up with weights.
+
+    Args:
+        criterion: takes (logits (B, C, H, W), label (B, H, W)) and returns a scalar.
+        weights: weight of each head by name, such as `{"main": 1.0, "decoder_16": 0.4}`.
+
+    Raises:
+        UserError: no weight at all, or a negative one.
+    """
+
+    def __init__(
+        self, criterion: Callable[[Tensor, Tensor], Tensor], weights: Mapping[str, float]
+    ) -> None:
+        super().__init__()
+        if not weights:
+            raise UserError("no head has a loss weight", "give at least one for `main`")
+        for name, weight in weights.items():
+            if not weight >= 0:
+                raise UserError(f"the loss weight of head '{name}' is negative: {weight}")
+        self.criterion = criterion
+        self.weights = {name: float(weight) for name, weight in weights.items()}
+
+    def forward(
+        self, outputs: Mapping[str, Tensor], label: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Compute the total and the terms.
+
+        Args:
+            outputs: logits (B, C, H, W) by head.
+            label: class ids (B, H, W), int64, shared by all heads.
+
+        Returns:
+            The weighted sum, and the unweighted term of each head, detached.
+
+        Raises:
+            UserError: a head without a weight or a weight without a head.
+        """
+        self.check(outputs)
+        terms = {name: self.criterion(logits, label) for name, logits in outputs.items()}
+        total = sum(
+            (self.weights[name] * term for name, term in terms.items()), start=label.new_zeros(())
+        )
+        return total, {name: term.detach() for name, term in terms.items()}
+
+    def check(self, heads: Mapping[str, object] | list[str]) -> None:
+        """Compare the names of the heads with those of the weights.
+
+        Raises:
+            UserError: they differ.
+        """
+        for name in heads:
+            if name not in self.weights:
+                raise UserError(f"head '{name}' has no loss weight", self._hint(name, self.weights))
+        for name in self.weights:
+            if name not in heads:
+                raise UserError(
+                    f"there is a loss weight for '{name}', but the model has no such head",
+                    self._hint(name, heads),
+                )
+
+    @staticmethod
+    def _hint(name: str, choices: Mapping[str, object] | list[str]) -> str:
+        close = nearest(name, choices)
+        listed = ", ".join(choices) or "none"
+        return (f"did you mean '{close}'? " if close else "") + f"names there: {listed}"

@@ -1,0 +1,89 @@
+"""Cross-entropy over the hard pixels of a batch (online hard example mining)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from segscape.errors import UserError
+from segscape.losses.pixel import pixel_cross_entropy
+
+NORMALISER_EPS = 1e-5
+
+
+class OHEM(nn.Module):
+    """Cross-entropy over hard pixels, with the semantics of PaddleSeg's `OhemCrossEntropyLoss`.
+
+    Five code bases mean five things by OHEM (what is sorted, per image or per batch, what
+    becomes of ignored pixels). This is PaddleSeg's, with which PP-LiteSeg was trained:
+
+    - The pixels of the whole batch (of one process) are ranked by p, the softmax probability of
+      their correct class, hardest first; ignored pixels rank last.
+    - With fewer labelled pixels than `min_kept`, or exactly as many, all of them are kept.
+    - Otherwise those with `p < max(threshold, p of rank min_kept)` are kept. The comparison is
+      strict, so `min_kept - 1` pixels remain when the rank decides, and fewer on ties.
+    - `loss = mean(kept * ce) / (mean(kept) + 1e-5)`, both means over all pixels of the batch,
+      ignored ones included.
+
+    Args:
+        ignore_index: label of the pixels that do not count.
+        threshold: pixels whose correct class has a probability below it are hard, 0 to 1.
+        min_kept: how many pixels are hard at least: below 1 a fraction of the batch's pixels
+            (B * H * W), from 1 on a number of pixels, 0 to switch the mining off.
+
+    Raises:
+        UserError: a threshold outside (0, 1] or a negative `min_kept`.
+    """
+
+    def __init__(
+        self, ignore_index: int = 255, threshold: float = 0.7, min_kept: float = 1 / 16
+    ) -> None:
+        super().__init__()
+        if not 0.0 < threshold <= 1.0:
+            raise UserError(f"loss.threshold={threshold} is not a probability in (0, 1]")
+        if not min_kept >= 0:
+            raise UserError(
+                f"loss.min_kept={min_kept} is negative",
+                "give a fraction of the batch's pixels (< 1) or a number of pixels",
+            )
+        self.ignore_index = ignore_index
+        self.threshold = threshold
+        self.min_kept = min_kept
+
+    def forward(self, logits: Tensor, label: Tensor) -> Tensor:
+        """Return the scalar loss of logits (B, C, H, W) for labels (B, H, W), int64."""
+        pixel_loss = pixel_cross_entropy(logits, label, self.ignore_index)
+        with torch.no_grad():
+            kept = self.kept(pixel_loss, label).to(pixel_loss.dtype)
+            scale = 1.0 / (kept.mean() + NORMALISER_EPS) / kept.numel()
+        return (pixel_loss * kept).sum() * scale
+
+    @torch.no_grad()
+    def kept(self, pixel_loss: Tensor, label: Tensor) -> Tensor:
+        """Select the pixels that count.
+
+        Args:
+            pixel_loss: -log p of the correct class (B, H, W), 0 where ignored.
+            label: class ids (B, H, W).
+
+        Returns:
+            Boolean map (B, H, W).
+        """
+        valid = label != self.ignore_index
+        pixels = label.numel()
+        fraction = self.min_kept < 1
+        rank = min(int(self.min_kept * pixels if fraction else self.min_kept), pixels)
+        if rank == 0:
+            return valid
+        # exp is monotone, so -log p ranks as p does, and ignored pixels have p = 1: no label is
+        # easier. The smallest p are the largest losses: rank from the other end.
+        p = torch.exp(-pixel_loss)
+        limit = p.flatten().kthvalue(rank).values.clamp(min=self.threshold)
+        return valid & ((p < limit) | (valid.sum() <= rank))
+
+    def extra_repr(self) -> str:
+        """Describe the settings in the printed module."""
+        return (
+            f"ignore_index={self.ignore_index}, threshold={self.threshold}, "
+            f"min_kept={self.min_kept}"
+        )

@@ -1,0 +1,1 @@
+"""Scores: exact over a whole split, also under several processes."""

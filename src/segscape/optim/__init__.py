@@ -1,0 +1,1 @@
+"""Optimisers with parameter groups, and learning-rate schedules per step."""
