@@ -41,6 +41,7 @@ class Worker:
         self._jobs: deque[tuple[Callable[[], None], bool]] = deque()
         self._changed = threading.Condition()
         self._closing = False
+        self._last: Callable[[], None] | None = None
         self._dead = False
         self._thread: threading.Thread | None = None
 
@@ -67,17 +68,19 @@ class Worker:
         if too_many:
             self._give_up("it hangs")
 
-    def close(self, timeout_s: float) -> bool:
+    def close(self, timeout_s: float, last: Callable[[], None] | None = None) -> bool:
         """Let the waiting jobs run, then end the thread.
 
         Args:
             timeout_s: how long to wait for it, in seconds.
+            last: runs at the very end, after a failure too.
 
         Returns:
             False when the thread is still busy: it hangs.
         """
         with self._changed:
             self._closing = True
+            self._last = last
             self._changed.notify_all()
         if self._thread is None:
             return True
@@ -95,18 +98,23 @@ class Worker:
             self._jobs.remove(waiting[0])
 
     def _work(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._jobs or self._closing)
-                if not self._jobs:
-                    return
-                job, _ = self._jobs.popleft()
-            try:
-                job()
-            except (Exception, SystemExit) as error:  # a library may call sys.exit
-                reason = str(error).strip().splitlines()
-                self._give_up(reason[0] if reason else type(error).__name__)
-                return
+        while (job := self._next()) is not None:
+            self._do(job)
+        if self._last is not None:
+            self._do(self._last)
+
+    def _next(self) -> Callable[[], None] | None:
+        """Wait for a job; None when there will be no more."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._jobs or self._closing)
+            return self._jobs.popleft()[0] if self._jobs else None
+
+    def _do(self, job: Callable[[], None]) -> None:
+        try:
+            job()
+        except (Exception, SystemExit) as error:  # a library may call sys.exit
+            lines = str(error).strip().splitlines()
+            self._give_up(lines[0] if lines else type(error).__name__)
 
     def _give_up(self, reason: str) -> None:
         with self._changed:
