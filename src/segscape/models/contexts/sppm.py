@@ -6,11 +6,13 @@ added instead of concatenated.
 
 As in PaddleSeg, its convolutions have a bias although BatchNorm follows (512 redundant
 parameters), so that official checkpoints fit.
+
+Size at 1024 channels: 542 208 parameters, 0.078 GMACs on a 16x32 map.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -44,9 +46,10 @@ class SPPM(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, in_channels, h, w) -> (B, out_channels, h, w)."""
         size = size_of(x)
-        total: Tensor | None = None
+        # A map of 1x1 needs no resize: the addition spreads it.
+        levels = [level if side == 1 else resize(level, size) for side, level in self._pooled(x)]
+        return self.out(sum(levels[1:], levels[0]).expand(-1, -1, *size))
+
+    def _pooled(self, x: Tensor) -> Iterator[tuple[int, Tensor]]:
         for side, branch in zip(self.bins, self.branches, strict=True):
-            pooled = resize(branch(F.adaptive_avg_pool2d(x, side)), size)
-            total = pooled if total is None else total + pooled
-        assert total is not None, "SPPM without bins"
-        return self.out(total)
+            yield side, branch(F.adaptive_avg_pool2d(x, side))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 from torch import Tensor, nn
 
 from segscape.models.layers import ConvBNAct, resize, size_of
 
 
-class ProjectedFusion(nn.Module):
+class ProjectedFusion(nn.Module, ABC):
     """Project low to the channels of high, bring high to the size of low, merge, convolve.
 
     Subclasses say how to merge.
@@ -35,6 +37,6 @@ class ProjectedFusion(nn.Module):
         x = self.project(low)
         return self.out(self.merge(x, resize(high, size_of(x))))
 
+    @abstractmethod
     def merge(self, low: Tensor, high: Tensor) -> Tensor:
         """Both (B, high, H, W) -> (B, merged_channels, H, W)."""
-        raise TypeError(f"{type(self).__name__} does not say how to merge")

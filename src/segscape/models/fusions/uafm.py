@@ -6,6 +6,9 @@ with a weight `a` in 0..1 computed from statistics of both.
 This is PaddleSeg's version, which differs from the paper's formula: there the weight belongs to
 the up-sampled deep feature, here (and in every published checkpoint) to the shallow one.
 PaddleSeg also stores the constant 1 of `(1 - a)` as a parameter `_scale`; here it is just 1.
+
+Size from 256 and 64 to 32 channels: spatial 166 176 parameters, 1.360 GMACs at a low of 64x128;
+channel 176 512 and 1.359.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The segmentation head of PP-LiteSeg (arXiv 2204.02681), as in PaddleSeg."""
+"""The segmentation head of PP-LiteSeg (arXiv 2204.02681), as in PaddleSeg.
+
+No dropout. Size from 32 channels to 19 classes: 9 888 parameters, 0.080 GMACs on a 64x128 map.
+"""
 
 from __future__ import annotations
 

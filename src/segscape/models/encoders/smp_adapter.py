@@ -1,0 +1,89 @@
+"""Any encoder of segmentation-models-pytorch.
+
+segmentation-models-pytorch (Iakubovskii) gives features at strides 1, 2, 4, ...; the first is
+the image itself and is dropped. Differences from the models as published: none in the layers.
+Pretrained weights expect ImageNet's mean and std, as with timm.
+
+Size of the default, resnet18 (He et al., arXiv 1512.03385): 11 176 512 parameters, 18.950 GMACs
+at 512x1024 (height x width).
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from segscape.errors import UserError, nearest
+from segscape.models.contracts import Features, FeatureSpec
+from segscape.models.encoders.local import load_local, probe
+
+_PROBE = 128
+
+
+class SmpEncoder(nn.Module):
+    """An encoder of segmentation-models-pytorch, its features by stride.
+
+    Args:
+        name: of the encoder there, e.g. "resnet18", "mit_b0", "tu-<name in timm>".
+        weights: None for a random start, the name of a pretrained set to download ("imagenet"),
+            or a local file in the encoder's names.
+        depth: number of halvings; 5 ends at stride 32.
+
+    Raises:
+        UserError: unknown name, a depth the encoder does not have, weights that do not fit or
+            cannot be downloaded.
+    """
+
+    def __init__(self, name: str = "resnet18", weights: str | None = None, depth: int = 5) -> None:
+        super().__init__()
+        _check_name(name)
+        file = weights if weights is not None and Path(weights).suffix else None
+        self.body = _build(name, depth, weights if file is None else None)
+        if file is not None:
+            load_local(self.body, file, name)
+        shapes = [tuple(x.shape) for x in probe(self.body, _PROBE, _PROBE)]
+        # Some give the image itself, or an empty map at stride 2 (mit_*): neither is a feature.
+        self._index = {
+            2 ** round(math.log2(_PROBE / height)): index
+            for index, (_, channels, height, _) in enumerate(shapes)
+            if channels > 0 and height < _PROBE
+        }
+        self.spec = FeatureSpec({stride: shapes[i][1] for stride, i in self._index.items()})
+
+    def forward(self, image: Tensor) -> Features:
+        """(B, 3, H, W) -> {stride: (B, channels, H/stride, W/stride)}."""
+        outputs = self.body(image)
+        return {stride: outputs[self._index[stride]] for stride in self.spec.channels}
+
+
+def _check_name(name: str) -> None:
+    import timm
+    from segmentation_models_pytorch.encoders import get_encoder_names
+
+    names = get_encoder_names()
+    if name in names or (name.startswith("tu-") and timm.is_model(name[3:])):
+        return
+    close = nearest(name, [*names, *(f"tu-{model}" for model in timm.list_models())])
+    raise UserError(
+        f"segmentation-models-pytorch has no encoder {name!r}.",
+        f"{f'Did you mean {close}? ' if close else ''}"
+        f"It has {', '.join(names[:4])}, ..., and tu-<name> for the models of timm.",
+    )
+
+
+def _build(name: str, depth: int, weights: str | None) -> nn.Module:
+    from segmentation_models_pytorch.encoders import get_encoder
+
+    try:
+        return get_encoder(name, in_channels=3, depth=depth, weights=weights)
+    except Exception as error:
+        # Wrong depth, unknown set of weights, no network: as many classes as encoders.
+        hint = "Depths are 3 to 5; weights=null starts from random ones."
+        if weights is not None:
+            hint = (
+                "Fetch the weights where there is a network (the same call fills the cache), "
+                "give a file (encoder.weights=FILE), or start without (encoder.weights=null)."
+            )
+        raise UserError(f"Encoder {name} of smp could not be built: {error}", hint) from error
