@@ -142,7 +142,7 @@ class RunDirectory:
         if not self.config_path.is_file():
             raise UserError(
                 f"{self.path} is not a run directory: it has no config.yaml",
-                "A run directory is what a training printed at its end, e.g. runs/<data>-<model>/...",
+                "A training prints its run directory at its end, e.g. runs/<data>-<model>/...",
             )
         return yaml.safe_load(self.config_path.read_text(encoding="utf-8"))
 
@@ -209,7 +209,9 @@ class RunDirectory:
             number += 1
             path = self.path / f"environment.{number}.json"
         if diff:
-            write_atomically(self.path / ("git.diff" if number == 1 else f"git.{number}.diff"), diff)
+            write_atomically(
+                self.path / ("git.diff" if number == 1 else f"git.{number}.diff"), diff
+            )
         write_json(path, content)
         return path
 

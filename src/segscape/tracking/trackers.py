@@ -38,20 +38,19 @@ class GalleryItem:
 
 
 class Tracker(Protocol):
-    """Mirrors the rows, images and summary of one run. No method raises or blocks for long.
-
-    Attributes:
-        url: where the run can be looked at, once known.
-        sync_hint: the command that shows or uploads the run, once known.
-        hung: True when `finish` gave up waiting: leave the process with `os._exit`.
-    """
+    """Mirrors the rows, images and summary of one run. No method raises or blocks for long."""
 
     @property
-    def url(self) -> str | None: ...
+    def url(self) -> str | None:
+        """Where the run can be looked at, once known."""
+
     @property
-    def sync_hint(self) -> str | None: ...
+    def sync_hint(self) -> str | None:
+        """The command that shows or uploads the run, once known."""
+
     @property
-    def hung(self) -> bool: ...
+    def hung(self) -> bool:
+        """True when `finish` gave up waiting: leave the process with `os._exit`."""
 
     def start(
         self,

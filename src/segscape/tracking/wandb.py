@@ -62,7 +62,8 @@ class WandbTracker:
         if mode not in MODES:
             near = nearest(str(mode), MODES)
             raise UserError(
-                f"logger.mode={mode} is not a mode of W&B" + (f"; did you mean {near}?" * bool(near)),
+                f"logger.mode={mode} is not a mode of W&B"
+                + (f"; did you mean {near}?" * bool(near)),
                 f"Modes: {', '.join(MODES)}",
             )
         self.project, self.mode, self.entity = project, mode, entity

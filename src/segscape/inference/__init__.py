@@ -1,0 +1,1 @@
+"""From an image to a class map, and pictures of it."""
