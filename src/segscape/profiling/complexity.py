@@ -115,7 +115,9 @@ def measure(
     """
     height, width = (int(edge) for edge in size)
     if min(height, width, batch, channels) < 1:
-        raise UserError(f"a model cannot be counted at batch {batch}, {channels} x {size} pixels")
+        raise UserError(
+            f"no cost on a batch of {batch} images of {channels} x {height} x {width} values"
+        )
     replica = inference_copy(model, "meta")
     parts = _parts(replica)
     owner = _owners(parts)
@@ -150,8 +152,17 @@ def measure(
 
 
 def _parts(model: nn.Module) -> dict[str, list[nn.Module]]:
+    """Modules by part. ``model.decoder`` too is of part "decoder", if the list names only children:
+    what its own forward calculates, and parameters of its own, are then not lost to "other".
+    """
     parts = getattr(model, "parts", None)
-    return dict(parts()) if callable(parts) else {"model": [model]}
+    if not callable(parts):
+        return {"model": [model]}
+    complete: dict[str, list[nn.Module]] = {}
+    for name, modules in parts().items():
+        whole = getattr(model, name, None)
+        complete[name] = [*modules, *([whole] if isinstance(whole, nn.Module) else [])]
+    return complete
 
 
 def _owners(parts: Mapping[str, list[nn.Module]]) -> dict[nn.Module, str]:
