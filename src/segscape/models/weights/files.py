@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -37,7 +36,7 @@ def save(
     Raises:
         UserError: a wrong suffix, metadata that is not strings, or the file cannot be written.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save as serialize
 
     path = Path(path)
     if path.suffix != ".safetensors":
@@ -45,7 +44,7 @@ def save(
             f"Weights are written as .safetensors, not as '{path.name}'.",
             f"Use '{path.with_suffix('.safetensors').name}'.",
         )
-    header = {"format": "pt", OWN_KEY: FORMAT_VERSION, **(metadata or {})}
+    header = {**(metadata or {}), "format": "pt", OWN_KEY: FORMAT_VERSION}
     odd = [key for key, value in header.items() if not isinstance(value, str)]
     if odd:
         raise UserError(f"Metadata of a weight file is text only, not so: {', '.join(odd)}.")
@@ -54,27 +53,21 @@ def save(
         name: value.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
         for name, value in state_dict.items()
     }
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        os.close(handle)
-        try:
-            save_file(plain, temporary, header)
-            # mkstemp makes files that only their owner can read.
-            Path(temporary).chmod(0o666 & ~_umask())
-            Path(temporary).replace(path)
-        finally:
-            with suppress(FileNotFoundError):
-                Path(temporary).unlink()
+        # Not safetensors' save_file, whose files only their owner can read.
+        with temporary.open("wb") as file:
+            file.write(serialize(plain, header))
+            file.flush()
+            os.fsync(file.fileno())  # renamed only once it is on the disk
+        temporary.replace(path)
     except OSError as error:
-        raise UserError(f"Cannot write '{path}': {error.strerror or error}.") from error
+        raise UserError(f"Cannot write '{path}': {error}.") from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
     return path
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def load_into(model: nn.Module, path: str | Path, system: str | None = None) -> ImportReport:
@@ -103,7 +96,7 @@ def load_into(model: nn.Module, path: str | Path, system: str | None = None) -> 
 
 
 def _is_own(model: nn.Module, contents: Contents) -> bool:
-    """Ours by what the file says, or, for a bare state dict, by its names."""
+    """Ours by what the file says, or, for a bare state dict, by most of its names."""
     if contents.own:
         version = contents.metadata.get(OWN_KEY, FORMAT_VERSION)
         if version != FORMAT_VERSION:
@@ -112,7 +105,8 @@ def _is_own(model: nn.Module, contents: Contents) -> bool:
                 "Update segscape.",
             )
         return True
-    return contents.tensors.keys() <= model.state_dict().keys()
+    known = contents.tensors.keys() & model.state_dict().keys()
+    return 2 * len(known) > len(contents.tensors)
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:

@@ -137,7 +137,8 @@ def _own_checkpoint(payload: dict[str, Any]) -> Contents:
         if name.startswith("model.")
     }
     outside = tuple(name for name in state if not name.startswith("model."))
-    return Contents(_unwrapped(model), payload[OWN_KEY], own=True, outside=outside)
+    said = payload[OWN_KEY] if isinstance(payload[OWN_KEY], Mapping) else {}
+    return Contents(_unwrapped(model), said, own=True, outside=outside)
 
 
 def _read_safetensors(path: Path) -> Contents:
