@@ -1,0 +1,140 @@
+"""The Python interface: plain torch modules by name, from a configuration or a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from segscape.errors import UserError
+
+if TYPE_CHECKING:
+    from segscape.models.segmenter import Segmenter
+
+
+def create_model(
+    name: str,
+    num_classes: int,
+    weights: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    **choices: str,
+) -> Segmenter:
+    """Build a system of the literature, with any of its parts exchanged.
+
+    Args:
+        name: an option of the group model, e.g. "ppliteseg".
+        num_classes: channels of the logits.
+        weights: a file to load strictly: segscape's own (.safetensors, .ckpt) or an official
+            checkpoint of the system (.pdparams, .npz, .pth).
+        overrides: Hydra overrides, e.g. ["decoder.widths=[64,96,128]"].
+        **choices: options of the groups encoder, context, decoder, fusion and head.
+
+    Returns:
+        A `torch.nn.Module` in evaluation mode. `model(x)` takes normalised images (B, 3, H, W) of
+        any size and returns logits (B, num_classes, H, W); `model.normalize` makes the former from
+        uint8, `model.predict(path)` does everything.
+
+    Raises:
+        UserError: an unknown name or option, parts that do not fit, or a weights file that does
+            not account for every tensor.
+    """
+    from omegaconf import OmegaConf
+
+    from segscape import build, config
+
+    for group in choices:
+        if group not in build.PARTS:
+            raise UserError(
+                f"create_model has no argument {group!r}", f"choices: {', '.join(build.PARTS)}"
+            )
+    if num_classes < 1:
+        raise UserError(f"num_classes={num_classes} must be at least 1")
+    chosen = [f"model={name}", *(f"{group}={option}" for group, option in choices.items())]
+    composed = config.compose([*chosen, *overrides])
+    settings: Any = OmegaConf.to_container(
+        OmegaConf.masked_copy(composed, ["model", *build.PARTS]), resolve=True
+    )
+    from segscape.preflight import check_parts
+
+    check_parts(settings, chosen=set(choices))
+    network = build.model(settings, num_classes=num_classes)
+    if weights is not None:
+        from segscape.models.weights.files import load_into
+
+        load_into(network, weights)
+    return network.eval()
+
+
+def load_model(checkpoint: str | Path, *, keep_auxiliary: bool = False) -> Segmenter:
+    """Load the network of a training run; needs no Lightning and runs no code of the file.
+
+    Args:
+        checkpoint: a `.ckpt` of a run, or the run's directory (its best checkpoint is taken).
+        keep_auxiliary: keep the heads that exist for training only.
+
+    Returns:
+        The network in evaluation mode with its class names, palette and normalisation.
+
+    Raises:
+        UserError: no such file, or not a checkpoint of segscape.
+    """
+    from segscape import build
+
+    path = checkpoint_path(checkpoint)
+    content = read_checkpoint(path)
+    meta = content["segscape"]
+    network = build.model(
+        without_pretraining(meta["config"]),
+        num_classes=len(meta["classes"]),
+        classes=tuple(meta["classes"]),
+        palette=tuple(tuple(colour) for colour in meta["palette"]),
+    )
+    state = {
+        key.removeprefix("model."): value
+        for key, value in content["state_dict"].items()
+        if key.startswith("model.")
+    }
+    if not keep_auxiliary:
+        network.strip_auxiliary()
+        state = {key: value for key, value in state.items() if not key.startswith("auxiliary.")}
+    network.load_state_dict(state)
+    return network.eval()
+
+
+def without_pretraining(settings: dict[str, Any]) -> dict[str, Any]:
+    """The configuration with the encoder's weights unset: a checkpoint brings its own."""
+    encoder = settings["encoder"]
+    if "weights" in encoder:
+        encoder = {**encoder, "weights": None}
+    return {**settings, "encoder": encoder}
+
+
+def checkpoint_path(place: str | Path) -> Path:
+    """The checkpoint file meant by a file's or a run directory's name."""
+    path = Path(place)
+    if path.is_dir():
+        candidates = [path / "checkpoints" / name for name in ("best.ckpt", "last.ckpt")]
+        path = next((c for c in candidates if c.is_file()), candidates[0])
+    if not path.is_file():
+        raise UserError(
+            f"{place}: there is no checkpoint ({path} is missing)",
+            "give a run directory or a .ckpt file of segscape",
+        )
+    return path
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """A checkpoint's content as plain data, without executing anything in it."""
+    import torch
+
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds for a damaged file
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"{path} cannot be read as a checkpoint: {reason}") from error
+    if not isinstance(content, dict) or "segscape" not in content or "state_dict" not in content:
+        raise UserError(
+            f"{path} is not a checkpoint of segscape",
+            "for an official file: segscape import-weights FILE --system NAME -o OUT.safetensors",
+        )
+    return content

@@ -1,0 +1,194 @@
+"""From configuration to objects: the only place that resolves a `_target_`.
+
+Channels never stand in yaml: the factories made here receive them from the parts that are built
+before, so that any part can be exchanged on its own.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from segscape.errors import UserError, nearest
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from segscape.data.module import SegmentationDataModule
+    from segscape.engine.task import SegmentationTask
+    from segscape.models.segmenter import Segmenter
+    from segscape.tracking.trackers import Tracker
+
+Config = Mapping[str, Any]
+
+# Groups whose parts are torch modules; the first arguments of each come from its neighbours.
+PARTS = ("encoder", "context", "decoder", "fusion", "head")
+SUPPLIED = {
+    "encoder": (),
+    "context": ("in_channels",),
+    "decoder": ("spec", "context_channels", "fusion"),
+    "fusion": ("low_channels", "high_channels", "out_channels"),
+    "head": ("in_channels", "num_classes"),
+    "loss": (),
+    "optim": ("model",),
+    "schedule": ("optimizer", "total_steps"),
+    "augment": (),
+    "data": ("augment",),
+    "logger": (),
+}
+
+
+def locate(target: str, key: str) -> Callable[..., Any]:
+    """The class or function that a `_target_` names.
+
+    Args:
+        target: dotted path.
+        key: the configuration key it stands at, for the message.
+
+    Raises:
+        UserError: no such module or name.
+    """
+    module_name, _, name = target.rpartition(".")
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise UserError(
+            f"{key}._target_={target}: module {module_name!r} cannot be imported ({error})",
+            "is it installed, or on PYTHONPATH?",
+        ) from error
+    found = getattr(module, name, None)
+    if not callable(found):
+        close = nearest(name, [n for n in dir(module) if not n.startswith("_")])
+        hint = f"did you mean {module_name}.{close}?" if close else None
+        raise UserError(f"{key}._target_={target}: {module_name} has no {name!r}", hint)
+    return found
+
+
+def arguments(node: Config, key: str, supplied: tuple[str, ...] = ()) -> tuple[Any, dict[str, Any]]:
+    """The callable of a node and the keyword arguments that the node gives it.
+
+    Args:
+        node: a group's configuration with `_target_`.
+        key: where it stands, for the message.
+        supplied: arguments that are given at build time, not in yaml.
+
+    Raises:
+        UserError: an argument that the signature does not have, or a required one left out.
+    """
+    target = locate(str(node["_target_"]), key)
+    given = {k: v for k, v in node.items() if k != "_target_"}
+    parameters = inspect.signature(target).parameters
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    names = [n for n, p in parameters.items() if p.kind is not p.VAR_KEYWORD and n not in supplied]
+    for name in given:
+        if name not in names and not takes_any:
+            close = nearest(name, names)
+            hint = f"did you mean {key}.{close}? " if close else ""
+            raise UserError(
+                f"{key}.{name}: {node['_target_']} has no such argument",
+                f"{hint}it takes: {', '.join(names) or 'none'}",
+            )
+    for name in names:
+        if parameters[name].default is inspect.Parameter.empty and name not in given:
+            raise UserError(f"{key}.{name} is required", f"give it: {key}.{name}=VALUE")
+    return target, given
+
+
+def factory(node: Config, key: str) -> Callable[..., Any]:
+    """A callable that still takes what SUPPLIED says for its group."""
+    target, given = arguments(node, key, SUPPLIED[key])
+    return partial(target, **given)
+
+
+def part(config: Config, key: str) -> Callable[..., nn.Module]:
+    """The factory of a part; parts are torch modules, nothing else is ever called.
+
+    A configuration may come out of somebody's checkpoint, so a `_target_` there must not be able
+    to run just any function.
+    """
+    from torch import nn
+
+    node = config[key]
+    target, given = arguments(node, key, SUPPLIED[key])
+    if not (inspect.isclass(target) and issubclass(target, nn.Module)):
+        raise UserError(f"{key}._target_={node['_target_']} is not a torch.nn.Module class")
+    return partial(target, **given)
+
+
+def model(
+    config: Config,
+    *,
+    num_classes: int,
+    classes: tuple[str, ...] = (),
+    palette: tuple[tuple[int, int, int], ...] = (),
+) -> Segmenter:
+    """Assemble the network that a configuration describes.
+
+    Args:
+        config: with the groups encoder, context, decoder, fusion, head and the key model.
+        num_classes: channels of the logits.
+        classes: names of the classes, if known.
+        palette: their colours, RGB 0..255.
+
+    Raises:
+        UserError: parts that do not fit together, or wrong arguments.
+    """
+    from segscape.models.segmenter import assemble
+
+    settings = config["model"]
+    return assemble(
+        part(config, "encoder")(),
+        part(config, "context"),
+        part(config, "decoder"),
+        part(config, "fusion"),
+        part(config, "head"),
+        num_classes=num_classes,
+        auxiliary=tuple(auxiliary_weights(config)),
+        mean=tuple(settings["mean"]),
+        std=tuple(settings["std"]),
+        align_corners=bool(settings["align_corners"]),
+        classes=classes,
+        palette=palette,
+        name=str(settings["name"]),
+    )
+
+
+def auxiliary_weights(config: Config) -> dict[str, float]:
+    """Training-only heads and their loss weights; a weight of 0 switches a head off."""
+    weights = config["model"].get("auxiliary") or {}
+    return {name: float(weight) for name, weight in weights.items() if weight}
+
+
+def data(config: Config) -> SegmentationDataModule:
+    """The data module, with its augmentation."""
+    target, given = arguments(config["data"], "data", SUPPLIED["data"])
+    augment = config.get("augment")
+    transform = None
+    if augment and augment.get("_target_"):
+        transform = factory(augment, "augment")()
+    if "seed" in inspect.signature(target).parameters:
+        given.setdefault("seed", config["seed"])
+    return target(augment=transform, **given)
+
+
+def task(config: Config, network: Segmenter) -> SegmentationTask:
+    """Network, losses, optimiser and schedule as one LightningModule."""
+    from segscape.engine.task import SegmentationTask
+    from segscape.losses.heads import HeadLosses
+
+    weights = {"main": 1.0, **auxiliary_weights(config)}
+    return SegmentationTask(
+        network,
+        HeadLosses(factory(config["loss"], "loss")(), weights),
+        factory(config["optim"], "optim"),
+        factory(config["schedule"], "schedule"),
+        metrics=dict(config["metrics"]),
+    )
+
+
+def tracker(config: Config) -> Tracker:
+    """The experiment tracker that mirrors the run directory's records."""
+    return factory(config["logger"], "logger")()

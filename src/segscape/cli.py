@@ -1,0 +1,169 @@
+"""The command line: `python train.py ...` and `segscape COMMAND ...`.
+
+Heavy packages are imported where they are needed, so that help and mistakes answer at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from segscape.errors import UserError, nearest
+
+DONE, FAILED, WRONG_REQUEST, STOPPED = 0, 1, 2, 3
+
+COMMANDS = {
+    "train": "train a model (the same as python train.py)",
+    "evaluate": "score a run or imported weights over a split",
+    "predict": "segment images: class maps and overlays",
+    "import-weights": "turn an official checkpoint into a segscape weights file",
+    "list": "show the groups, or the options of one",
+}
+
+
+def main() -> NoReturn:
+    """Entry of the console script `segscape`."""
+    arguments = sys.argv[1:]
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print("usage: segscape COMMAND ...\n")
+        for name, text in COMMANDS.items():
+            print(f"  {name:<16}{text}")
+        print("\nsegscape COMMAND --help says more")
+        sys.exit(DONE)
+    if arguments[0] == "--version":
+        from segscape import __version__
+
+        print(__version__)
+        sys.exit(DONE)
+    command, rest = arguments[0], arguments[1:]
+    if command == "train":
+        sys.argv = ["segscape train", *rest]
+        train()
+    sys.exit(_guarded(lambda: _dispatch(command, rest)))
+
+
+def _dispatch(command: str, rest: list[str]) -> int:
+    if command not in COMMANDS:
+        close = nearest(command, COMMANDS)
+        hint = f"did you mean segscape {close}? " if close else ""
+        raise UserError(
+            f"there is no command {command!r}", f"{hint}commands: {', '.join(COMMANDS)}"
+        )
+    from segscape import commands
+
+    return {
+        "evaluate": commands.evaluate,
+        "predict": commands.predict,
+        "import-weights": commands.import_weights,
+        "list": commands.list_choices,
+    }[command](rest)
+
+
+def train() -> NoReturn:
+    """Entry of train.py: Hydra composes, `_job` runs; every error becomes a message."""
+    sys.exit(_guarded(_train))
+
+
+def _train() -> int:
+    import hydra
+
+    from segscape.config import CONFIG_NAME, config_dir
+
+    # Hydra then raises instead of printing a traceback of its own: _guarded has the last word.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    hydra.main(config_path=str(config_dir()), config_name=CONFIG_NAME, version_base="1.3")(_job)()
+    return DONE
+
+
+def _job(composed: Any) -> float | None:
+    """One Hydra job; returns the best val/miou for sweepers."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+    from omegaconf import OmegaConf
+
+    context = HydraConfig.get()
+    multirun = context.mode == RunMode.MULTIRUN
+    overrides = list(context.overrides.task)
+    if multirun:
+        print(f"\njob {context.job.num}: {' '.join(overrides)}", flush=True)
+    from segscape.job import Request, run
+
+    config: Any = OmegaConf.to_container(composed, resolve=True)
+    request = Request(
+        config=config,
+        overrides=overrides,
+        choices={k: str(v) for k, v in context.runtime.choices.items()},
+        group=Path(context.sweep.dir).name if multirun else None,
+    )
+    try:
+        result = run(request)
+    except UserError as error:
+        if multirun:  # the other jobs still run; Hydra raises this one again at the end
+            print_error(error)
+        raise
+    if result.exit_code:
+        sys.exit(result.exit_code)
+    return result.best.get("val/miou") if result.best else None
+
+
+def _guarded(action: Callable[[], int]) -> int:
+    """Run `action`; turn errors into a message and an exit code."""
+    try:
+        return action()
+    except UserError as error:
+        print_error(error)
+        return WRONG_REQUEST
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return STOPPED
+    except BrokenPipeError:  # | head
+        sys.stderr.close()
+        return FAILED
+    except Exception as error:
+        explained = _explained(error)
+        if explained is not None:
+            print_error(explained)
+            return WRONG_REQUEST
+        return _report_crash(error)
+
+
+def _explained(error: Exception) -> UserError | None:
+    """The user's message for an error of Hydra or OmegaConf, None for any other."""
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    if not isinstance(error, HydraException | OmegaConfBaseException):
+        return None
+    from hydra._internal.utils import get_args_parser
+
+    from segscape.config import explain
+
+    try:
+        arguments, _ = get_args_parser().parse_known_args()
+    except SystemExit:  # another command than train: its arguments are not Hydra's
+        return explain([], error)
+    return explain(arguments.overrides, error, arguments.config_dir)
+
+
+def _report_crash(error: Exception) -> int:
+    """A defect: the traceback goes to a file, a short message to the screen."""
+    text = "".join(traceback.format_exception(error))
+    place = Path(getattr(error, "run_dir", None) or ".") / "segscape-error.txt"
+    try:
+        place.write_text(text)
+        where = f"the traceback is in {place}"
+    except OSError:
+        where = text
+    print(f"error: {type(error).__name__}: {error}\n{where}", file=sys.stderr)
+    return FAILED
+
+
+def print_error(error: UserError) -> None:
+    """Print what is wrong and what would be right, without a traceback."""
+    print(f"error: {error.what}", file=sys.stderr)
+    if error.hint:
+        print(f"       {error.hint}", file=sys.stderr)

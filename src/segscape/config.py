@@ -1,0 +1,175 @@
+"""The configuration: where it lives, how it is composed, and what to say when it cannot be.
+
+No torch here: `python train.py --help` and every mistake on the command line answer at once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from segscape.errors import UserError, nearest
+
+CONFIG_NAME = "train"
+
+
+def config_dir() -> Path:
+    """The folder of the yaml files: inside an installed wheel, or beside src/ in a checkout."""
+    package = Path(__file__).resolve().parent
+    for folder in (package / "conf", package.parents[1] / "conf"):
+        if (folder / f"{CONFIG_NAME}.yaml").is_file():
+            return folder
+    raise UserError(
+        f"the configuration folder is missing beside {package}",
+        "reinstall the package: pip install --force-reinstall segscape",
+    )
+
+
+def groups(extra: str | Path | None = None) -> dict[str, list[str]]:
+    """Every group and its options, in alphabetical order.
+
+    Args:
+        extra: a folder of the user's own, as given with --config-dir.
+    """
+    found: dict[str, list[str]] = {}
+    for root in [config_dir(), *([Path(extra)] if extra else [])]:
+        for file in sorted(root.rglob("*.yaml")):
+            if file.parent != root:
+                options = found.setdefault(file.parent.relative_to(root).as_posix(), [])
+                options.append(file.stem)
+    return dict(sorted(found.items()))
+
+
+def describe(group: str, option: str) -> str:
+    """The one-line description of an option: its yaml's first comment."""
+    for line in (config_dir() / group / f"{option}.yaml").read_text().splitlines():
+        if line.startswith("#") and "@package" not in line:
+            return line.lstrip("# ").rstrip()
+    return ""
+
+
+@contextmanager
+def _own_hydra() -> Iterator[None]:
+    """Compose without disturbing a Hydra application that is running around us."""
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.initialize import initialize_config_dir
+
+    state = dict(GlobalHydra.instance().__dict__)
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(config_dir()), version_base="1.3"):
+            yield
+    finally:
+        GlobalHydra.instance().__dict__.update(state)
+
+
+def compose(overrides: Sequence[str] = ()) -> DictConfig:
+    """The configuration that `python train.py OVERRIDES` would run.
+
+    Raises:
+        UserError: an override names no group, option or key, or cannot be parsed.
+    """
+    from hydra.compose import compose as hydra_compose
+
+    try:
+        with _own_hydra():
+            return hydra_compose(CONFIG_NAME, overrides=list(overrides))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise explain(overrides, error) from error
+
+
+@lru_cache
+def _known_keys(choices: tuple[str, ...]) -> tuple[str, ...]:
+    """Dotted keys of the configuration under these group choices."""
+    try:
+        with _own_hydra():
+            from hydra.compose import compose as hydra_compose
+
+            config = hydra_compose(CONFIG_NAME, overrides=list(choices))
+    except (HydraException, OmegaConfBaseException):
+        return ()
+    return tuple(dotted(OmegaConf.to_container(config, resolve=False)))
+
+
+def dotted(node: Any, prefix: str = "") -> Iterator[str]:
+    """Every key of a nested mapping, as a dotted path."""
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            yield f"{prefix}{key}"
+            yield from dotted(value, f"{prefix}{key}.")
+
+
+def explain(
+    overrides: Sequence[str], error: BaseException, extra: str | Path | None = None
+) -> UserError:
+    """Turn an error of Hydra or OmegaConf into one that says what to type instead.
+
+    Args:
+        overrides: the overrides as typed.
+        error: what Hydra or OmegaConf raised for them.
+        extra: the folder given with --config-dir.
+    """
+    for text in overrides:
+        if "=" not in text and not text.startswith("~"):
+            return UserError(f"'{text}' is not an override", "write key=value, e.g. fusion=add")
+    try:
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+    except HydraException as problem:
+        return UserError(_first_lines(problem), "quote values with special signs: 'key=\"a b\"'")
+    known = groups(extra)
+    for override in parsed:
+        found = _explain_group(override, known)
+        if found is not None:
+            return found
+    choices = tuple(o.input_line or "" for o in parsed if o.key_or_group in known)
+    keys = _known_keys(choices)
+    for override in parsed:
+        if override.key_or_group in known or override.key_or_group.startswith("hydra"):
+            continue
+        if keys and override.key_or_group not in keys and not override.is_add():
+            return _unknown_key(override.key_or_group, keys, known)
+    return UserError(_first_lines(error), "python train.py --cfg job shows every key and value")
+
+
+def _explain_group(override: Override, known: Mapping[str, list[str]]) -> UserError | None:
+    group = override.key_or_group
+    if group not in known or override.is_delete():
+        return None
+    value = override.value()
+    wanted = value if isinstance(value, list) else [value]
+    for option in [str(w) for w in wanted if isinstance(w, str)]:
+        if option not in known[group] and option != "null":
+            close = nearest(option, known[group])
+            hint = f"did you mean {group}={close}? " if close else ""
+            return UserError(
+                f"{group}={option}: there is no such {group}",
+                f"{hint}choices: {', '.join(known[group])} (segscape list {group})",
+            )
+    return None
+
+
+def _unknown_key(key: str, keys: Sequence[str], known: Mapping[str, list[str]]) -> UserError:
+    close = nearest(key, [*keys, *known])
+    if close is None:
+        # A right name in the wrong place: trainer.lr -> optim.lr
+        leaf = key.rsplit(".", 1)[-1]
+        close = next((k for k in keys if k.rsplit(".", 1)[-1] == leaf), None)
+    hint = f"did you mean {close}? " if close else ""
+    return UserError(
+        f"{key}: there is no such key or group", f"{hint}python train.py --cfg job lists every key"
+    )
+
+
+def _first_lines(error: BaseException, count: int = 3) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return re.sub(r"\s+", " ", "; ".join(lines[:count]))

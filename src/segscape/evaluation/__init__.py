@@ -1,0 +1,1 @@
+"""Scoring of trained or imported networks."""
