@@ -13,10 +13,9 @@ import json
 import math
 import os
 import socket
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import yaml
@@ -28,20 +27,20 @@ _FIRST_COLUMNS = ("epoch", "step")
 
 # POSIX locks do not conflict within a process, and closing any descriptor of the file drops the
 # lock: this process remembers which directories it holds.
-_held: dict[Path, int] = {}
+_held: set[Path] = set()
 
 
 class RunDirectory:
     """Names, writes and reads the files of one run; see the contract in the README.
 
-    Making the object touches nothing; the first write makes the directory. Take the lock (`lock`,
-    or `with run:`) before a training writes, in the process of rank zero only.
+    Making the object touches nothing; the first write makes the directory. A training writes only
+    inside `with run.lock():`. It may be given wherever a path is expected.
 
     Args:
         path: the directory.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
 
     @property
@@ -84,14 +83,16 @@ class RunDirectory:
         """Directory of the panels of validation images."""
         return self.path / "gallery"
 
-    # -- lock ---------------------------------------------------------------------------------
+    def __fspath__(self) -> str:
+        return str(self.path)
 
-    def lock(self) -> None:
-        """Keep other processes from training in this directory, until `unlock` or the end.
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[RunDirectory]:
+        """Keep other processes from training in this directory for as long as the block runs.
 
         The kernel drops the lock with the process, so a killed run leaves none behind, and
         DataLoader workers do not inherit it. Where locks are not available (Windows, some network
-        file systems) nothing is locked.
+        file systems) nothing is locked. Only the process of rank zero takes it.
 
         Raises:
             UserError: a live process holds the directory.
@@ -101,31 +102,19 @@ class RunDirectory:
         if key in _held:
             raise _in_use(self.path, str(os.getpid()))
         descriptor = os.open(key / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
-        if not _try_lock(descriptor):
-            holder = os.read(descriptor, 200).decode(errors="replace").strip()
+        try:
+            if not _try_lock(descriptor):
+                holder = os.read(descriptor, 200).decode(errors="replace").strip()
+                raise _in_use(self.path, holder or "unknown")
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"{os.getpid()} on {socket.gethostname()}\n".encode())
+            _held.add(key)
+            try:
+                yield self
+            finally:
+                _held.discard(key)
+        finally:
             os.close(descriptor)
-            raise _in_use(self.path, holder or "unknown")
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()} on {socket.gethostname()}\n".encode())
-        _held[key] = descriptor
-
-    def unlock(self) -> None:
-        """Give the directory back; does nothing when it is not held."""
-        descriptor = _held.pop(self.path.resolve(), None)
-        if descriptor is not None:
-            os.close(descriptor)
-
-    def __enter__(self) -> RunDirectory:
-        self.lock()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.unlock()
 
     # -- configuration, status, summary ----------------------------------------------------------
 
@@ -133,17 +122,10 @@ class RunDirectory:
         """Write `config.yaml` from plain, resolved data."""
         write_atomically(self.config_path, _to_yaml(dict(config)))
 
-    def read_config(self) -> dict[str, Any]:
-        """Read `config.yaml`.
-
-        Raises:
-            UserError: there is none: not a run directory.
-        """
+    def read_config(self) -> dict[str, Any] | None:
+        """Read `config.yaml`; None when there is none yet."""
         if not self.config_path.is_file():
-            raise UserError(
-                f"{self.path} is not a run directory: it has no config.yaml",
-                "A training prints its run directory at its end, e.g. runs/<data>-<model>/...",
-            )
+            return None
         return yaml.safe_load(self.config_path.read_text(encoding="utf-8"))
 
     def write_overrides(self, overrides: Sequence[str]) -> None:

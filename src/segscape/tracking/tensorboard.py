@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from segscape.tracking.run_directory import RunDirectory
@@ -31,7 +31,7 @@ class TensorBoardTracker:
 
     def start(
         self,
-        run_dir: str | Path,
+        run_dir: str | os.PathLike[str],
         config: Mapping[str, Any],
         name: str | None = None,
         group: str | None = None,

@@ -6,9 +6,9 @@ draws curves: it may be slow, fail or hang, and the training never notices.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -54,7 +54,7 @@ class Tracker(Protocol):
 
     def start(
         self,
-        run_dir: str | Path,
+        run_dir: str | os.PathLike[str],
         config: Mapping[str, Any],
         name: str | None = None,
         group: str | None = None,
@@ -84,7 +84,7 @@ class NullTracker:
 
     def start(
         self,
-        run_dir: str | Path,
+        run_dir: str | os.PathLike[str],
         config: Mapping[str, Any],
         name: str | None = None,
         group: str | None = None,

@@ -88,7 +88,7 @@ class WandbTracker:
 
     def start(
         self,
-        run_dir: str | Path,
+        run_dir: str | os.PathLike[str],
         config: Mapping[str, Any],
         name: str | None = None,
         group: str | None = None,
