@@ -7,7 +7,11 @@ another shape, is an error; what the file has beyond the encoder must be of a cl
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import torch
 from torch import Tensor, nn
@@ -82,6 +86,29 @@ def load_local(encoder: nn.Module, path: str, owner: str) -> None:
         for name, tensor in expected.items():
             if name in tensors:
                 tensor.copy_(tensors[name])
+
+
+@contextmanager
+def impatient_hub() -> Iterator[None]:
+    """Without a network take weights from the Hugging Face cache, or fail at once.
+
+    The hub's client otherwise retries for most of a minute, and prints every attempt, before it
+    says that the host name does not resolve. Behind a proxy the name need not resolve here.
+    """
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE
+    proxied = any(name in getproxies() for name in ("https", "all"))
+    host = urlsplit(constants.ENDPOINT).hostname
+    try:
+        if not proxied:
+            socket.getaddrinfo(host, 443)
+    except OSError:
+        constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
 
 
 def probe(encoder: nn.Module, height: int, width: int) -> list[Tensor]:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from segscape.errors import UserError, nearest
 from segscape.models.contracts import Features, FeatureSpec
-from segscape.models.encoders.local import load_local, probe
+from segscape.models.encoders.local import impatient_hub, load_local, probe
 
 _PROBE = 128
 
@@ -77,7 +77,8 @@ def _build(name: str, depth: int, weights: str | None) -> nn.Module:
     from segmentation_models_pytorch.encoders import get_encoder
 
     try:
-        return get_encoder(name, in_channels=3, depth=depth, weights=weights)
+        with impatient_hub():
+            return get_encoder(name, in_channels=3, depth=depth, weights=weights)
     except Exception as error:
         # Wrong depth, unknown set of weights, no network: as many classes as encoders.
         hint = "Depths are 3 to 5; weights=null starts from random ones."

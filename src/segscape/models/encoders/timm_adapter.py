@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from segscape.errors import UserError, nearest
 from segscape.models.contracts import Features, FeatureSpec
-from segscape.models.encoders.local import check_fit, probe
+from segscape.models.encoders.local import check_fit, impatient_hub, probe
 from segscape.models.weights.read import read_tensors
 
 # Transformers with a fixed image size have one of these switches to take any.
@@ -52,7 +52,7 @@ class TimmEncoder(nn.Module):
             close = nearest(name, timm.list_models())
             raise UserError(
                 f"timm {timm.__version__} has no model {name!r}.",
-                f"{f'Did you mean {close}? ' if close else ''}Others: segscape list encoder.timm",
+                f"{f'Did you mean {close}? ' if close else ''}All names: timm.list_models()",
             )
         body, arguments, outputs = _any_size(name)
         if weights is not None:
@@ -80,16 +80,15 @@ def _any_size(name: str) -> tuple[Any, dict[str, Any], list[Tensor]]:
     reason: Exception | None = None
     for arguments in _ANY_SIZE:
         try:
-            body = timm.create_model(name, features_only=True, **arguments)
+            body: Any = timm.create_model(name, features_only=True, **arguments)
             outputs = probe(body, *_PROBE)
         except (AssertionError, AttributeError, RuntimeError, TypeError, ValueError) as error:
             # timm has one way per family to say that it cannot; the first one is the reason.
             reason = reason or error
             continue
-        channels = body.feature_info.channels()
-        if all(c in (x.shape[1], x.shape[-1]) for x, c in zip(outputs, channels, strict=True)):
+        if _are_maps(body.feature_info, outputs):
             return body, arguments, outputs
-        reason = reason or ValueError("its features are not maps")
+        reason = reason or ValueError("its features do not follow the size of the image")
     raise UserError(
         f"timm's {name} cannot serve as an encoder for images of any size: {reason}",
         "Convolutional models and hierarchical transformers do: mobilenetv3_small_100, resnet18, "
@@ -97,12 +96,27 @@ def _any_size(name: str) -> tuple[Any, dict[str, Any], list[Tensor]]:
     ) from reason
 
 
+def _are_maps(info: Any, outputs: list[Tensor]) -> bool:
+    """Whether the features of `_PROBE` have the announced channels and strides.
+
+    A few cells may lack at the border: Inception's convolutions have no padding.
+    """
+    for x, channels, stride in zip(outputs, info.channels(), info.reduction(), strict=True):
+        if x.ndim != 4 or channels not in (x.shape[1], x.shape[3]):
+            return False
+        height, width = x.shape[2:] if x.shape[1] == channels else x.shape[1:3]
+        if abs(height - _PROBE[0] / stride) > 4 or abs(width - _PROBE[1] / stride) > 4:
+            return False
+    return True
+
+
 def _pretrained(name: str, weights: str, arguments: dict[str, Any]) -> nn.Module:
     import timm
 
     if weights == "imagenet":
         try:
-            return timm.create_model(name, features_only=True, pretrained=True, **arguments)
+            with impatient_hub():
+                return timm.create_model(name, features_only=True, pretrained=True, **arguments)
         except Exception as error:
             # Hub, network, cache and checksum errors share no class; all mean the same here.
             raise UserError(
