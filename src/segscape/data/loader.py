@@ -1,0 +1,331 @@
+"""Loaders: workers, batches, errors that cross processes, and the position of the training."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from segscape.data.base import SegmentationDataset
+from segscape.data.sampler import EvalOrder, TrainOrder
+from segscape.data.transforms import Transform
+from segscape.errors import UserError
+
+Batch = dict[str, torch.Tensor]
+
+# Keeps the stream of a sample's augmentation apart from the stream of the order.
+_AUGMENT_STREAM = 1
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A UserError on its way from a worker to the main process.
+
+    An exception that leaves a worker arrives wrapped into a traceback; a value does not.
+    """
+
+    what: str
+    hint: str | None
+
+
+@dataclass(frozen=True)
+class Item:
+    """One sample of a batch, before collation."""
+
+    image: np.ndarray
+    label: np.ndarray
+    index: int
+    valid: bool
+
+
+class TrainItems(Dataset):
+    """Augmented samples by (epoch, index).
+
+    The augmentation of a sample depends on (seed, epoch, index) alone: not on the worker
+    that does it, nor on what was done before.
+
+    Args:
+        dataset: the split.
+        augment: transform; None leaves whole images.
+        seed: of the augmentation.
+    """
+
+    def __init__(self, dataset: SegmentationDataset, augment: Transform | None, seed: int) -> None:
+        self.dataset = dataset
+        self.augment = augment
+        self.seed = seed
+
+    def __getitem__(self, key: tuple[int, int]) -> Item | Failure:
+        epoch, index = key
+        try:
+            sample = self.dataset.read(index)
+            image, label = sample.image, sample.label
+            if self.augment is not None:
+                rng = np.random.default_rng([self.seed, epoch, index, _AUGMENT_STREAM])
+                image, label = self.augment(image, label, rng)
+        except UserError as error:
+            return Failure(error.what, error.hint)
+        return Item(image, label, index, True)
+
+
+class EvalItems(Dataset):
+    """Whole samples by (valid, index)."""
+
+    def __init__(self, dataset: SegmentationDataset) -> None:
+        self.dataset = dataset
+
+    def __getitem__(self, key: tuple[bool, int]) -> Item | Failure:
+        valid, index = key
+        try:
+            sample = self.dataset.read(index)
+        except UserError as error:
+            return Failure(error.what, error.hint)
+        return Item(sample.image, sample.label, index, valid)
+
+
+def collate(items: Sequence[Item | Failure]) -> Batch | Failure:
+    """Put samples of one size into a batch; the first failure replaces it.
+
+    Returns:
+        image uint8 (B, 3, H, W) in channels_last memory (the samples are copied once, as
+        they are: no transposition), label uint8 (B, H, W), index int64 (B,), valid bool (B,).
+    """
+    good: list[Item] = []
+    for item in items:
+        if isinstance(item, Failure):
+            return item
+        good.append(item)
+    sizes = {item.label.shape for item in good}
+    if len(sizes) > 1:
+        listed = ", ".join(f"{w}x{h}" for h, w in sorted(sizes))
+        return Failure(
+            f"the images of a batch differ in size ({listed})",
+            "Use data.eval_batch_size=1 for evaluation, and an augment that crops for training.",
+        )
+    height, width = good[0].label.shape
+    images = torch.empty((len(good), height, width, 3), dtype=torch.uint8)
+    labels = torch.empty((len(good), height, width), dtype=torch.uint8)
+    image_slots, label_slots = images.numpy(), labels.numpy()
+    for slot, item in enumerate(good):
+        image_slots[slot] = item.image
+        label_slots[slot] = item.label
+    return {
+        "image": images.permute(0, 3, 1, 2),
+        "label": labels,
+        "index": torch.tensor([item.index for item in good], dtype=torch.int64),
+        "valid": torch.tensor([item.valid for item in good], dtype=torch.bool),
+    }
+
+
+class BatchLoader:
+    """Iterates over the batches of a split; a UserError of a worker is raised here.
+
+    The processes start with the first iteration and stay until `close`.
+
+    Args:
+        items: samples by the keys that `order` yields.
+        order: yields lists of keys.
+        num_workers: processes; 0 reads in this one.
+        pin_memory: page-locked batches, for a CUDA device.
+    """
+
+    def __init__(
+        self,
+        items: Dataset,
+        order: TrainOrder | EvalOrder,
+        num_workers: int = 0,
+        pin_memory: bool = False,
+    ) -> None:
+        self.items = items
+        self.order = order
+        self.num_workers = num_workers
+        self.pin_memory = pin_memory
+        self._loader: DataLoader | None = None
+
+    def __len__(self) -> int:
+        """Batches of a whole pass."""
+        return len(self.order)
+
+    def __iter__(self) -> Iterator[Batch]:
+        if self._loader is None:
+            self._loader = self._start()
+        # Called here, not in the generator: the workers begin before the first next().
+        return self._checked(iter(self._loader))
+
+    def close(self) -> None:
+        """Let the worker processes end; the next iteration starts new ones."""
+        self._loader = None
+
+    def _checked(self, batches: Iterator[Batch | Failure]) -> Iterator[Batch]:
+        for batch in batches:
+            if isinstance(batch, Failure):
+                raise UserError(batch.what, batch.hint)
+            yield batch
+
+    def _start(self) -> DataLoader:
+        workers: dict[str, Any] = {}
+        if self.num_workers > 0:
+            workers = {
+                "persistent_workers": True,
+                "worker_init_fn": prepare_worker,
+                # A few batches ahead in all, so that one slow image does not stall a step.
+                "prefetch_factor": 4 if self.num_workers <= 2 else 2,
+            }
+        return DataLoader(
+            self.items,
+            batch_sampler=self.order,  # type: ignore[arg-type]
+            collate_fn=collate,
+            num_workers=self.num_workers,
+            pin_memory=self.pin_memory,
+            # Its own generator: the loader draws a number per pass, and from the global one
+            # that would make a resumed run differ from one that was never interrupted.
+            generator=torch.Generator(),
+            **workers,
+        )
+
+
+class TrainLoader(BatchLoader):
+    """The training batches; each pass serves the next epoch.
+
+    Args:
+        items: augmented samples by (epoch, index).
+        order: the shuffled order.
+        num_workers: see `BatchLoader`.
+        pin_memory: see `BatchLoader`.
+        current_epoch: the epoch that the trainer is in, None when no trainer runs. It decides
+            which epoch a pass serves, so that asking twice for an iterator of the same epoch,
+            as Lightning may, gives the same batches.
+    """
+
+    order: TrainOrder
+
+    def __init__(
+        self,
+        items: Dataset,
+        order: TrainOrder,
+        num_workers: int = 0,
+        pin_memory: bool = False,
+        current_epoch: Callable[[], int | None] = lambda: None,
+    ) -> None:
+        super().__init__(items, order, num_workers, pin_memory)
+        self._current_epoch = current_epoch
+        self._next_epoch = 0
+        self._resumed: tuple[int, int] | None = None
+        self._must_resume = False
+        self._position = (0, 0)
+
+    def start_at(self, epoch: int, batch: int) -> None:
+        """Make the next iterator begin at this batch of this epoch.
+
+        `len` stays the number of batches of a whole epoch. A position past the last batch is
+        the start of the next epoch.
+        """
+        if epoch < 0 or not 0 <= batch <= len(self):
+            raise ValueError(
+                f"there is no batch {batch} of epoch {epoch}: an epoch has {len(self)} batches"
+            )
+        self._resumed = (epoch + 1, 0) if batch == len(self) else (epoch, batch)
+        self._must_resume = True
+
+    def __iter__(self) -> Iterator[Batch]:
+        current = self._current_epoch()
+        if self._must_resume:
+            assert self._resumed is not None
+            epoch = self._resumed[0]
+        else:
+            epoch = self._next_epoch if current is None else current
+        resumed = self._resumed if self._resumed is not None else (-1, 0)
+        # Without a trainer a second iterator means the next epoch; with one, see `start_at`.
+        start = resumed[1] if epoch == resumed[0] else 0
+        self._must_resume = False
+        self._next_epoch = epoch + 1
+        self._position = (epoch, start)
+        self.order.epoch, self.order.start_batch = epoch, start
+        return self._counted(super().__iter__())
+
+    def _counted(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        for batch in batches:
+            self._position = (self._position[0], self._position[1] + 1)
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        """Position for Lightning's own checkpoints: batches handed out of the epoch."""
+        epoch, batch = self._position
+        return {"epoch": epoch, "batch": batch}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Continue a position that Lightning restored, unless `start_at` was called."""
+        if not self._must_resume and state["epoch"] == self._current_epoch():
+            self.start_at(state["epoch"], state["batch"])
+
+
+def prepare_worker(worker: int) -> None:
+    """Set up a loader process: one thread, and signals left to the main process.
+
+    Schedulers and terminals send signals to the whole process group. A worker that dies of
+    one takes the main process with it before that has saved its checkpoint. So a worker
+    ignores what does not come from its parent, and ends with it.
+    """
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
+    for name in ("SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    if hasattr(signal, "sigwaitinfo"):
+        # Blocked here and in the threads to come, and taken by one that sees the sender.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    os._exit(0)
+
+
+def default_workers(processes: int = 1) -> int:
+    """Loader processes that suit this machine: one less than the CPUs, 1 to 8.
+
+    Args:
+        processes: training processes that share the machine's CPUs.
+    """
+    cpus = available_cpus() // max(processes, 1)
+    slurm = os.environ.get("SLURM_CPUS_PER_TASK", "")
+    if slurm.isdigit():
+        cpus = min(available_cpus(), int(slurm))
+    return min(8, max(1, cpus - 1))
+
+
+def available_cpus(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
+    """CPUs that this process may use: affinity and the container's quota.
+
+    Args:
+        cgroup: where the control groups are mounted.
+    """
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    quota = _quota(cgroup)
+    return max(1, cpus or 1) if quota is None else max(1, min(cpus or 1, int(quota)))
+
+
+def _quota(cgroup: Path) -> float | None:
+    """CPUs that the control group grants (v2, then v1), None without a limit."""
+    try:
+        quota, period = (cgroup / "cpu.max").read_text().split()[:2]
+    except (OSError, ValueError):
+        try:
+            quota = (cgroup / "cpu" / "cpu.cfs_quota_us").read_text().strip()
+            period = (cgroup / "cpu" / "cpu.cfs_period_us").read_text().strip()
+        except OSError:
+            return None
+    if not quota.isdigit() or not period.isdigit() or int(period) == 0:
+        return None
+    return int(quota) / int(period)

@@ -1,0 +1,212 @@
+"""The data module: splits, loaders, and the position of a training that is resumed."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import lightning
+import torch
+
+from segscape.data.base import IGNORE_INDEX, Palette, SegmentationDataset
+from segscape.data.loader import (
+    BatchLoader,
+    EvalItems,
+    TrainItems,
+    TrainLoader,
+    default_workers,
+)
+from segscape.data.sampler import EvalOrder, TrainOrder
+from segscape.data.transforms import Transform, check_size
+from segscape.errors import UserError, nearest
+
+SPLITS = ("train", "val", "test")
+
+
+class SegmentationDataModule(lightning.LightningDataModule, ABC):
+    """Base of all data sets: loaders for training and for scoring.
+
+    A batch is a dict: image uint8 (B, 3, H, W) in channels_last memory, label uint8
+    (B, H, W) with 255 ignored, index int64 (B,), valid bool (B,). `valid` is False for
+    repetitions that only even out the number of batches between processes.
+
+    The order of training depends on (seed, epoch), the augmentation of a sample on
+    (seed, epoch, index); neither on the number of workers. Scoring reads whole images at
+    the size of their labels.
+
+    Args:
+        batch_size: training samples per step and process.
+        eval_batch_size: samples per batch when scoring; above 1 only when all images of the
+            split have one size.
+        num_workers: loader processes; None: one less than the available CPUs, 1 to 8.
+        augment: training transform; None trains on whole images.
+        seed: of the order and the augmentation, 0 or above.
+        crop: height and width of training images. The augment cuts them; here they only
+            have to agree with it.
+
+    Raises:
+        UserError: an argument is out of range.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    palette: Palette
+    ignore_index: int = IGNORE_INDEX
+
+    def __init__(
+        self,
+        *,
+        batch_size: int = 8,
+        eval_batch_size: int = 1,
+        num_workers: int | None = None,
+        augment: Transform | None = None,
+        seed: int = 0,
+        crop: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__()
+        self.batch_size = require_count("batch_size", batch_size)
+        self.eval_batch_size = require_count("eval_batch_size", eval_batch_size)
+        self.num_workers = (
+            None if num_workers is None else require_count("num_workers", num_workers, least=0)
+        )
+        self.augment = augment
+        self.seed = require_count("seed", seed, least=0)
+        self.crop = None if crop is None else check_size("data.crop", crop)
+        cut = getattr(augment, "crop", None)
+        if self.crop is not None and cut is not None and self.crop != tuple(cut):
+            raise UserError(
+                f"data.crop={list(self.crop)} and augment.crop={list(cut)} differ",
+                "Set data.crop only: the augments of conf/augment follow it.",
+            )
+        self._datasets: dict[str, SegmentationDataset] = {}
+        self._train_loader: TrainLoader | None = None
+        self._eval_loaders: dict[str, BatchLoader] = {}
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes, without void."""
+        return len(self.classes)
+
+    @property
+    def train_size_hw(self) -> tuple[int, int] | None:
+        """Height and width of training images; None when they are not cut to one size."""
+        cut = getattr(self.augment, "crop", None)
+        return None if cut is None else (cut[0], cut[1])
+
+    @abstractmethod
+    def build_dataset(self, split: str) -> SegmentationDataset:
+        """Open a split (train, val or test); UserError when it is missing."""
+
+    def dataset(self, split: str) -> SegmentationDataset:
+        """The samples of a split, without augmentation.
+
+        Raises:
+            UserError: no such split, or its files are missing.
+        """
+        if split not in SPLITS:
+            close = nearest(split, SPLITS)
+            raise UserError(
+                f"there is no split {split!r}",
+                (f"Did you mean {close}? " if close else "") + f"Splits: {', '.join(SPLITS)}.",
+            )
+        if split not in self._datasets:
+            self._datasets[split] = self.build_dataset(split)
+        return self._datasets[split]
+
+    def check(self, splits: Sequence[str] = ("train", "val")) -> None:
+        """Find out now what would stop the run later: lists, files, the first sample.
+
+        Raises:
+            UserError: what is missing or unreadable, naming the file.
+        """
+        for split in splits:
+            dataset = self.dataset(split)
+            if split == "train":
+                TrainOrder(len(dataset), self.batch_size, self.seed, *self._processes())
+            dataset.read(0)
+
+    def start_at(self, epoch: int, batch: int) -> None:
+        """Make the next training iterator begin at this batch of this epoch.
+
+        Nothing is read for the batches before. The loader still reports the number of
+        batches of a whole epoch.
+
+        Args:
+            epoch: counted from 0.
+            batch: counted from 0; the number of batches of an epoch is the next epoch's 0.
+        """
+        self.train_dataloader().start_at(epoch, batch)
+
+    def train_dataloader(self) -> TrainLoader:
+        """The training batches; every pass over it is the next epoch."""
+        if self._train_loader is None:
+            dataset = self.dataset("train")
+            self._train_loader = TrainLoader(
+                TrainItems(dataset, self.augment, self.seed),
+                TrainOrder(len(dataset), self.batch_size, self.seed, *self._processes()),
+                self._workers(),
+                self._pins_memory(),
+                self._current_epoch,
+            )
+        return self._train_loader
+
+    def val_dataloader(self) -> BatchLoader:
+        """The validation split."""
+        return self.eval_loader("val")
+
+    def test_dataloader(self) -> BatchLoader:
+        """The test split."""
+        return self.eval_loader("test")
+
+    def eval_loader(self, split: str) -> BatchLoader:
+        """Whole images of a split, in order, each exactly once over all processes."""
+        if split not in self._eval_loaders:
+            dataset = self.dataset(split)
+            self._eval_loaders[split] = BatchLoader(
+                EvalItems(dataset),
+                EvalOrder(len(dataset), self.eval_batch_size, *self._processes()),
+                self._workers(),
+                self._pins_memory(),
+            )
+        return self._eval_loaders[split]
+
+    def teardown(self, stage: str | None = None) -> None:
+        """End the loader processes; called by Lightning when a stage is over."""
+        if self._train_loader is not None:
+            self._train_loader.close()
+        for loader in self._eval_loaders.values():
+            loader.close()
+
+    def _processes(self) -> tuple[int, int]:
+        """Rank and number of processes."""
+        if self.trainer is not None:
+            return self.trainer.global_rank, self.trainer.world_size
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            return torch.distributed.get_rank(), torch.distributed.get_world_size()
+        return 0, 1
+
+    def _workers(self) -> int:
+        if self.num_workers is not None:
+            return self.num_workers
+        return default_workers(1 if self.trainer is None else self.trainer.num_devices)
+
+    def _pins_memory(self) -> bool:
+        if self.trainer is not None:
+            return self.trainer.strategy.root_device.type == "cuda"
+        return torch.cuda.is_available()
+
+    def _current_epoch(self) -> int | None:
+        """The epoch that a running fit is in, None when there is none."""
+        if self.trainer is None or not self.trainer.training:
+            return None
+        return self.trainer.current_epoch
+
+
+def require_count(name: str, value: int, least: int = 1, most: int = 2**63) -> int:
+    """An int from `least` to `most`; UserError naming the option otherwise."""
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        limit = f"from {least} to {most}" if most < 2**63 else f"{least} or above"
+        raise UserError(
+            f"data.{name}={value!r} cannot be used", f"Expected a whole number, {limit}."
+        )
+    return value
