@@ -1,0 +1,97 @@
+"""Procedural street scenes with exact labels: an endless data set that needs no download.
+
+Scene number ``index`` of ``seed`` is drawn from these two numbers alone: the same bytes in every
+process. Classes and colours are those of CamVid (Brostow et al. 2009) in the order of SegNet.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from segscape.data.base import Sample
+from segscape.data.streets_canvas import VOID, Canvas, Dice
+from segscape.data.streets_ground import light_ground, paint_ground
+from segscape.data.streets_layout import draw_camera, draw_road, furnish
+from segscape.data.streets_light import develop, exposure, paint_sky, weather
+from segscape.data.streets_objects import skyline
+from segscape.data.streets_stage import FLAT, Stage
+from segscape.data.streets_textures import atlas
+
+CLASSES: tuple[str, ...] = (
+    "sky",
+    "building",
+    "pole",
+    "road",
+    "pavement",
+    "tree",
+    "sign",
+    "fence",
+    "car",
+    "pedestrian",
+    "bicyclist",
+)
+PALETTE: tuple[tuple[int, int, int], ...] = (
+    (128, 128, 128),
+    (128, 0, 0),
+    (192, 192, 128),
+    (128, 64, 128),
+    (0, 0, 192),
+    (128, 128, 0),
+    (192, 128, 128),
+    (64, 64, 128),
+    (64, 0, 128),
+    (64, 64, 0),
+    (0, 128, 192),
+)
+
+
+def _hood(stage: Stage) -> None:
+    """The bonnet of the camera's own car: no class covers it."""
+    canvas, dice = stage.canvas, stage.dice
+    rise, shift = dice.uniform(0.03, 0.09), dice.uniform(-0.1, 0.1)
+    colour = dice.jitter(
+        dice.pick(((40, 44, 52), (150, 152, 156), (90, 30, 32), (40, 60, 100))), 14
+    )
+    w, h = canvas.width, canvas.height
+    canvas.tone(stage.light.warmth, (0, 0, 0), 0.0)
+    for part, shade in ((1.0, 0.55), (0.72, 0.9)):
+        canvas.oval(
+            (w * (0.5 + shift), h * (1 + 0.01)), (w * 0.62, h * rise * part), colour, VOID, shade
+        )
+
+
+def render(seed: int, index: int, size: tuple[int, int] = (256, 512)) -> Sample:
+    """Draw one street.
+
+    Args:
+        seed: the set of scenes.
+        index: the scene in the set.
+        size: height and width in pixels; a larger picture shows the same scene.
+
+    Returns:
+        RGB image (H, W, 3) uint8 and label (H, W) uint8 with the ids of `CLASSES`, 255 for void.
+    """
+    height, width = size
+    if height < 1 or width < 1:
+        raise ValueError(f"size must be positive, got {height}x{width}")
+    dice, textures = Dice(seed, index), atlas()
+    canvas = Canvas(height, width)
+    road, light, taken = draw_road(dice), weather(dice), exposure(dice)
+    camera = draw_camera(dice, canvas, road)
+    shade = np.full((height, width), FLAT, np.uint8)
+    stage = Stage(canvas, camera, light, road, textures, dice, shade, [])
+    paint_sky(canvas, camera, light, textures, dice)
+    plan = furnish(stage)
+    paint_ground(stage, plan.lawns)
+    for cast in plan.shadows:
+        cast()
+    light_ground(stage)
+    skyline(stage)
+    for _, draw in plan.things:
+        draw()
+    if dice.chance(0.12):
+        _hood(stage)
+    image = cv2.resize(canvas.image, (width, height), interpolation=cv2.INTER_AREA)
+    label = np.ascontiguousarray(canvas.label[1::2, 1::2])
+    return Sample(develop(image, taken, textures, dice), label)

@@ -1,0 +1,211 @@
+"""People: walking figures with jointed limbs, and cyclists."""
+
+from __future__ import annotations
+
+import math
+
+from segscape.data.streets_canvas import BICYCLIST, PEDESTRIAN, Colour, Dice, Point
+from segscape.data.streets_stage import Stage
+
+_CLOTHES: tuple[Colour, ...] = (
+    (34, 36, 42),
+    (58, 62, 72),
+    (40, 52, 88),
+    (120, 124, 128),
+    (176, 172, 164),
+    (150, 40, 44),
+    (60, 96, 70),
+    (204, 200, 190),
+    (110, 84, 62),
+    (186, 150, 60),
+    (130, 70, 110),
+    (72, 120, 160),
+    (226, 120, 50),
+)
+_TROUSERS: tuple[Colour, ...] = (
+    (36, 38, 46),
+    (52, 62, 88),
+    (84, 84, 86),
+    (110, 96, 78),
+    (28, 28, 30),
+    (146, 136, 116),
+)
+_SKIN: tuple[Colour, ...] = ((222, 184, 156), (196, 150, 120), (150, 106, 80), (104, 72, 54))
+_HAIR: tuple[Colour, ...] = (
+    (40, 32, 28),
+    (88, 62, 40),
+    (160, 128, 84),
+    (130, 130, 130),
+    (24, 22, 22),
+)
+
+
+class _Figure:
+    """Draws limbs given in metres (across, up) at one place on the ground."""
+
+    def __init__(self, stage: Stage, x: float, z: float, size: float, kind: int) -> None:
+        self.stage, self.kind = stage, kind
+        self.scale = stage.scale(z) * size
+        self.u, self.v = stage.at(x, 0.0, z)
+        self.lean = stage.camera.roll
+
+    def at(self, x: float, y: float) -> Point:
+        """Pixel of a place in metres."""
+        return self.u + (x + self.lean * y) * self.scale, self.v - y * self.scale
+
+    def limb(
+        self, joints: list[tuple[float, float]], width: float, colour: Colour, shade: float = 1.0
+    ) -> None:
+        """Lines through joints."""
+        points = [self.at(x, y) for x, y in joints]
+        for a, b in zip(points, points[1:], strict=False):
+            self.stage.canvas.stroke(a, b, width * self.scale, colour, self.kind, shade)
+
+    def shape(self, corners: list[tuple[float, float]], colour: Colour, shade: float = 1.0) -> None:
+        """A convex shape."""
+        self.stage.canvas.fill([self.at(x, y) for x, y in corners], colour, self.kind, shade)
+
+    def ball(
+        self, x: float, y: float, rx: float, ry: float, colour: Colour, shade: float = 1.0
+    ) -> None:
+        """A head or hand."""
+        self.stage.canvas.oval(
+            self.at(x, y), (rx * self.scale, ry * self.scale), colour, self.kind, shade
+        )
+
+
+def _head(figure: _Figure, dice: Dice, x: float, y: float, facing: int, helmet: bool) -> None:
+    skin, hair = dice.pick(_SKIN), dice.pick(_HAIR)
+    if helmet:
+        hair = dice.pick(((220, 220, 214), (40, 40, 44), (200, 50, 40), (60, 110, 170)))
+    figure.ball(x, y, 0.105, 0.14, hair if facing == 0 else skin)
+    if facing:
+        figure.ball(x - 0.02 * facing, y + 0.06, 0.1, 0.085, hair)
+
+
+def pedestrian(stage: Stage, x: float, z: float, child: bool = False) -> None:
+    """A walking or standing person."""
+    dice = stage.dice
+    figure = _Figure(
+        stage, x, z, dice.uniform(0.62, 0.78) if child else dice.uniform(0.9, 1.08), PEDESTRIAN
+    )
+    coat, trousers, skin = (
+        dice.jitter(dice.pick(_CLOTHES), 12),
+        dice.jitter(dice.pick(_TROUSERS), 10),
+        dice.pick(_SKIN),
+    )
+    stride = dice.uniform(0.02, 0.3)
+    facing = dice.integer(-1, 1)
+    build, bag, long = dice.uniform(0.9, 1.2), dice.chance(0.3), dice.chance(0.25)
+    swing = stride * (0.8 if facing else 0.25)
+    spread = 0.0 if facing else 0.08
+    stage.lit(x, z)
+    dark = 0.78
+    step = swing if facing else 0.04
+    figure.limb(
+        [(-spread, 0.86), (-spread - step * 0.3, 0.46), (-spread - step, 0.03)],
+        0.15 * build,
+        trousers,
+        dark,
+    )
+    figure.limb(
+        [
+            (-0.19 * build, 1.36),
+            (-0.2 * build - swing * 0.5, 1.1),
+            (-0.19 * build - swing * 0.3, 0.84),
+        ],
+        0.1,
+        coat,
+        dark,
+    )
+    figure.limb(
+        [(spread, 0.86), (spread + step * 0.6, 0.48), (spread + step, 0.03)], 0.16 * build, trousers
+    )
+    shoulder, waist, hem = 0.21 * build, 0.16 * build, 0.58 if long else 0.8
+    if facing:
+        shoulder *= 0.72
+    figure.shape(
+        [(-shoulder, 1.42), (shoulder, 1.42), (waist * 1.15, hem), (-waist * 1.15, hem)], coat
+    )
+    figure.shape([(0.02, 1.42), (shoulder, 1.42), (waist * 1.15, hem), (0.03, hem)], coat, dark)
+    figure.limb(
+        [(0.19 * build, 1.36), (0.2 * build + swing * 0.5, 1.1), (0.2 * build + swing * 0.6, 0.86)],
+        0.1,
+        coat,
+        0.92,
+    )
+    figure.ball(0.2 * build + swing * 0.6, 0.82, 0.05, 0.05, skin)
+    if bag:
+        figure.shape([(-0.34, 0.9), (-0.14, 0.9), (-0.12, 0.6), (-0.36, 0.6)], dice.pick(_CLOTHES))
+    for foot in (-spread - step, spread + step):
+        figure.ball(foot + 0.04 * facing, 0.03, 0.1, 0.045, (30, 28, 28))
+    figure.limb([(0.0, 1.4), (0.0, 1.5)], 0.1, skin, dark)
+    _head(figure, dice, 0.02 * facing, 1.6, facing, False)
+
+
+def _wheel(figure: _Figure, x: float, radius: float, squash: float) -> None:
+    """A wheel with open spokes: painted as a rim, labelled as a disc."""
+    points = []
+    for k in range(15):
+        angle = k * 2 * math.pi / 14
+        points.append(
+            figure.at(x + radius * squash * math.cos(angle), radius + radius * math.sin(angle))
+        )
+    figure.stage.canvas.region(points, BICYCLIST)
+    figure.limb(
+        [
+            (x + radius * squash * math.cos(a), radius + radius * math.sin(a))
+            for a in (0, 0.7, 1.4, 2.1, 2.8, 3.5, 4.2, 4.9, 5.6, 6.283)
+        ],
+        0.045,
+        (28, 28, 30),
+    )
+
+
+def cyclist(stage: Stage, x: float, z: float, across: bool) -> None:
+    """A cyclist, seen along the road or from the side."""
+    dice = stage.dice
+    figure = _Figure(stage, x, z, dice.uniform(0.95, 1.08), BICYCLIST)
+    coat, trousers = dice.jitter(dice.pick(_CLOTHES), 12), dice.jitter(dice.pick(_TROUSERS), 10)
+    if dice.chance(0.25):
+        coat = (214, 222, 50)
+    frame = dice.jitter(
+        dice.pick(((150, 30, 34), (40, 70, 130), (36, 36, 40), (170, 172, 174), (40, 100, 70))), 10
+    )
+    helmet, pedal, skin = dice.chance(0.6), dice.uniform(-1, 1), dice.pick(_SKIN)
+    stage.lit(x, z)
+    if across:
+        d = dice.sign()
+        _wheel(figure, -0.52 * d, 0.34, 1.0)
+        _wheel(figure, 0.52 * d, 0.34, 1.0)
+        hub = (0.0, 0.34)
+        figure.limb([(-0.52 * d, 0.34), hub, (0.4 * d, 0.82), (-0.16 * d, 0.86), hub], 0.05, frame)
+        figure.limb(
+            [(0.52 * d, 0.34), (0.4 * d, 0.82), (0.38 * d, 1.02), (0.5 * d, 1.04)], 0.05, frame
+        )
+        figure.limb(
+            [(-0.2 * d, 1.0), (0.12 * d, 0.72 - 0.1 * pedal), (-0.04 * d, 0.36 - 0.16 * pedal)],
+            0.13,
+            trousers,
+            0.75,
+        )
+        figure.limb(
+            [(-0.2 * d, 1.0), (0.2 * d, 0.76 + 0.1 * pedal), (0.04 * d, 0.34 + 0.16 * pedal)],
+            0.14,
+            trousers,
+        )
+        figure.shape([(-0.3 * d, 0.94), (-0.06 * d, 0.96), (0.22 * d, 1.46), (0.0, 1.5)], coat)
+        figure.limb([(0.16 * d, 1.42), (0.28 * d, 1.18), (0.44 * d, 1.08)], 0.09, coat, 0.85)
+        _head(figure, dice, 0.24 * d, 1.64, d, helmet)
+        return
+    _wheel(figure, 0.0, 0.34, 0.16)
+    figure.limb([(0.0, 0.05), (0.0, 0.66)], 0.07, (26, 26, 28))
+    figure.limb([(-0.27, 1.06), (0.27, 1.06)], 0.05, frame)
+    figure.limb([(-0.1, 0.96), (-0.14, 0.6), (-0.12, 0.34 + 0.14 * pedal)], 0.13, trousers, 0.8)
+    figure.limb([(0.1, 0.96), (0.14, 0.6), (0.12, 0.34 - 0.14 * pedal)], 0.13, trousers)
+    figure.shape([(-0.2, 1.46), (0.2, 1.46), (0.16, 0.9), (-0.16, 0.9)], coat)
+    figure.shape([(0.02, 1.46), (0.2, 1.46), (0.16, 0.9), (0.03, 0.9)], coat, 0.8)
+    for s in (-1, 1):
+        figure.limb([(0.19 * s, 1.42), (0.27 * s, 1.22), (0.25 * s, 1.07)], 0.09, coat, 0.9)
+    figure.limb([(0.0, 1.44), (0.0, 1.54)], 0.1, skin, 0.8)
+    _head(figure, dice, 0.0, 1.62, dice.integer(0, 1), helmet)
