@@ -169,8 +169,6 @@ def data(config: Config) -> SegmentationDataModule:
     transform = None
     if augment and augment.get("_target_"):
         transform = factory(augment, "augment")()
-    if "seed" in inspect.signature(target).parameters:
-        given.setdefault("seed", config["seed"])
     return target(augment=transform, **given)
 
 

@@ -159,11 +159,10 @@ def _explain_group(override: Override, known: Mapping[str, list[str]]) -> UserEr
 
 
 def _unknown_key(key: str, keys: Sequence[str], known: Mapping[str, list[str]]) -> UserError:
-    close = nearest(key, [*keys, *known])
-    if close is None:
-        # A right name in the wrong place: trainer.lr -> optim.lr
-        leaf = key.rsplit(".", 1)[-1]
-        close = next((k for k in keys if k.rsplit(".", 1)[-1] == leaf), None)
+    # A right name in the wrong place first: trainer.lr -> optim.lr
+    leaf = key.rsplit(".", 1)[-1]
+    close = next((k for k in keys if k.rsplit(".", 1)[-1] == leaf), None)
+    close = close or nearest(key, [*keys, *known])
     hint = f"did you mean {close}? " if close else ""
     return UserError(
         f"{key}: there is no such key or group", f"{hint}python train.py --cfg job lists every key"

@@ -142,7 +142,8 @@ def prepare(config: Config, data: SegmentationDataModule) -> Segmenter:
         classes=tuple(data.classes),
         palette=tuple(tuple(int(v) for v in colour) for colour in data.palette),
     )
-    preflight.check_training_step(network, data.batch_size, data.train_size_hw)
+    size = data.train_size_hw or image_size(data, "train")
+    preflight.check_training_step(network, data.batch_size, size)
     if config.get("init"):
         from segscape.models.weights.files import load_into
 
@@ -209,9 +210,15 @@ def _differences(old: Any, new: Any, prefix: str = "") -> list[tuple[str, Any, A
 
 
 def profile_size(config: Config, data: SegmentationDataModule) -> tuple[int, int]:
-    """Height and width at which cost is measured: profile.size, else the evaluation size."""
+    """Height and width at which cost is measured: profile.size, else that of the images."""
     size = config["profile"].get("size")
-    return (int(size[0]), int(size[1])) if size else data.eval_size_hw
+    return (int(size[0]), int(size[1])) if size else image_size(data, "val")
+
+
+def image_size(data: SegmentationDataModule, split: str) -> tuple[int, int]:
+    """Height and width of the first image of a split."""
+    height, width = data.dataset(split).read(0).label.shape
+    return height, width
 
 
 def complexity(config: Config, network: Segmenter, data: SegmentationDataModule) -> dict[str, Any]:

@@ -227,7 +227,7 @@ def check_training_step(network: Segmenter, batch: int, size: tuple[int, int]) -
             raise
         where = running[-1] if running else "a BatchNorm"
         raise UserError(
-            f"{where} is a BatchNorm on 1x1 maps: it cannot be trained with data.batch_size={batch}",
+            f"{where} is a BatchNorm on 1x1 maps: data.batch_size={batch} cannot train it",
             "give data.batch_size=2 or more (per process), or exchange that part",
         ) from error
     except RuntimeError as error:

@@ -1,0 +1,79 @@
+"""What is wrong with a request is said before data is touched."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from segscape import build, config, preflight
+from segscape.errors import UserError
+
+
+def settings(*overrides: str) -> Any:
+    return OmegaConf.to_container(config.compose(list(overrides)), resolve=True)
+
+
+def test_the_default_is_right() -> None:
+    preflight.check_config(settings())
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("+fusion.reduction=4", "fusion.reduction"),
+        ("+optim.momentun=0.9", "optim.momentun"),
+        ("optim.lr=fast", "expected float"),
+        ("trainer.max_epochs=many", "expected int"),
+        ("trainer.max_epochs=0", "at least 1"),
+        ("trainer.precision=bf16", "did you mean"),
+        ("+trainer.max_step=3", "did you mean trainer.max_steps?"),
+        ("+trainr.max_steps=3", "did you mean trainer?"),
+        ("+callbacks.galery_images=3", "did you mean callbacks.gallery_images?"),
+        ("metrics.void=ignored", "did you mean ignore?"),
+        ("decoder._target_=segscape.models.decoders.fld.FDL", "did you mean"),
+        ("decoder._target_=segscape.models.decoders.fdl.FLD", "cannot be imported"),
+        ("data.batch_size=eight", "expected int"),
+    ],
+)
+def test_wrong_requests(override: str, expected: str) -> None:
+    with pytest.raises(UserError) as caught:
+        preflight.check_config(settings(override), [override])
+    assert expected in str(caught.value)
+
+
+def test_two_budgets_are_one_too_many() -> None:
+    typed = ["trainer.max_epochs=3", "trainer.max_steps=100"]
+    with pytest.raises(UserError, match="two budgets"):
+        preflight.check_config(settings(*typed), typed)
+
+
+def test_a_choice_that_has_no_effect_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    from segscape.models.decoders.fld import FLD
+
+    monkeypatch.setattr(FLD, "uses", frozenset({"context"}))
+    preflight.check_config(settings("fusion=add"))
+    with pytest.raises(UserError, match="fusion has no effect"):
+        preflight.check_config(settings("fusion=add"), ["fusion=add"])
+
+
+def test_a_part_must_be_a_module() -> None:
+    wrong = settings()
+    wrong["fusion"] = {"_target_": "os.system", "command": "true"}
+    with pytest.raises(UserError, match=r"torch\.nn\.Module"):
+        build.model(wrong, num_classes=3)
+
+
+def test_batchnorm_on_one_pixel_with_one_image() -> None:
+    network = build.model(settings(), num_classes=3)
+    preflight.check_training_step(network, 2, (64, 64))
+    with pytest.raises(UserError, match="context.*BatchNorm on 1x1 maps"):
+        preflight.check_training_step(network, 1, (64, 64))
+    assert not network.encoder.training or next(network.parameters()).device.type == "cpu"
+
+
+def test_a_missing_stride_names_those_that_exist() -> None:
+    wrong = settings("encoder=timm", "encoder.name=vit_tiny_patch16_224")
+    with pytest.raises(UserError, match=r"stride"):
+        build.model(wrong, num_classes=3)
