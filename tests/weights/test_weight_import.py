@@ -74,7 +74,7 @@ def test_every_tensor_of_a_file_arrives(
     assert inferred == {"variant": variant, **expected}
 
     model = build(**expected, widths=choices.get("widths", (32, 64, 128)))
-    report = load_official(model, tensors, "ppliteseg")
+    report = load_official(model, tensors, variant)
 
     # Random values: an array is found in the model by its content alone, without the rules.
     state = {k: v for k, v in model.state_dict().items() if not k.endswith("num_batches_tracked")}

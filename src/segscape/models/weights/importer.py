@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from segscape.errors import UserError, nearest
-from segscape.models.weights.sources import Source, detect
+from segscape.models.weights.sources import Source, detect, infer_choices
+
+__all__ = ["ImportReport", "detect", "infer_choices", "load_official", "load_own"]
 
 _SHOWN = 5
 _AUXILIARY = "auxiliary."

@@ -49,6 +49,9 @@ _PPLITESEG = (
     (r"seg_heads\.2\.conv(?=\.)", "auxiliary.decoder_32.conv"),
 )
 
+_VARIANTS = {(32, 64, 128): "ppliteseg", (64, 96, 128): "ppliteseg_b"}
+"""Our model by the widths of the decoder."""
+
 _STARTS = {8: {2: 0, 4: 1, 8: 2, 16: 4, 32: 6}, 14: {2: 0, 4: 1, 8: 2, 16: 6, 32: 11}}
 """Index of the first layer of each stride, by the number of layers (STDC1, STDC2)."""
 
@@ -142,14 +145,13 @@ def _infer_ppliteseg(tensors: Tensors) -> dict[str, Any]:
         _shape(tensors, f"ppseg_head.arm_list.{level}.conv_out._conv.weight")[0]
         for level in range(3)
     )
-    variants = {(32, 64, 128): "ppliteseg", (64, 96, 128): "ppliteseg_b"}
-    if widths not in variants:
+    if widths not in _VARIANTS:
         raise UserError(
             f"The file's decoder has the widths {widths}.",
             "Known are (32, 64, 128) of PP-LiteSeg-T and (64, 96, 128) of PP-LiteSeg-B.",
         )
     return {
-        "variant": variants[widths],
+        "variant": _VARIANTS[widths],
         "num_classes": _shape(tensors, "seg_heads.0.conv_out.weight")[0],
         "encoder": encoder,
         "fusion": fusion,
@@ -173,6 +175,7 @@ SOURCES = (
             *_stdc_ignored(r"backbone\."),
         ),
         infer=_infer_ppliteseg,
+        variants=tuple(_VARIANTS.values()),
     ),
     Source(
         name="PaddleSeg STDC encoder",

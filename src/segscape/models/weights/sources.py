@@ -56,6 +56,7 @@ class Source:
         ignored: the rules for tensors that have no place in our network.
         infer: the choices that rebuild the network of a checkpoint, see `infer_choices`.
         linear_io: patterns (searched) of linear weights that are stored `[in, out]`.
+        variants: names of our models that stand for the system, where there are several.
     """
 
     name: str
@@ -66,6 +67,11 @@ class Source:
     ignored: tuple[Ignore, ...]
     infer: Callable[[Tensors], dict[str, Any]]
     linear_io: tuple[str, ...] = ()
+    variants: tuple[str, ...] = ()
+
+    def serves(self, system: str | None) -> bool:
+        """Whether this is a source of the system, given by its name or by one of our models'."""
+        return system is None or system in (self.system, *self.variants)
 
     def recognises(self, names: Iterable[str]) -> bool:
         """Whether every pattern of the signature occurs among the names."""
@@ -120,15 +126,16 @@ def detect(names: Iterable[str], system: str | None = None) -> Source:
 
     Args:
         names: the tensors' names in the file.
-        system: look only among the sources of this system.
+        system: look only among the sources of this system (or of this model of ours).
 
     Raises:
         UserError: none recognises the names; the message lists the known sources.
     """
     names = list(names)
-    candidates = [source for source in listed() if system in (None, source.system)]
+    candidates = [source for source in listed() if source.serves(system)]
     if not candidates:
-        systems = ", ".join(sorted({source.system for source in listed()}))
+        names_of = {name for source in listed() for name in (source.system, *source.variants)}
+        systems = ", ".join(sorted(names_of))
         raise UserError(f"No import is known for the system '{system}'.", f"Known: {systems}.")
     matching = [source for source in candidates if source.recognises(names)]
     if matching:
