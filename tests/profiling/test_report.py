@@ -25,7 +25,7 @@ SUMMARY = {
     "model/params/encoder": 5_318_304,
     "model/macs/fusion": 3_398_353_920,
     "model/params/fusion": 2_157_920,
-    "model/uncounted": {"relu": 40, "mean": 7},
+    "model/uncounted_ops": {"relu": 40, "mean": 7},
     "latency/p50_ms": 12.345,
     "latency/p90_ms": 20.0,
     "latency/p99_ms": 1234.5,

@@ -137,7 +137,7 @@ def measure(
         device: where to time; None takes the device of the model's parameters.
         precision: one of Lightning's names, e.g. ``"32-true"`` or ``"bf16-mixed"``.
         min_seconds: at least this long a series of samples, in seconds.
-        max_seconds: no sample starts later than this after the first call, in seconds.
+        max_seconds: no sample starts later than this after the first call has ended, in seconds.
         channels_last: lay weights and input out channels last, as training does.
         batch: images per call.
         channels: channels of the input.
@@ -174,6 +174,7 @@ def measure(
 
     with torch.inference_mode(), _no_collection():
         clock = _Clock(target)
+        clock.milliseconds(mask)  # may compile or choose kernels for minutes: not on the clock
         deadline = time.perf_counter() + max_seconds
         warm_up_calls, stable = _warm_up(clock, mask, max_seconds * _WARM_UP_SHARE)
         samples, mask_samples = _sample(clock, logits, mask, min_seconds, deadline)
@@ -188,7 +189,7 @@ def measure(
         channels_last=channels_last,
         threads=torch.get_num_threads(),
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0,
-        warm_up_calls=warm_up_calls,
+        warm_up_calls=1 + warm_up_calls,
         stable=stable,
     )
 

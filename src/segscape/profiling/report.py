@@ -115,7 +115,7 @@ _SETTING = ("device", "precision", "backend")
 
 def _note(summary: Mapping[str, Any]) -> str:
     """What the MACs leave out, if the record says so."""
-    uncounted = summary.get("model/uncounted")
+    uncounted = summary.get("model/uncounted_ops")
     if not uncounted:
         return ""
     return "not in the MACs: " + ", ".join(f"{name} ({calls})" for name, calls in uncounted.items())
