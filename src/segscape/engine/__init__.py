@@ -1,0 +1,1 @@
+"""Training: the LightningModule, its callbacks, exact resume. Only this room knows Lightning."""

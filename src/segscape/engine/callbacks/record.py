@@ -1,0 +1,149 @@
+"""One row per validation, in metrics.csv and at the tracker."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from lightning import Callback, LightningModule, Trainer
+
+from segscape.engine.callbacks.clock import Clock
+from segscape.engine.task import SegmentationTask
+from segscape.errors import UserError
+from segscape.tracking.run_directory import RunDirectory
+from segscape.tracking.trackers import Tracker
+
+# Looking at the loss makes a GPU finish its queue: only so often. A CPU has no queue.
+CHECK_EVERY = 50
+
+
+class Record(Callback):
+    """Collects what a row needs during training and writes it when a validation has ended.
+
+    Args:
+        run: gets the row.
+        tracker: mirrors it.
+        clock: counts what training does.
+
+    Raises:
+        UserError: (while training) the loss is not a number.
+    """
+
+    def __init__(self, run: RunDirectory, tracker: Tracker, clock: Clock) -> None:
+        self.run = run
+        self.tracker = tracker
+        self.clock = clock
+        self.lr = 0.0
+
+    # -- state -------------------------------------------------------------------------------------
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Add the sums since the last row: the next row goes on with them."""
+        means = _task(pl_module).means
+        total = trainer.strategy.reduce(means.total(pl_module.device), reduce_op="sum")
+        assert isinstance(total, torch.Tensor)
+        checkpoint["record"] = {**means.state(total), "lr": self.lr}
+
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Continue with the sums."""
+        state = checkpoint["record"]
+        if trainer.global_rank > 0:  # the sums of all ranks are in rank zero's hands now
+            state = {**state, "total": torch.zeros_like(state["total"])}
+        _task(pl_module).means.load(state)
+        self.lr = state["lr"]
+
+    # -- training ----------------------------------------------------------------------------------
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock."""
+        self.clock.clear()
+        self.clock.resume()
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Note the learning rate that the batch is trained with."""
+        self.clock.batch_starts()
+        self.lr = base_lr(trainer.optimizers[0])
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Stop the clock and look at the loss."""
+        self.clock.batch_ends(len(batch["image"]))
+        if pl_module.device.type == "cpu" or batch_idx % CHECK_EVERY == 0:
+            self.check_loss(trainer, _task(pl_module))
+
+    def check_loss(self, trainer: Trainer, task: SegmentationTask) -> None:
+        """Raise a UserError when a loss since the last row was not finite."""
+        broken = task.means.broken()
+        if not broken:
+            return
+        terms = ", ".join(name for name in broken if name != "loss") or "loss"
+        raise UserError(
+            f"the loss is not finite at step {trainer.global_step} (lr {self.lr:.3g}): {terms}",
+            "lower optim.lr, lengthen schedule.warmup_steps, give trainer.gradient_clip_val=1, "
+            "or train with trainer.precision=32-true",
+        )
+
+    # -- validation --------------------------------------------------------------------------------
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the row."""
+        task = _task(pl_module)
+        self.check_loss(trainer, task)
+        row = self._row(trainer, task)
+        task.means.clear()
+        task.notes["row"] = row
+        if trainer.is_global_zero:
+            self.run.append_metrics(row)
+            self.tracker.log(row, trainer.global_step)
+        self.clock.clear()
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Count the wait for the first batch of an epoch."""
+        self.clock.resume()
+
+    def _row(self, trainer: Trainer, task: SegmentationTask) -> dict[str, Any]:
+        total = trainer.strategy.reduce(task.means.total(task.device), reduce_op="sum")
+        assert isinstance(total, torch.Tensor)
+        means = task.means.read(total) if task.means.names else {}
+        return {
+            "epoch": epochs_done(trainer),
+            "step": trainer.global_step,
+            **task.scores,
+            **{f"train/{name}": value for name, value in means.items()},
+            "train/lr": self.lr,
+            "train/images_per_second": self.clock.images_per_second * trainer.world_size,
+            "train/data_wait": self.clock.data_wait,
+        }
+
+
+def base_lr(optimizer: torch.optim.Optimizer) -> float:
+    """Learning rate of the parameters without a factor of their own."""
+    wanted = optimizer.defaults.get("lr")
+    groups = optimizer.param_groups
+    plain = [g for g in groups if g.get("initial_lr", g["lr"]) == wanted]
+    return float((plain or groups)[0]["lr"])
+
+
+def epochs_done(trainer: Trainer) -> int | float:
+    """Epochs after the batch that has just been trained, with a fraction inside an epoch."""
+    done = trainer.fit_loop.epoch_loop.batch_progress.current.ready
+    epochs = trainer.current_epoch + done / trainer.num_training_batches
+    return round(epochs) if math.isclose(epochs, round(epochs)) else round(epochs, 4)
+
+
+def _task(module: LightningModule) -> SegmentationTask:
+    assert isinstance(module, SegmentationTask)
+    return module

@@ -1,0 +1,91 @@
+"""Checkpoint files: written whole or not at all, read without running code."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch.plugins import CheckpointIO
+
+from segscape.errors import UserError
+
+SUFFIX = ".tmp"
+
+
+class AtomicCheckpointIO(CheckpointIO):
+    """Writes to a temporary neighbour, flushes it to the disk and renames it into place.
+
+    A process killed at any moment leaves the previous checkpoint or the new one.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
+    ) -> None:
+        """Write plain data and tensors."""
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".{target.name}.{os.getpid()}{SUFFIX}")
+        with temporary.open("wb") as file:
+            torch.save(checkpoint, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(target)
+        _sync_folder(target.parent)
+
+    def load_checkpoint(
+        self,
+        path: str | Path,
+        map_location: Callable[..., Any] | None = None,
+        weights_only: bool | None = None,
+    ) -> dict[str, Any]:
+        """Read what `save_checkpoint` wrote; never unpickles anything else."""
+        return read(path, mmap=False)
+
+    def remove_checkpoint(self, path: str | Path) -> None:
+        """Delete a checkpoint."""
+        Path(path).unlink(missing_ok=True)
+
+
+def read(path: str | Path, *, mmap: bool = True) -> dict[str, Any]:
+    """Load a checkpoint of this project onto the CPU.
+
+    Args:
+        path: the file.
+        mmap: leave the tensors in the file until they are looked at.
+
+    Raises:
+        UserError: the file is missing, damaged, or not such a checkpoint.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"there is no checkpoint {path}")
+    hint = "choose another checkpoint with resume=PATH, or start again in a new run_dir"
+    try:
+        data = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+    except (RuntimeError, OSError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{path} cannot be read as a checkpoint: {reason}", hint) from error
+    if not isinstance(data, dict) or "segscape" not in data or "state_dict" not in data:
+        raise UserError(f"{path} is not a checkpoint of segscape", hint)
+    return data
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete the temporary files of a process that was killed while it wrote."""
+    for file in folder.glob(f".*.ckpt.*{SUFFIX}"):
+        file.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename survive a power cut, where the system can."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,86 @@
+"""Finding the checkpoint to continue from, and making the records match it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from segscape.engine.checkpoint_io import read, remove_leftovers
+from segscape.engine.position import Position
+from segscape.errors import UserError
+from segscape.tracking.run_directory import RunDirectory
+
+
+@dataclass(frozen=True)
+class Resume:
+    """What is known of a run before it continues.
+
+    Args:
+        path: the checkpoint.
+        position: where it stands.
+        seed: that the run was started with.
+        row: of the last validation before it, None when there was none.
+        best: row of the best validation before it.
+    """
+
+    path: Path
+    position: Position
+    seed: int
+    row: dict[str, Any] | None
+    best: dict[str, Any] | None
+
+
+def prepare(run: RunDirectory, resume: str | Path) -> Resume | None:
+    """Find the checkpoint and drop the records that are later than it.
+
+    Doing it twice changes nothing. Call it before a tracker starts, so that the tracker continues
+    from the rows that are kept.
+
+    Args:
+        run: the directory of the run.
+        resume: `never`, `auto` (continue if there is something to continue), or a path.
+
+    Returns:
+        None when the run starts from the beginning.
+
+    Raises:
+        UserError: `never` in a directory that already holds a training; no such checkpoint; one
+            that cannot be read, or that a training cannot continue from.
+    """
+    last = run.checkpoints / "last.ckpt"
+    if str(resume) == "never":
+        if run.checkpoints.is_dir() and any(run.checkpoints.glob("*.ckpt")):
+            raise UserError(
+                f"{run.path} already holds a training",
+                "continue it with resume=auto, or give this run another run_dir",
+            )
+        return None
+    if str(resume) == "auto":
+        remove_leftovers(run.checkpoints)
+        if not last.is_file():
+            run.truncate_metrics(-1)
+            return None
+        path = last
+    else:
+        path = Path(resume)
+    found = _describe(path)
+    run.truncate_metrics(-1 if found.row is None else int(found.row["step"]))
+    return found
+
+
+def _describe(path: Path) -> Resume:
+    data = read(path)
+    notes = data["segscape"]
+    if "optimizer_states" not in data or "position" not in notes:
+        raise UserError(
+            f"{path} holds weights only: a training cannot continue from it",
+            f"resume from {path.parent / 'last.ckpt'}, or start a new run from it with init={path}",
+        )
+    return Resume(
+        path=path,
+        position=Position.from_dict(notes["position"]),
+        seed=int(notes["seed"]),
+        row=notes["row"],
+        best=notes["best"],
+    )
