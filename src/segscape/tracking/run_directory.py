@@ -31,7 +31,7 @@ _held: set[Path] = set()
 
 
 class RunDirectory:
-    """Names, writes and reads the files of one run; see the contract in the README.
+    """Names, writes and reads the files of one run.
 
     Making the object touches nothing; the first write makes the directory. A training writes only
     inside `with run.lock():`. It may be given wherever a path is expected.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 from importlib import metadata
@@ -24,7 +25,7 @@ def snapshot(repo_dir: str | Path | None = None) -> dict[str, Any]:
     Returns:
         `packages`, name to version, and `git`: None without git or repository, else `root`,
         `commit` (None before the first), `branch`, `dirty`, `untracked` (files, at most 200),
-        `diff` (text against the commit, cut at 1 MB) and `diff_cut`.
+        `diff` (text against the commit, cut at 1 MB), `diff_sha256` (of the whole) and `diff_cut`.
     """
     return {"git": _describe_git(Path(repo_dir or _source_dir())), "packages": _packages()}
 
@@ -46,9 +47,10 @@ def _describe_git(directory: Path) -> dict[str, Any] | None:
     changes = (_git(top, "status", "--porcelain", "--untracked-files=normal") or "").splitlines()
     against = "HEAD" if commit is not None else "--cached"
     diff = _git(top, "diff", against, "--no-ext-diff", "--no-color", "--no-textconv") or ""
-    cut = len(diff.encode()) > MAX_DIFF_BYTES
+    whole = diff.encode(errors="replace")
+    cut = len(whole) > MAX_DIFF_BYTES
     if cut:
-        diff = diff.encode()[:MAX_DIFF_BYTES].decode(errors="ignore") + "\n[cut]\n"
+        diff = whole[:MAX_DIFF_BYTES].decode(errors="ignore") + "\n[cut]\n"
     return {
         "root": str(top),
         "commit": commit.strip() if commit else None,
@@ -56,6 +58,7 @@ def _describe_git(directory: Path) -> dict[str, Any] | None:
         "dirty": any(not line.startswith("??") for line in changes),
         "untracked": [line[3:] for line in changes if line.startswith("??")][:_MOST_UNTRACKED],
         "diff": diff,
+        "diff_sha256": hashlib.sha256(whole).hexdigest(),
         "diff_cut": cut,
     }
 
