@@ -113,7 +113,7 @@ def test_reads_arrays_of_every_layout(protocol: int, tmp_path: Path) -> None:
         "half": grid.astype(np.float16),
         "double": grid.astype(np.float64),
         "integers": np.arange(3),
-        "unsigned": np.arange(3, dtype=np.uint16),
+        "unsigned": np.arange(3, dtype=np.uint32),
         "flags": np.array([True, False]),
         "empty": np.zeros((0, 2), np.float32),
         "scalar": np.float32(2.5),
@@ -147,3 +147,13 @@ def test_reads_a_bare_paddle_tensor_and_joins_sliced_ones(tmp_path: Path) -> Non
     assert sorted(tensors) == ["bare", "big"]
     for tensor in tensors.values():
         np.testing.assert_array_equal(tensor.numpy(), grid)
+
+
+def test_unsigned_16_bits_are_what_paddle_makes_of_bfloat16(tmp_path: Path) -> None:
+    weight = torch.tensor([[1.0, -2.5], [3e38, 0.0]]).bfloat16()
+    bits = weight.view(torch.int16).numpy().view(np.uint16)
+    file = tmp_path / "model.pdparams"
+    file.write_bytes(pickle.dumps({"w": bits}, protocol=4))
+    read = read_tensors(file)["w"]
+    assert read.dtype == torch.bfloat16
+    assert torch.equal(read, weight)

@@ -161,7 +161,14 @@ def _read_paddle(path: Path) -> Contents:
     if isinstance(payload, dict):
         payload.pop(_PADDLE_NAMES, None)
         _join_slices(payload)
-    return Contents(_unwrapped(_flat(payload)))
+    return Contents(_unwrapped(_flat(payload, _paddle_tensor)))
+
+
+def _paddle_tensor(array: np.ndarray[Any, Any]) -> Tensor:
+    """Paddle writes bfloat16, which NumPy does not have, as the bits in uint16."""
+    if array.dtype == np.uint16:
+        return _tensor(array.view(np.int16)).view(torch.bfloat16)
+    return _tensor(array)
 
 
 def _join_slices(payload: dict[str, Any]) -> None:
@@ -171,7 +178,9 @@ def _join_slices(payload: dict[str, Any]) -> None:
         payload[name] = np.concatenate(slices).reshape(plan["OriginShape"])
 
 
-def _flat(payload: Any) -> dict[str, Tensor]:
+def _flat(
+    payload: Any, convert: Callable[[np.ndarray[Any, Any]], Tensor] | None = None
+) -> dict[str, Tensor]:
     """The tensors of a state dict, taken out of whatever it is nested in."""
     while isinstance(payload, Mapping):
         inner = next(
@@ -188,7 +197,7 @@ def _flat(payload: Any) -> dict[str, Tensor]:
         if isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], np.ndarray):
             value = value[1]
         if isinstance(value, np.ndarray):
-            found[str(name)] = _tensor(value)
+            found[str(name)] = (convert or _tensor)(value)
         elif torch.is_tensor(value):
             found[str(name)] = value.detach()
     return found
