@@ -93,6 +93,16 @@ def test_fractions_and_pictures(model, image):
     assert found.overlay().shape == image.shape
 
 
+def test_a_model_without_names_and_colours_still_shows_something(model, image, tmp_path):
+    model.classes = model.palette = ()
+    found = predict(model, image)
+    assert len(set(found.palette)) == 3
+    assert list(found.fractions()) == [f"class {i}" for i in range(1 + found.mask.max())]
+    assert (found.overlay(contour=False) != image).any(axis=2).all()
+    with Image.open(found.save(tmp_path, "x")[0]) as picture:
+        np.testing.assert_array_equal(np.array(picture.convert("RGB")), found.colors())
+
+
 def test_saved_masks_hold_ids_and_show_colours(model, image, tmp_path):
     found = predict(model, image)
     mask, shown = found.save(tmp_path / "new" / "out", "street")

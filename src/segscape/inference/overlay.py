@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import colorsys
 from collections.abc import Sequence
 
 import numpy as np
@@ -108,7 +109,7 @@ def gallery_panel(
         (H', W', 3) uint8, RGB.
     """
     count = 1 + max(_largest(label), _largest(prediction), len(classes) - 1)
-    palette = list(palette) + _made_up(count)[len(palette) :]
+    palette = list(palette) + distinct_colours(count)[len(palette) :]
     columns = [
         ("image", image),
         ("ground truth", colorize(label, palette)),
@@ -180,9 +181,7 @@ def _largest(mask: np.ndarray) -> int:
     return int(mask[mask != 255].max(initial=0))
 
 
-def _made_up(count: int) -> list[tuple[int, int, int]]:
-    """Distinct colours: hues a golden angle apart."""
-    import colorsys
-
+def distinct_colours(count: int) -> list[tuple[int, int, int]]:
+    """RGB colours for classes that have none: hues a golden angle apart."""
     rows = [colorsys.hsv_to_rgb(i * 0.618034 % 1, 0.55 + 0.4 * (i % 2), 0.9) for i in range(count)]
     return [(round(r * 255), round(g * 255), round(b * 255)) for r, g, b in rows]

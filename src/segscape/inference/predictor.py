@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from segscape.errors import UserError
 from segscape.inference import images
-from segscape.inference.overlay import colorize, overlay
+from segscape.inference.overlay import colorize, distinct_colours, overlay
 
 
 class Predictable(Protocol):
@@ -40,7 +40,7 @@ class Prediction:
     Attributes:
         mask: (H, W) uint8 class ids, at the size of the image.
         classes: names of the ids; may be empty.
-        palette: RGB colours of the ids; may be empty.
+        palette: RGB colours of the ids; made up where the model knows none.
         image: (H, W, 3) uint8, RGB: what was looked at.
     """
 
@@ -80,8 +80,7 @@ class Prediction:
         mask = directory / f"{stem}_mask.png"
         shown = directory / f"{stem}_overlay.png"
         picture = Image.fromarray(self.mask)
-        if self.palette:
-            picture.putpalette(np.asarray(self.palette, np.uint8).tobytes())
+        picture.putpalette(np.asarray(self.palette, np.uint8).tobytes())
         picture.save(mask)
         # Level 1: an overlay does not compress well anyway, and level 6 takes four times as long.
         Image.fromarray(self.overlay()).save(shown, compress_level=1)
@@ -114,7 +113,8 @@ def predict(model: Predictable, image: str | Path | np.ndarray | Image.Image) ->
             )
         assert logits.shape[1] <= 255, "class ids must fit into 8 bits beside 255, the ignored one"
         mask = logits[0].argmax(0).to(torch.uint8).cpu().numpy()
-    return Prediction(mask, tuple(model.classes), tuple(model.palette), picture)
+    palette = [*model.palette, *distinct_colours(logits.shape[1])[len(model.palette) :]]
+    return Prediction(mask, tuple(model.classes), tuple(palette), picture)
 
 
 def predict_files(

@@ -120,9 +120,10 @@ class WandbTracker:
             "entity": self.entity,
             "dir": str(run.path),
             "config": dict(config),
-            "name": name,
-            "group": group,
-            "tags": list(tags) or None,
+            # W&B refuses the whole run for a longer name or an empty tag.
+            "name": name[:128] if name else None,
+            "group": group[:128] if group else None,
+            "tags": [tag[:64] for tag in tags if tag] or None,
             "id": run_id,
         }
         self._worker = Worker("W&B")
