@@ -103,7 +103,7 @@ def factory(node: Config, key: str) -> Callable[..., Any]:
     return partial(target, **given)
 
 
-def part(config: Config, key: str) -> Callable[..., nn.Module]:
+def part(config: Config, key: str) -> partial[nn.Module]:
     """The factory of a part; parts are torch modules, nothing else is ever called.
 
     A configuration may come out of somebody's checkpoint, so a `_target_` there must not be able
@@ -139,11 +139,14 @@ def model(
     from segscape.models.segmenter import assemble
 
     settings = config["model"]
+    decoder = part(config, "decoder")
+    uses: frozenset[str] = getattr(decoder.func, "uses", frozenset())
+    encoder: Any = part(config, "encoder")()
     return assemble(
-        part(config, "encoder")(),
-        part(config, "context"),
-        part(config, "decoder"),
-        part(config, "fusion"),
+        encoder,
+        part(config, "context") if "context" in uses else None,
+        decoder,
+        part(config, "fusion") if "fusion" in uses else None,
         part(config, "head"),
         num_classes=num_classes,
         auxiliary=tuple(auxiliary_weights(config)),

@@ -191,8 +191,8 @@ def _from_weights(
     network = build.model(
         settings,
         num_classes=data.num_classes,
-        classes=tuple(data.classes),
-        palette=tuple(tuple(int(v) for v in colour) for colour in data.palette),
+        classes=data.classes,
+        palette=data.palette,
     )
     load_into(network, weights)
     return settings, network, data
@@ -236,7 +236,7 @@ def import_weights(rest: Sequence[str]) -> int:
     if not Path(given.source).is_file():
         raise UserError(f"{given.source}: there is no such file")
     tensors = read_tensors(Path(given.source))
-    choices, network = _model_for(given.system, given.overrides, infer_choices(tensors))
+    choices, network = _model_for(given.system, given.overrides, infer_choices(tensors, given.system))
     report = load_official(network, tensors, given.system)
     metadata = {
         "system": given.system,

@@ -71,6 +71,7 @@ def run(request: Request) -> FitResult:
         UserError: the request is wrong; nothing was trained.
     """
     from segscape.engine.fit import fit
+    from segscape.engine.resume import prepare as prepare_records
     from segscape.tracking.run_directory import RunDirectory
 
     quieten()
@@ -86,6 +87,8 @@ def run(request: Request) -> FitResult:
         directory.write_config(config)
         directory.write_overrides(list(request.overrides))
         directory.write_environment()
+        # Before the tracker starts: it continues from the rows that are kept.
+        prepare_records(directory, config["resume"])
         tracker = build.tracker(config)
         tracker.start(
             directory,
@@ -117,7 +120,7 @@ def run(request: Request) -> FitResult:
         else:
             directory.write_status(state)
         finally:
-            tracker.finish()
+            tracker.finish(exit_code=int(state == "failed"))
     closing_words(directory, tracker, state)
     return result
 
@@ -139,8 +142,8 @@ def prepare(config: Config, data: SegmentationDataModule) -> Segmenter:
     network = build.model(
         config,
         num_classes=data.num_classes,
-        classes=tuple(data.classes),
-        palette=tuple(tuple(int(v) for v in colour) for colour in data.palette),
+        classes=data.classes,
+        palette=data.palette,
     )
     size = data.train_size_hw or image_size(data, "train")
     preflight.check_training_step(network, data.batch_size, size)
@@ -164,10 +167,13 @@ def trainer_arguments(config: Config) -> dict[str, Any]:
 
 def resolve_precision(config: Config) -> str:
     """The precision in force; `auto` asks the device."""
+    from segscape.evaluation.evaluate import choose_device
     from segscape.profiling.environment import best_precision
 
     wanted = str(config["trainer"]["precision"])
-    return best_precision() if wanted == "auto" else wanted
+    if wanted != "auto":
+        return wanted
+    return best_precision(choose_device(str(config["trainer"]["accelerator"])).type)
 
 
 def checkpoint_meta(config: Config, network: Segmenter) -> dict[str, Any]:

@@ -49,7 +49,7 @@ def evaluate(
         The record's keys: `<split>/miou`, `<split>/iou/<class>` and the others.
     """
     device = device or choose_device()
-    network = network.to(device, memory_format=torch.channels_last).eval()
+    network = network.to(device).to(memory_format=torch.channels_last).eval()
     confusion = ConfusionMatrix(network.num_classes, void=void).to(device)
     boundary = BoundaryIoU(network.num_classes).to(device)
     dtype = AUTOCAST.get(precision)

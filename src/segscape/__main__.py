@@ -1,0 +1,5 @@
+"""`python -m segscape` is the console script `segscape`."""
+
+from segscape.cli import main
+
+main()
