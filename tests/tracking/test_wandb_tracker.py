@@ -1,6 +1,5 @@
 import json
 import os
-import struct
 import subprocess
 import sys
 import textwrap
@@ -9,6 +8,7 @@ import types
 
 import numpy as np
 import pytest
+from offline_run import history, records
 from PIL import Image
 
 from segscape.errors import UserError
@@ -32,37 +32,6 @@ def nobody_is_logged_in(monkeypatch, tmp_path):
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     # Set by the tracker itself; here so that monkeypatch takes it back afterwards.
     monkeypatch.setenv("WANDB_ERROR_REPORTING", "false")
-
-
-def records(directory):
-    """The records of a .wandb file: a LevelDB log of protocol buffers behind 7 bytes of header."""
-    from wandb.proto.wandb_internal_pb2 import Record
-
-    (path,) = directory.glob("*.wandb")
-    data, at, whole, found = path.read_bytes(), 7, b"", []
-    while at + 7 <= len(data):
-        left = 32768 - at % 32768
-        if left < 7:
-            at += left
-            continue
-        _, length, kind = struct.unpack("<IHB", data[at : at + 7])
-        whole += data[at + 7 : at + 7 + length]
-        at += 7 + length
-        if kind in (1, 4):
-            found.append(Record.FromString(whole))
-            whole = b""
-    return found
-
-
-def history(directory):
-    return [
-        {
-            item.key or "/".join(item.nested_key): json.loads(item.value_json)
-            for item in r.history.item
-        }
-        for r in records(directory)
-        if r.WhichOneof("record_type") == "history"
-    ]
 
 
 def run_python(code, *arguments, **env):
