@@ -132,7 +132,7 @@ def fit(
         lightning_trainer = make_trainer(arguments, run, callbacks)
         if found is not None:
             stand_at(lightning_trainer, found.position)
-            datamodule.start_at(found.position.epoch, found.position.batch)
+            datamodule.start_at(*found.position.next_batch)
         state = _run(lightning_trainer, task, datamodule, run, found, signals)
     code = STOPPED_EXIT_CODE if state == "stopped" else 0
     step = None if found is None else found.position.step
@@ -145,9 +145,10 @@ def split_budget(trainer: Mapping[str, Any]) -> tuple[Budget, dict[str, Any]]:
     Steps are counted by `Steps`, not by Lightning: its loop would refuse to run the validation
     that a run stopped right after its last step still owes.
     """
-    arguments = {key: value for key, value in trainer.items() if value is not None}
-    steps = arguments.pop("max_steps", -1)
-    epochs = arguments.pop("max_epochs", -1)
+    arguments = dict(trainer)
+    steps, epochs = arguments.pop("max_steps", None), arguments.pop("max_epochs", None)
+    steps = -1 if steps is None else steps
+    epochs = -1 if epochs is None else epochs
     if steps != -1:
         epochs = -1
     if steps == epochs == -1:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from segscape.errors import UserError
@@ -41,6 +41,13 @@ class Position:
     validated: bool
     batches_per_epoch: int
     world_size: int
+
+    @property
+    def next_batch(self) -> tuple[int, int]:
+        """Epoch and index of the batch that comes next, after the validation if one is due."""
+        if self.batch >= self.batches_per_epoch:
+            return self.epoch + 1, 0
+        return self.epoch, self.batch
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for a checkpoint."""
@@ -87,23 +94,23 @@ def here(trainer: Trainer, *, validated: bool) -> Position:
         validated: False when a validation is due here and has not been recorded.
     """
     progress = trainer.fit_loop.epoch_loop.batch_progress
-    epoch, batch = trainer.current_epoch, progress.current.ready
-    per_epoch = int(trainer.num_training_batches)
-    if validated and batch >= per_epoch:
-        epoch, batch = epoch + 1, 0
-    return Position(
-        epoch=epoch,
-        batch=batch,
+    position = Position(
+        epoch=trainer.current_epoch,
+        batch=progress.current.ready,
         step=trainer.global_step,
         batches=progress.total.ready,
         validated=validated,
-        batches_per_epoch=per_epoch,
+        batches_per_epoch=int(trainer.num_training_batches),
         world_size=trainer.world_size,
     )
+    if not validated:
+        return position
+    epoch, batch = position.next_batch
+    return replace(position, epoch=epoch, batch=batch)
 
 
 def stand_at(trainer: Trainer, position: Position) -> None:
-    """Put the counters of a fresh trainer at a position, before `trainer.fit`.
+    """Put the counters of a trainer that has not trained yet at a position.
 
     The loop of the first epoch is marked as restarting, with all that it counts complete: it
     keeps its batch counter, neither opens the loader a second time nor repeats the validation of
@@ -153,6 +160,8 @@ def validate_now(trainer: Trainer) -> None:
     trainer.validating = True
     trainer.fit_loop.epoch_loop.val_loop.run()
     trainer.training = True
+    # After the last batch of an epoch the next one begins.
+    stand_at(trainer, here(trainer, validated=True))
 
 
 def check_accumulation(trainer: Trainer) -> None:

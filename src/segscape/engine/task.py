@@ -103,7 +103,12 @@ class SegmentationTask(lightning.LightningModule):
                     "give trainer.max_epochs or trainer.max_steps",
                 )
             return int(total)
-        self.trainer.fit_loop.setup_data()
+        try:
+            self.trainer.fit_loop.setup_data()
+        except UserError:
+            raise
+        except ValueError as error:  # Lightning's words for an interval longer than the epoch
+            raise UserError(f"trainer: {' '.join(str(error).split())}") from error
         per_epoch = int(self.trainer.num_training_batches)
         return self.budget.total_steps(per_epoch, self.trainer.accumulate_grad_batches)
 

@@ -113,6 +113,8 @@ class Checkpoint(Callback):
             notes["position"] = position.as_dict()
             trainer.save_checkpoint(self.run.checkpoints / "best.ckpt", weights_only=True)
         self.save_last(trainer, pl_module, position)
+        if self.signals.stop_wanted(trainer, 0) and not trainer.should_stop:
+            raise Stopped
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save after an epoch without validation."""
