@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
-from segscape.data.streets_canvas import BUILDING, Colour, Dice
+from segscape.data.streets_canvas import BUILDING, Colour, Dice, tinted
 from segscape.data.streets_facades import BAY, FLOOR, FLOORS, Facade
 from segscape.data.streets_stage import Stage
 
-_METRES = 3.1  # width of a bay and height of a floor
+_METRES = 2.9  # width of a bay and height of a floor
 _ROOFS: tuple[Colour, ...] = ((78, 80, 88), (120, 78, 62), (96, 86, 80), (64, 66, 72))
 
 
@@ -82,6 +80,8 @@ def design(
 
 def shadow(stage: Stage, house: Building) -> None:
     """Cast the house's shadow onto the ground."""
+    if stage.light.shadow > 0.85:  # overcast: there is none to be seen
+        return
     dx, dz = stage.light.drift
     height = house.height + (2.0 if house.pitched else 0.0)
     x = house.side * house.front
@@ -96,8 +96,8 @@ def shadow(stage: Stage, house: Building) -> None:
 
 def _level(stage: Stage, house: Building, z: float) -> int:
     """Mip level whose pixels are about those of the canvas at a distance."""
-    ratio = (BAY / _METRES) / stage.scale(z)
-    return max(0, min(len(house.facade.levels) - 1, round(math.log2(max(ratio, 1e-3)) - 0.2)))
+    ratio = (BAY / _METRES) / (stage.scale(z) / 2)
+    return max(0, min(len(house.facade.levels) - 1, round(math.log2(max(ratio, 1e-3)) - 0.4)))
 
 
 def _wall(
@@ -110,8 +110,7 @@ def _wall(
     """Drape the front's texture over an upright wall from ends[0] to ends[1], each (x, z)."""
     level = _level(stage, house, z)
     texture, unit = house.facade.levels[level], 1 / 2**level
-    (xa, za), (xb, zb) = ends
-    bays = max(1, round(math.hypot(xb - xa, zb - za) / _METRES))
+    bays = max(1, round(math.dist(*ends) / _METRES))
     left, right = house.offset * BAY * unit, (house.offset + bays) * BAY * unit
     low = 0
     while low < house.floors:
@@ -119,16 +118,14 @@ def _wall(
         count = min(house.floors - low, FLOORS if low == 0 else FLOORS - 1)
         bottom = (FLOORS if low == 0 else FLOORS - 1) * FLOOR * unit
         top = bottom - count * FLOOR * unit
-        source = np.array(((left, top), (right, top), (right, bottom), (left, bottom)))
+        source = [(left, top), (right, top), (right, bottom), (left, bottom)]
         y0, y1 = low * _METRES, (low + count) * _METRES
-        quad = stage.camera.points(
-            np.array(((xa, y1, za), (xb, y1, zb), (xb, y0, zb), (xa, y0, za)))
-        )
+        quad = stage.camera.wall(*ends, y0, y1)
         stage.canvas.drape(texture, source, quad, BUILDING, house.tint, shade)
         low += count
 
 
-def _roof(stage: Stage, house: Building, z0: float) -> None:
+def _roof(stage: Stage, house: Building, z0: float, hidden: bool) -> None:
     canvas, camera, light = stage.canvas, stage.camera, stage.light
     side, h, z1 = house.side, house.height, house.z1
     x = side * house.front
@@ -136,14 +133,14 @@ def _roof(stage: Stage, house: Building, z0: float) -> None:
     top = h + house.depth * 0.36
     eave = x - side * 0.35
     slope = [(eave, h - 0.1, z0), (eave, h - 0.1, z1), (ridge, top, z1), (ridge, top, z0)]
-    canvas.fill(
-        camera.points(np.array(slope)), house.roof, BUILDING, light.side(-side * 0.6, 0.8, 0)
-    )
-    far = x + side * house.depth * 0.9
-    gable = [(x, h, z0), (far, h, z0), (ridge, top, z0)]
-    canvas.fill(camera.points(np.array(gable)), _paint(house), BUILDING, light.side(0, 0, -1))
+    canvas.fill(camera.outline(slope), house.roof, BUILDING, light.side(-side * 0.6, 0.8, 0))
+    if not hidden:
+        far = x + side * house.depth * 0.9
+        gable = [(x, h, z0), (far, h, z0), (ridge, top, z0)]
+        shade = light.side(0, 0, -1)
+        canvas.fill(camera.outline(gable), _paint(house), BUILDING, shade)
     wide, high = 0.5, 1.6
-    for z in (z0 + 0.6, z1 - 1.6):  # chimneys
+    for z in (z0 + 0.6, z1 - 1.6) if z0 < 45 else ():  # chimneys
         a, b = ridge - wide * side, ridge + wide * side
         front = [
             (a, top - 0.5, z),
@@ -158,8 +155,8 @@ def _roof(stage: Stage, house: Building, z0: float) -> None:
             (a, top + high - 0.5, z),
         ]
         colour = (112.0, 84.0, 70.0)
-        canvas.fill(camera.points(np.array(cheek)), colour, BUILDING, light.side(-side, 0, 0))
-        canvas.fill(camera.points(np.array(front)), colour, BUILDING, light.side(0, 0, -1))
+        canvas.fill(camera.outline(cheek), colour, BUILDING, light.side(-side, 0, 0))
+        canvas.fill(camera.outline(front), colour, BUILDING, light.side(0, 0, -1))
 
 
 def _paint(house: Building) -> Colour:
@@ -170,9 +167,9 @@ def _paint(house: Building) -> Colour:
 def _cornice(stage: Stage, house: Building, z0: float) -> None:
     x, h = house.side * (house.front - 0.25), house.height
     band = [(x, h - 0.15, z0), (x, h - 0.15, house.z1), (x, h + 0.45, house.z1), (x, h + 0.45, z0)]
-    colour = tuple(min(235.0, c * 1.12 + 8) for c in _paint(house))
+    colour = tinted(_paint(house), 1.12, 8)
     shade = stage.light.side(-house.side, 0, 0)
-    stage.canvas.fill(stage.camera.points(np.array(band)), colour, BUILDING, shade)
+    stage.canvas.fill(stage.camera.outline(band), colour, BUILDING, shade)
     end = [
         (x, h - 0.15, z0),
         (x + house.side * house.depth, h - 0.15, z0),
@@ -180,16 +177,17 @@ def _cornice(stage: Stage, house: Building, z0: float) -> None:
         (x, h + 0.45, z0),
     ]
     shade = stage.light.side(0, 0, -1)
-    stage.canvas.fill(stage.camera.points(np.array(end)), colour, BUILDING, shade)
+    stage.canvas.fill(stage.camera.outline(end), colour, BUILDING, shade)
 
 
-def draw(stage: Stage, house: Building, windows: bool) -> None:
+def draw(stage: Stage, house: Building, hidden: bool, windows: bool) -> None:
     """Paint one house.
 
     Args:
         stage: where.
         house: what.
-        windows: whether the gable that faces the camera has windows.
+        hidden: whether the next house covers the gable that faces the camera.
+        windows: whether that gable has windows.
     """
     camera, light = stage.camera, stage.light
     z0 = max(house.z0, camera.near * 0.8)
@@ -199,17 +197,17 @@ def draw(stage: Stage, house: Building, windows: bool) -> None:
     light.tone(stage.canvas, middle)
     side, x = house.side, house.side * house.front
     far = x + side * house.depth * 0.9
-    if house.z0 > camera.near:
+    if house.z0 > camera.near and not hidden:
         facing = light.side(0, 0, -1)
         ends = ((far, z0), (x, z0)) if side < 0 else ((x, z0), (far, z0))
         if windows:
             _wall(stage, house, ends, facing, z0)
         else:
             wall = [(x, 0, z0), (far, 0, z0), (far, house.height, z0), (x, house.height, z0)]
-            stage.canvas.fill(camera.points(np.array(wall)), _paint(house), BUILDING, facing)
+            stage.canvas.fill(camera.outline(wall), _paint(house), BUILDING, facing)
     ends = ((x, z0), (x, house.z1)) if side < 0 else ((x, house.z1), (x, z0))
     if house.pitched:
-        _roof(stage, house, z0)
+        _roof(stage, house, z0, hidden)
     _wall(stage, house, ends, light.side(-side, 0, 0), middle)
     if not house.pitched:
         _cornice(stage, house, z0)

@@ -8,19 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import cv2
 import numpy as np
 
 Colour = tuple[float, float, float]
 Point = tuple[float, float]
+T = TypeVar("T")
 
 SKY, BUILDING, POLE, ROAD, PAVEMENT, TREE, SIGN, FENCE, CAR, PEDESTRIAN, BICYCLIST = range(11)
 VOID = 255
 
 _BITS = 4  # fractional bits of the coordinates handed to OpenCV
 _ONE = 1 << _BITS
-_FAR = 1 << 14  # pixels; beyond this nothing is visible and OpenCV's fixed point would overflow
+
+
+def tinted(colour: Colour, factor: float, lift: float = 0.0) -> Colour:
+    """The colour times a factor plus a lift, at most 250."""
+    r, g, b = (min(250.0, c * factor + lift) for c in colour)
+    return r, g, b
 
 
 class Dice:
@@ -56,7 +63,7 @@ class Dice:
         """True with the given probability."""
         return self.random() < probability
 
-    def pick(self, options: Sequence):
+    def pick(self, options: Sequence[T]) -> T:
         """One of the options."""
         return options[int(self.random() * len(options))]
 
@@ -109,34 +116,50 @@ class Camera:
         dv = (self.height - y) * scale
         return self.u + du - self.roll * dv, self.v + dv + self.roll * du
 
+    def outline(self, places: Sequence[tuple[float, float, float]]) -> list[Point]:
+        """Pixels of a few places (x, y, z): plain arithmetic beats numpy for so few."""
+        focal, curve, roll, u, v = self.focal, self.curve, self.roll, self.u, self.v
+        left, height = self.x, self.height
+        pixels = []
+        for x, y, z in places:
+            scale = focal / z
+            du = (x + curve * z * z - left) * scale
+            dv = (height - y) * scale
+            pixels.append((u + du - roll * dv, v + dv + roll * du))
+        return pixels
+
+    def wall(
+        self, a: tuple[float, float], b: tuple[float, float], low: float, high: float
+    ) -> list[Point]:
+        """Outline of an upright wall between two places (x, z): top of a, top of b, then below."""
+        (xa, za), (xb, zb) = a, b
+        return self.outline([(xa, high, za), (xb, high, zb), (xb, low, zb), (xa, low, za)])
+
     def points(self, places: np.ndarray) -> np.ndarray:
         """Pixels (..., 2) of places (..., 3)."""
-        z = places[..., 2]
+        x, y, z = places[..., 0], places[..., 1], places[..., 2]
         scale = self.focal / z
-        du = (places[..., 0] + self.curve * z * z - self.x) * scale
-        dv = (self.height - places[..., 1]) * scale
-        return np.stack((self.u + du - self.roll * dv, self.v + dv + self.roll * du), axis=-1)
+        du = (x - self.x + self.curve * z * z) * scale
+        dv = (self.height - y) * scale
+        pixels = np.empty((*z.shape, 2))
+        pixels[..., 0] = du - self.roll * dv + self.u
+        pixels[..., 1] = dv + self.roll * du + self.v
+        return pixels
 
-    def ground(self, x0: float, x1: float, z0: float, z1: float, y: float = 0.0) -> np.ndarray:
-        """Outline (n, 2) of a band of ground between two lateral places, along the bend."""
+    def ground(self, x0: float, x1: float, z0: float, z1: float, y: float = 0.0) -> list[Point]:
+        """Outline of a band of ground between two lateral places, along the bend."""
         z0 = max(z0, self.near)
         z1 = max(z1, z0 + 1e-3)
-        count = 14 if self.curve and z1 - z0 > 4 else 2
-        z = np.geomspace(z0, z1, count)
-        places = np.empty((2 * count, 3))
-        places[:count, 0] = x0
-        places[count:, 0] = x1
-        places[:, 1] = y
-        places[:count, 2] = z
-        places[count:, 2] = z[::-1]
-        return self.points(places)
+        steps = 10 if self.curve and z1 - z0 > 4 else 1
+        ratio = (z1 / z0) ** (1 / steps)
+        along = [z0 * ratio**k for k in range(steps + 1)]
+        places = [(x0, y, z) for z in along] + [(x1, y, z) for z in reversed(along)]
+        return self.outline(places)
 
 
 def fixed(points: np.ndarray | Sequence[Point]) -> np.ndarray:
     """Points as OpenCV's fixed point coordinates, int32 of the same shape."""
-    scaled = np.asarray(points, dtype=np.float64) * _ONE
-    np.clip(scaled, -_FAR * _ONE, _FAR * _ONE, out=scaled)
-    return np.rint(scaled).astype(np.int32)
+    return (np.asarray(points) * _ONE).astype(np.int32)
 
 
 class Canvas:
@@ -171,7 +194,12 @@ class Canvas:
         shade: float = 1.0,
     ) -> None:
         """Paint a convex polygon; ``kind=None`` leaves the label as it is."""
-        outline = fixed(points)
+        self.facet(fixed(points), colour, kind, shade)
+
+    def facet(
+        self, outline: np.ndarray, colour: Colour, kind: int | None, shade: float = 1.0
+    ) -> None:
+        """Paint a convex polygon whose points are already ``fixed``."""
         cv2.fillConvexPoly(self.image, outline, self.ink(colour, shade), cv2.LINE_8, _BITS)
         if kind is not None:
             cv2.fillConvexPoly(self.label, outline, kind, cv2.LINE_8, _BITS)
@@ -187,21 +215,26 @@ class Canvas:
         self.polygons([fixed(points)], colour, kind, shade)
 
     def polygons(
-        self, outlines: Sequence[np.ndarray], colour: Colour, kind: int | None, shade: float = 1.0
+        self,
+        outlines: Sequence[np.ndarray] | np.ndarray,
+        colour: Colour,
+        kind: int | None,
+        shade: float = 1.0,
     ) -> None:
         """Paint polygons (already ``fixed``) of one colour that do not overlap, in one call."""
         if not len(outlines):
             return
-        cv2.fillPoly(self.image, outlines, self.ink(colour, shade), cv2.LINE_8, _BITS)
+        pieces = list(outlines)
+        cv2.fillPoly(self.image, pieces, self.ink(colour, shade), cv2.LINE_8, _BITS)
         if kind is not None:
-            cv2.fillPoly(self.label, outlines, kind, cv2.LINE_8, _BITS)
+            cv2.fillPoly(self.label, pieces, kind, cv2.LINE_8, _BITS)
 
     def stroke(
         self, a: Point, b: Point, width: float, colour: Colour, kind: int | None, shade: float = 1.0
     ) -> None:
         """Paint a line with a width in pixels; it is never thinner than one pixel of the canvas."""
-        ends = fixed((a, b))
-        first, second = ends[0].tolist(), ends[1].tolist()
+        first = int(a[0] * _ONE), int(a[1] * _ONE)
+        second = int(b[0] * _ONE), int(b[1] * _ONE)
         thick = max(1, min(255, round(width)))
         ink = self.ink(colour, shade)
         cv2.line(self.image, first, second, ink, thick, cv2.LINE_8, _BITS)
@@ -224,72 +257,98 @@ class Canvas:
         shade: float = 1.0,
     ) -> None:
         """Paint a filled ellipse with upright axes, radii in pixels."""
-        middle = fixed(centre).tolist()
-        radii = fixed((max(axes[0], 0.5), max(axes[1], 0.5))).tolist()
+        middle = int(centre[0] * _ONE), int(centre[1] * _ONE)
+        radii = int(max(axes[0], 0.5) * _ONE), int(max(axes[1], 0.5) * _ONE)
         cv2.ellipse(
             self.image, middle, radii, 0, 0, 360, self.ink(colour, shade), -1, cv2.LINE_8, _BITS
         )
         if kind is not None:
             cv2.ellipse(self.label, middle, radii, 0, 0, 360, kind, -1, cv2.LINE_8, _BITS)
 
+    def hoop(
+        self,
+        centre: Point,
+        axes: tuple[float, float],
+        width: float,
+        colour: Colour,
+        kind: int,
+    ) -> None:
+        """Paint the outline of an ellipse, but label all of it."""
+        middle = int(centre[0] * _ONE), int(centre[1] * _ONE)
+        radii = int(max(axes[0], 0.5) * _ONE), int(max(axes[1], 0.5) * _ONE)
+        thick, ink = max(1, round(width)), self.ink(colour)
+        cv2.ellipse(self.image, middle, radii, 0, 0, 360, ink, thick, cv2.LINE_8, _BITS)
+        cv2.ellipse(self.label, middle, radii, 0, 0, 360, kind, -1, cv2.LINE_8, _BITS)
+
     def region(self, points: np.ndarray | Sequence[Point], kind: int) -> None:
         """Label a polygon of any shape without painting it (railings, spokes)."""
         cv2.fillPoly(self.label, [fixed(points)], kind, cv2.LINE_8, _BITS)
 
-    def window(self, points: np.ndarray) -> tuple[int, int, int, int] | None:
-        """Visible box (x0, y0, x1, y1) around points, or None when nothing of it is in view."""
-        low = np.floor(points.min(axis=0))
-        high = np.ceil(points.max(axis=0)) + 1
-        x0, y0 = max(int(low[0]), 0), max(int(low[1]), 0)
-        x1, y1 = min(int(high[0]), self.width), min(int(high[1]), self.height)
-        return (x0, y0, x1, y1) if x1 > x0 and y1 > y0 else None
-
     def _lit(self, texture: np.ndarray, tint: Colour, shade: float) -> np.ndarray:
-        matrix = np.zeros((3, 4))
-        for channel in range(3):
-            matrix[channel, channel] = self.gain[channel] * tint[channel] * shade
-            matrix[channel, 3] = self.haze[channel]
-        return cv2.transform(texture, matrix)
+        """The texture's three colours under the tone; a fourth channel is left out."""
+        (gr, gg, gb), (hr, hg, hb) = self.gain, self.haze
+        r, g, b = gr * tint[0] * shade, gg * tint[1] * shade, gb * tint[2] * shade
+        if texture.shape[2] == 4:
+            rows: list[list[float]] = [[r, 0, 0, 0, hr], [0, g, 0, 0, hg], [0, 0, b, 0, hb]]
+        else:
+            rows = [[r, 0, 0, hr], [0, g, 0, hg], [0, 0, b, hb]]
+        return cv2.transform(texture, np.array(rows))
+
+    def _view(self, x0: float, y0: float, x1: float, y1: float) -> tuple[int, int, int, int] | None:
+        """Visible whole pixels of a box, or None when nothing of it is in view."""
+        left, top = max(int(x0), 0), max(int(y0), 0)
+        right, bottom = min(int(x1) + 2, self.width), min(int(y1) + 2, self.height)
+        return (left, top, right, bottom) if right > left and bottom > top else None
 
     def drape(
         self,
         texture: np.ndarray,
-        source: np.ndarray,
-        quad: np.ndarray,
+        source: Sequence[Point],
+        quad: Sequence[Point],
         kind: int,
         tint: Colour = (1.0, 1.0, 1.0),
         shade: float = 1.0,
     ) -> None:
-        """Paint a texture (h, w, 3) onto a quadrilateral in perspective.
+        """Paint a texture (h, w, 3), repeated as needed, onto a quadrilateral in perspective.
 
         Args:
             texture: the picture.
-            source: corners (4, 2) in the texture, pixels.
-            quad: corners (4, 2) on the canvas in the same order.
+            source: four corners in the texture, pixels.
+            quad: four corners on the canvas in the same order.
             kind: label of the quadrilateral.
             tint: factor per channel.
             shade: factor for the side's direction.
         """
-        box = self.window(quad)
+        across, down = [p[0] for p in quad], [p[1] for p in quad]
+        box = self._view(min(across), min(down), max(across), max(down))
         if box is None:
             return
         x0, y0, x1, y1 = box
-        local = (quad - (x0, y0)).astype(np.float32)
-        matrix = cv2.getPerspectiveTransform(source.astype(np.float32), local)
-        warped = cv2.warpPerspective(
-            texture, matrix, (x1 - x0, y1 - y0), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP
-        )
+        # Textures are sampled at the final size and enlarged: four times fewer pixels.
+        local = np.array([(x - x0, y - y0) for x, y in quad], np.float32)
+        matrix = cv2.getPerspectiveTransform(np.array(source, np.float32), local / 2)
+        size = ((x1 - x0 + 1) // 2, (y1 - y0 + 1) // 2)
+        flags = cv2.INTER_LINEAR
+        warped = cv2.warpPerspective(texture, matrix, size, flags=flags, borderMode=cv2.BORDER_WRAP)
+        picture = self._enlarge(self._lit(warped, tint, shade), box)
         mask = np.zeros((y1 - y0, x1 - x0), np.uint8)
         outline = fixed(local)
         cv2.fillConvexPoly(mask, outline, 255, cv2.LINE_8, _BITS)
-        cv2.copyTo(self._lit(warped, tint, shade), mask, self.image[y0:y1, x0:x1])
+        cv2.copyTo(picture, mask, self.image[y0:y1, x0:x1])
         cv2.fillConvexPoly(self.label[y0:y1, x0:x1], outline, kind, cv2.LINE_8, _BITS)
+
+    @staticmethod
+    def _enlarge(picture: np.ndarray, box: tuple[int, int, int, int]) -> np.ndarray:
+        """A picture at half the canvas' scale, brought to the size of the box."""
+        x0, y0, x1, y1 = box
+        size = (2 * picture.shape[1], 2 * picture.shape[0])
+        return cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR)[: y1 - y0, : x1 - x0]
 
     def stamp(
         self,
         sprite: np.ndarray,
-        masks: tuple[np.ndarray, np.ndarray],
-        box: tuple[float, ...],
+        region: np.ndarray | None,
+        box: tuple[float, float, float, float],
         kind: int,
         tint: Colour = (1.0, 1.0, 1.0),
         flip: bool = False,
@@ -297,33 +356,33 @@ class Canvas:
         """Paint an upright sprite into a box.
 
         Args:
-            sprite: picture (h, w, 3).
-            masks: (h, w) uint8, where to paint and where to label.
+            sprite: picture (h, w, 4); its last channel says where to paint.
+            region: (h, w) uint8 that says where to label, None when that is the same.
             box: left, top, right, bottom on the canvas, pixels.
             kind: label.
             tint: factor per channel.
             flip: mirror it.
         """
         left, top, right, bottom = box
-        view = self.window(np.array(((left, top), (right - 1, bottom - 1))))
+        view = self._view(left, top, right - 2, bottom - 2)
         if view is None or right - left < 1 or bottom - top < 1:
             return
         x0, y0, x1, y1 = view
         height, width = sprite.shape[:2]
-        sx, sy = width / (right - left), height / (bottom - top)
-        matrix = np.array(((sx, 0.0, (x0 - left) * sx), (0.0, sy, (y0 - top) * sy)))
+        sx, sy = 2 * width / (right - left), 2 * height / (bottom - top)
+        first = [sx, 0.0, (x0 - left) / 2 * sx]
         if flip:
-            matrix[0] = -sx, 0.0, width - 1 - matrix[0, 2]
-        size = (x1 - x0, y1 - y0)
+            first = [-sx, 0.0, width - 1 - first[2]]
+        matrix = np.array([first, [0.0, sy, (y0 - top) / 2 * sy]])
+        size = ((x1 - x0 + 1) // 2, (y1 - y0 + 1) // 2)
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        picture = cv2.warpAffine(sprite, matrix, size, flags=flags)
-        paint = cv2.warpAffine(masks[0], matrix, size, flags=flags)
-        mark = (
-            paint if masks[1] is masks[0] else cv2.warpAffine(masks[1], matrix, size, flags=flags)
-        )
-        cv2.copyTo(
-            self._lit(picture, tint, 1.0),
-            cv2.compare(paint, 127, cv2.CMP_GT),
-            self.image[y0:y1, x0:x1],
-        )
-        np.putmask(self.label[y0:y1, x0:x1], mark > 127, kind)
+        small = cv2.warpAffine(sprite, matrix, size, flags=flags)
+        alpha = self._enlarge(cv2.extractChannel(small, 3), view)
+        _, paint = cv2.threshold(alpha, 127, 255, cv2.THRESH_BINARY)
+        picture = self._enlarge(self._lit(small, tint, 1.0), view)
+        cv2.copyTo(picture, paint, self.image[y0:y1, x0:x1])
+        if region is not None:
+            small = cv2.warpAffine(region, matrix, size, flags=flags)
+            alpha = self._enlarge(small, view)
+            _, paint = cv2.threshold(alpha, 127, 255, cv2.THRESH_BINARY)
+        np.putmask(self.label[y0:y1, x0:x1], paint > 0, kind)

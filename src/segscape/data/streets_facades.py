@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from segscape.data.streets_canvas import Colour, Dice
+from segscape.data.streets_canvas import Colour, Dice, tinted
 
 BAY = FLOOR = 64  # pixels of one bay (width) and one floor (height) at the finest level
 BAYS, FLOORS = 6, 5
@@ -94,7 +94,7 @@ class _Style:
 def _window(cell: np.ndarray, style: _Style, dice: Dice) -> None:
     x0, x1 = round(style.left * BAY), round(style.right * BAY)
     y0, y1 = round(style.top * FLOOR), round(style.bottom * FLOOR)
-    _box(cell, x0 - 3, y0 - 3, x1 + 3, y1 + 2, tuple(c * 0.8 for c in style.sill))  # lintel's edge
+    _box(cell, x0 - 3, y0 - 3, x1 + 3, y1 + 2, tinted(style.sill, 0.8))  # lintel's edge
     _box(cell, x0 - 2, y0 - 2, x1 + 2, y1 + 2, style.frame)
     cell[y0:y1, x0:x1] = _pane(dice, y1 - y0, x1 - x0)
     middle = (x0 + x1) // 2
@@ -162,7 +162,7 @@ def _shop(strip: np.ndarray, dice: Dice) -> None:
         )
         _box(strip, 0, 15, width, 26, cloth)
         for x in range(0, width, 12):
-            _box(strip, x, 15, x + 6, 26, tuple(min(255.0, c * 1.35 + 20) for c in cloth))
+            _box(strip, x, 15, x + 6, 26, tinted(cloth, 1.35, 20))
 
 
 def _wall(dice: Dice, kind: int, colour: Colour, stains: np.ndarray) -> np.ndarray:
@@ -192,9 +192,9 @@ def _wall(dice: Dice, kind: int, colour: Colour, stains: np.ndarray) -> np.ndarr
 def _style(dice: Dice, kind: int, colour: Colour) -> _Style:
     pale = (224.0, 222.0, 214.0)
     frame = pale if dice.chance(0.65) else dice.jitter((62, 58, 58), 20)
-    sill = pale if dice.chance(0.5) else tuple(c * 0.8 for c in colour)
+    sill = pale if dice.chance(0.5) else tinted(colour, 0.8)
     if kind == _GLASS:
-        return _Style(0.04, 0.06, 0.96, 0.82, tuple(c * 0.6 for c in colour), 1, colour, False)
+        return _Style(0.04, 0.06, 0.96, 0.82, tinted(colour, 0.6), 1, colour, False)
     if kind == _CONCRETE:
         return _Style(0.08, 0.25, 0.92, 0.72, frame, 2, colour, False)
     half = dice.uniform(0.14, 0.26)
@@ -233,7 +233,7 @@ def draw_facade(dice: Dice, stains: np.ndarray, number: int) -> Facade:
             y, x = floor * FLOOR, bay * BAY
             target = wall[y : y + FLOOR, x : x + BAY]
             cell = dice.pick(cells)
-            cv2.copyTo(cell, (cell.any(axis=2) * 255).astype(np.uint8), target)
+            cv2.copyTo(cell, np.where(cell.any(axis=2), 255, 0).astype(np.uint8), target)
         if kind in (_RENDER, _STONE) and floor % 2 == 0:
             _box(
                 wall,
@@ -241,7 +241,7 @@ def draw_facade(dice: Dice, stains: np.ndarray, number: int) -> Facade:
                 floor * FLOOR,
                 BAYS * BAY,
                 floor * FLOOR + 4,
-                tuple(min(255.0, c * 1.12) for c in colour),
+                tinted(colour, 1.12),
             )
     ground = wall[(FLOORS - 1) * FLOOR :]
     shops = number % 3 != 2 and kind != _IVY
@@ -252,7 +252,7 @@ def draw_facade(dice: Dice, stains: np.ndarray, number: int) -> Facade:
         _door(ground[:, bay * BAY : (bay + 1) * BAY], dice)
         cell = dice.pick(cells)
         target = ground[:, (bay + 1) * BAY : (bay + 2) * BAY]
-        cv2.copyTo(cell, (cell.any(axis=2) * 255).astype(np.uint8), target)
+        cv2.copyTo(cell, np.where(cell.any(axis=2), 255, 0).astype(np.uint8), target)
     ground[-5:] = ground[-5:] // 2
     levels = [wall]
     for _ in range(4):

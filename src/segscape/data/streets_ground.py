@@ -1,11 +1,11 @@
-"""Ground of the streets: carriageway, markings, kerbs, pavements, and the light that falls on them."""
+"""Ground of the streets: carriageway, markings, kerbs, pavements, their light."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
-from segscape.data.streets_canvas import PAVEMENT, ROAD, TREE, Colour, fixed
+from segscape.data.streets_canvas import PAVEMENT, ROAD, TREE, Colour, fixed, tinted
 from segscape.data.streets_stage import FLAT, Stage
 
 _WHITE: Colour = (214, 214, 208)
@@ -13,62 +13,59 @@ _YELLOW: Colour = (206, 166, 62)
 _END = 260.0  # metres; the ground ends at the horizon for the eye
 
 
-def _haze_rows(stage: Stage, top: int) -> None:
-    """Mix the haze into the ground, row by row, as all of a row is about equally far."""
-    canvas, camera, light = stage.canvas, stage.camera, stage.light
-    rows = np.arange(top, canvas.height) - camera.v + 0.5
+def _air(stage: Stage, top: int, height: int) -> np.ndarray:
+    """Share of haze of each row of the half canvas, as all of a row is about equally far."""
+    camera = stage.camera
+    rows = 2 * np.arange(top, top + height) + 1 - camera.v
     z = camera.focal * camera.height / np.maximum(rows, 0.5)
-    share = (1 - np.exp(-z / light.visibility)).astype(np.float32)[:, None, None]
-    band = int(np.searchsorted(-share[:, 0, 0], -0.012))  # below, the haze is not seen
-    if band == 0:
-        return
-    part = canvas.image[top : top + band]
-    mixed = part * (1 - share[:band]) + np.array(light.haze, np.float32) * share[:band]
-    canvas.image[top : top + band] = mixed.astype(np.uint8)
+    return 1 - np.exp(-z / stage.light.visibility)
 
 
 def _roughness(stage: Stage, top: int, height: int, width: int) -> np.ndarray:
     """Grain of the ground in perspective (height, width) uint8 around 128, at half the canvas."""
-    camera, dice = stage.camera, stage.dice
+    camera, dice, density, reach = stage.camera, stage.dice, 32.0, 34.0
     out = np.full((height, width), FLAT, np.uint8)
     focal, u, v = camera.focal / 2, camera.u / 2, camera.v / 2
-    du, dv = dice.uniform(0, 512), dice.uniform(0, 512)
-    for texture, density, reach in (
-        (stage.atlas.ground, 14.0, 22.0),
-        (stage.atlas.patches, 9.0, 55.0),
-    ):
-        first = max(0, int(v + focal * camera.height / reach) - top)
-        if first >= height:
-            continue
-        row = v - (top + first)  # vanishing row seen from the part's first row
-        matrix = np.array(
-            (
-                (camera.height * density, camera.x * density + du, 0.0),
-                (0.0, dv, focal * camera.height * density),
-                (0.0, 1.0, -row),
-            )
+    du, dv = dice.uniform(0, 1024), dice.uniform(0, 1024)
+    first = max(0, int(v + focal * camera.height / reach) - top)
+    if first >= height:
+        return out
+    row = v - (top + first)  # vanishing row seen from the part's first row
+    step, shift = camera.height * density, camera.x * density + du
+    matrix = np.array(
+        (
+            (step, shift, -u * step - shift * row),
+            (0.0, dv, focal * step - dv * row),
+            (0.0, 1.0, -row),
         )
-        matrix[0, 2] = -u * camera.height * density - (camera.x * density + du) * row
-        matrix[1, 2] -= dv * row
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        part = cv2.warpPerspective(
-            texture, matrix, (width, height - first), flags=flags, borderMode=cv2.BORDER_WRAP
-        )
-        out[first:] = cv2.multiply(out[first:], part, scale=1 / FLAT)
+    )
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    size = (width, height - first)
+    texture = stage.atlas.ground
+    out[first:] = cv2.warpPerspective(texture, matrix, size, None, flags, cv2.BORDER_WRAP)
     return out
 
 
 def light_ground(stage: Stage) -> None:
-    """Apply grain and cast shadows to the painted ground."""
+    """Apply grain, cast shadows and haze to the painted ground."""
     canvas = stage.canvas
     top = min(canvas.height // 2 - 1, max(0, int(stage.camera.v / 2)))
     shade = cv2.blur(stage.shade[top:], (3, 3))
     height, width = shade.shape
     shade = cv2.multiply(shade, _roughness(stage, top, height, width), scale=1 / FLAT)
+    air = _air(stage, top, height)
+    hazy = int(np.count_nonzero(air > 0.012))  # rows below these are near: no haze is seen
+    if hazy:
+        clear = np.rint((1 - air[:hazy, None]) * 255).astype(np.uint8)
+        wide = cv2.resize(clear, (width, hazy), interpolation=cv2.INTER_NEAREST)
+        shade[:hazy] = cv2.multiply(shade[:hazy], wide, scale=1 / 255)
     large = cv2.resize(shade, (2 * width, 2 * height), interpolation=cv2.INTER_LINEAR)
     part = canvas.image[2 * top :]
     cv2.multiply(part, cv2.merge((large, large, large)), dst=part, scale=1 / FLAT)
-    _haze_rows(stage, 2 * top)
+    if hazy:
+        colour = np.rint(air[:hazy, None, None] * np.array(stage.light.haze)).astype(np.uint8)
+        veil = cv2.resize(colour, (2 * width, 2 * hazy), interpolation=cv2.INTER_LINEAR)
+        cv2.add(part[: 2 * hazy], veil, dst=part[: 2 * hazy])
 
 
 def _dashes(
@@ -121,7 +118,7 @@ def _zebra(stage: Stage, z: float) -> None:
 def _markings(stage: Stage) -> None:
     dice, road, canvas = stage.dice, stage.road, stage.canvas
     worn = dice.uniform(0.72, 1.05)
-    white: Colour = tuple(c * worn for c in _WHITE)  # type: ignore[assignment]
+    white = tinted(_WHITE, worn)
     style = dice.random()
     long = dice.uniform(1.5, 4.0)
     if style < 0.75:
@@ -193,7 +190,7 @@ def _lanes(stage: Stage) -> None:
         colour = dice.jitter(dice.pick(((126, 82, 74), (92, 112, 88), (86, 92, 118))), 8)
         x0, x1 = sorted((side * (road.half - width), side * road.half))
         stage.canvas.polygon(stage.camera.ground(x0, x1, 0, 120), colour, ROAD)
-    gutter = tuple(c * 0.82 for c in stage.dice.jitter((96, 96, 96), 10))
+    gutter = tinted(dice.jitter((96, 96, 96), 10), 0.82)
     for side in (-1, 1):
         x0, x1 = sorted((side * (road.half - 0.25), side * road.half))
         stage.canvas.polygon(stage.camera.ground(x0, x1, 0, 90), gutter, ROAD)
@@ -227,8 +224,8 @@ def paint_ground(stage: Stage, lawns: tuple[bool, bool]) -> None:
     tone = dice.uniform(76, 138)
     asphalt: Colour = dice.jitter((tone, tone, tone * 1.02), 5)
     top = max(0, int(camera.v))
-    canvas.image[top:] = np.array(canvas.ink(asphalt))
-    canvas.label[top:] = ROAD
+    w, h = canvas.width, canvas.height
+    canvas.fill([(0, top), (w, top), (w, h), (0, h)], asphalt, ROAD)
     _sides(stage, lawns, asphalt)
     outline = camera.ground(-stage.road.half, stage.road.half, 0, _END)
     canvas.polygon(outline, asphalt, ROAD)

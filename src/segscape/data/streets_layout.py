@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
+from segscape.data import streets_borders as borders
 from segscape.data import streets_buildings as buildings
 from segscape.data import streets_objects as objects
 from segscape.data.streets_canvas import Camera, Canvas, Dice
@@ -40,8 +41,8 @@ class Plan:
 def draw_camera(dice: Dice, canvas: Canvas, road: Road) -> Camera:
     """Place the camera in its lane. All its measures are relative to the canvas."""
     height, width = canvas.height, canvas.width
-    focal = dice.uniform(1.05, 1.55) * math.sqrt(height * width / 2)
-    v = dice.uniform(0.38, 0.5) * height
+    focal = dice.uniform(1.0, 1.45) * math.sqrt(height * width / 2)
+    v = dice.uniform(0.37, 0.51) * height
     u = (0.5 + dice.uniform(-0.13, 0.13)) * width
     tall = dice.uniform(1.25, 2.3)
     curve = dice.uniform(-1.0, 1.0) ** 3 * 0.006
@@ -60,9 +61,9 @@ def draw_road(dice: Dice) -> Road:
         z0 = dice.uniform(11, 40)
         junction = (z0, z0 + dice.uniform(6, 9))
     return Road(
-        half=dice.uniform(3.4, 5.8),
-        left=dice.uniform(1.6, 4.0),
-        right=dice.uniform(1.6, 4.0),
+        half=dice.uniform(3.6, 6.4),
+        left=dice.uniform(1.2, 2.7),
+        right=dice.uniform(1.2, 2.7),
         junction=junction,
         keep=dice.sign(),
     )
@@ -73,11 +74,11 @@ def _rows(stage: Stage, plan: Plan, side: int, style: int) -> None:
     dice, road = stage.dice, stage.road
     setback = dice.uniform(3.0, 6.0) if style == HOUSES else dice.uniform(0.0, 0.4)
     z = stage.camera.near * 0.5 - dice.uniform(0, 8)
-    storeys = {TERRACE: (2, 4), OFFICES: (3, 7), HOUSES: (1, 2)}[style]
-    plain = dice.uniform(1, 2)
+    storeys = {TERRACE: (2, 3), OFFICES: (2, 5), HOUSES: (1, 2)}[style]
+    windows, before, space = dice.chance(0.6), 0.0, 1.0
     while z < _REACH:
-        bays = dice.integer(2, 5) if style != OFFICES else dice.integer(4, 8)
-        length = bays * 3.1
+        bays = dice.integer(*((4, 8) if style == OFFICES else (2, 5))) + int(z / 35)
+        length = bays * 2.9
         gap = (
             dice.uniform(2.5, 8)
             if style == HOUSES
@@ -89,13 +90,17 @@ def _rows(stage: Stage, plan: Plan, side: int, style: int) -> None:
                 if z < junction[0] - 5:  # fill up to the corner
                     length = junction[0] - 2 - z
                 else:
-                    z = junction[1] + 2
+                    z, space = junction[1] + 2, 1.0
                     continue
         floors = dice.integer(*storeys)
-        front = road.edge(side) + setback + (dice.uniform(0, 0.8) if dice.chance(0.3) else 0.0)
+        base = road.edge(side) + setback
+        front = base + (dice.uniform(0, 0.8) if dice.chance(0.3) else 0.0)
         house = buildings.design(dice, stage.atlas.facades, side, front, z, length, floors)
         plan.shadows.append(partial(buildings.shadow, stage, house))
-        plan.add(z + length, partial(buildings.draw, stage, house, plain < 1.6 and gap == 0))
+        # The nearer house hides this one's gable when it is as high and stands no further back.
+        hidden = space == 0.0 and before >= house.height - 0.1
+        before, space = house.height if front <= base + 0.41 else 0.0, gap
+        plan.add(z + length, partial(buildings.draw, stage, house, hidden, windows))
         if style == TERRACE and dice.chance(0.28) and z > stage.camera.near + 1:
             where = z + dice.uniform(0.3, 1.5)
             plan.add(where, partial(objects.wall_sign, stage, side * front, where, side))
@@ -108,8 +113,8 @@ def _border(stage: Stage, plan: Plan, side: int, style: int) -> None:
     look = (dice.uniform(0.9, 1.5), dice.pick((0.14, 0.18, 0.24)), dice.integer(0, 4))
     x = side * (road.edge(side) + 0.15)
     z = stage.camera.near * 0.6
-    kinds = ("rail", "rail", "panel", "hedge", "wall", "none")
-    kind = dice.pick(kinds[:4] if style == PARK else kinds)
+    kinds = ("rail", "panel", "hedge", "wall", "none", "none")
+    kind = dice.pick(("rail", "rail", "panel", "hedge") if style == PARK else kinds)
     while z < 90:
         length = dice.uniform(4, 9)
         if style != PARK or dice.chance(0.2):
@@ -119,19 +124,19 @@ def _border(stage: Stage, plan: Plan, side: int, style: int) -> None:
                 pieces = max(1, round(length / 3.5))
                 for k in range(pieces):
                     a, b = z + length * k / pieces, z + length * (k + 1) / pieces
-                    plan.add(b, partial(objects.railing, stage, x, a, b, look))
+                    plan.add(b, partial(borders.railing, stage, x, a, b, look))
             elif kind == "panel":
-                plan.add(z + length, partial(objects.panels, stage, side, x, z, z + length, look))
+                plan.add(z + length, partial(borders.panels, stage, side, x, z, z + length, look))
             elif kind == "hedge":
                 plan.add(
                     z + length,
-                    partial(objects.hedge, stage, side, x, z, z + length, dice.uniform(0.9, 2.2)),
+                    partial(borders.hedge, stage, side, x, z, z + length, dice.uniform(0.9, 2.2)),
                 )
             elif kind == "wall":
                 plan.add(
                     z + length,
                     partial(
-                        objects.garden_wall, stage, side, x, z, z + length, dice.uniform(0.5, 1.4)
+                        borders.garden_wall, stage, side, x, z, z + length, dice.uniform(0.5, 1.4)
                     ),
                 )
         z += length + (dice.uniform(1, 3) if style == HOUSES else 0.0)
@@ -156,11 +161,11 @@ def _trees(stage: Stage, plan: Plan, side: int, style: int) -> None:
         z = stage.camera.near + dice.uniform(0, 4)
         while z < _REACH:
             plant(side * (edge + dice.uniform(1.5, 12)), z, dice.uniform(5, 12))
-            z += dice.uniform(1.5, 6)
+            z += dice.uniform(2, 6) + 0.06 * z
     elif style == HOUSES:
-        for _ in range(dice.integer(2, 6)):
+        for _ in range(dice.integer(1, 5)):
             plant(side * (edge + dice.uniform(0.8, 4)), dice.uniform(6, 70), dice.uniform(3.5, 8))
-    if style != PARK and dice.chance(0.34):  # an avenue
+    if style != PARK and dice.chance(0.27):  # an avenue
         z, height = dice.uniform(5, 16), dice.uniform(5, 8.5)
         pace = dice.uniform(8, 16)
         while z < 85:
@@ -172,13 +177,13 @@ def _furniture(stage: Stage, plan: Plan, side: int) -> None:
     """Lamps, signs, signals, bollards and kerbside railings."""
     dice, road = stage.dice, stage.road
     kerb = side * (road.half + 0.45)
-    z, pace = dice.uniform(5, 20), dice.uniform(16, 30)
+    z, pace = dice.uniform(7, 24), dice.uniform(18, 32)
     if dice.chance(0.75):
-        while z < 100:
+        while z < 80:
             plan.add(z, partial(objects.lamp, stage, kerb, z))
             z += pace
-    for _ in range(dice.integer(1, 4)):
-        z = dice.uniform(5.0, 14.0) if dice.chance(0.5) else dice.uniform(8, 45)
+    for _ in range(dice.integer(0, 3)):
+        z = dice.uniform(6.0, 15.0) if dice.chance(0.4) else dice.uniform(10, 45)
         if not road.crossed(z, z):
             plan.add(z, partial(objects.sign, stage, kerb + side * dice.uniform(0, 0.3), z))
     if road.junction is not None and dice.chance(0.6):
@@ -195,7 +200,7 @@ def _furniture(stage: Stage, plan: Plan, side: int) -> None:
             if not road.crossed(z, z + 2.2):
                 plan.add(
                     z + 2.2,
-                    partial(objects.railing, stage, side * (road.half + 0.3), z, z + 2.2, look),
+                    partial(borders.railing, stage, side * (road.half + 0.3), z, z + 2.2, look),
                 )
             z += 2.2
     if dice.chance(0.2):
@@ -217,7 +222,7 @@ def _vehicles(stage: Stage, plan: Plan) -> None:
     for side in (-1, 1):  # parked
         if dice.chance(0.42):
             z = dice.uniform(3, 16)
-            while z < 80:
+            while z < 62:
                 length = 5.4
                 if not road.crossed(z - 4, z + 4) and dice.chance(0.72):
                     heading = 0.0 if side == road.keep else math.pi
@@ -225,14 +230,14 @@ def _vehicles(stage: Stage, plan: Plan) -> None:
                 z += length + dice.uniform(0, 1.5)
     if dice.chance(0.7):  # ahead in our lane
         z = dice.uniform(7, 40)
-        while z < 90:
+        while z < 75:
             park(
                 road.keep * road.half * 0.42 + dice.uniform(-0.3, 0.3), z, dice.uniform(-0.02, 0.02)
             )
             z += dice.uniform(9, 45)
     if dice.chance(0.7):  # oncoming
         z = dice.uniform(8, 45)
-        while z < 90:
+        while z < 75:
             park(
                 -road.keep * road.half * 0.42 + dice.uniform(-0.3, 0.3),
                 z,
@@ -246,7 +251,7 @@ def _vehicles(stage: Stage, plan: Plan) -> None:
 
 def _people(stage: Stage, plan: Plan) -> None:
     dice, road = stage.dice, stage.road
-    for _ in range(dice.integer(2, 9)):
+    for _ in range(dice.integer(2, 8)):
         side = dice.sign()
         z = dice.uniform(4, 14) if dice.chance(0.45) else dice.uniform(8, 50)
         x = side * (road.half + dice.uniform(0.3, max(0.5, road.pavement(side) - 0.2)))

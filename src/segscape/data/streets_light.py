@@ -50,8 +50,8 @@ class Light:
     def side(self, x: float, y: float, z: float) -> float:
         """Light on a surface with the given unit normal, 1 being that of flat ground in the sun."""
         facing = x * self.sun[0] + y * self.sun[1] + z * self.sun[2]
-        # Walls see half of the sky and some light from the ground.
-        sky = self.ambient * (0.75 + 0.25 * y)
+        # Walls see half of the sky, but also light from the ground and from each other.
+        sky = self.ambient * (0.92 + 0.08 * y)
         return (sky + self.direct * max(0.0, facing)) / (self.ambient + self.direct * self.sun[1])
 
     def tone(self, canvas: Canvas, z: float, shade: float = 1.0) -> None:
@@ -75,7 +75,7 @@ def weather(dice: Dice) -> Light:
         cover = dice.uniform(0.0, 0.45)
         zenith, cloud = dice.jitter((92, 142, 204), 22), (246.0, 248.0, 250.0)
         haze = dice.jitter((196, 212, 228), 14)
-        ambient, direct, warmth = 0.42, 0.85, (1.0, 0.99, 0.96)
+        ambient, direct, warmth = 0.58, 0.72, (1.0, 0.99, 0.96)
         visibility = dice.uniform(220, 900)
     elif kind < 0.74:  # overcast
         cover = dice.uniform(0.75, 1.0)
@@ -88,7 +88,7 @@ def weather(dice: Dice) -> Light:
         cover = dice.uniform(0.1, 0.6)
         zenith, cloud = dice.jitter((120, 140, 180), 14), (255.0, 226.0, 190.0)
         haze = dice.jitter((236, 206, 168), 12)
-        ambient, direct, warmth = 0.4, 1.0, (1.08, 0.97, 0.82)
+        ambient, direct, warmth = 0.55, 0.85, (1.07, 0.97, 0.84)
         visibility = dice.uniform(140, 500)
     else:  # mist or white-out
         cover = 1.0
@@ -102,7 +102,7 @@ def weather(dice: Dice) -> Light:
 
 def paint_sky(canvas: Canvas, camera: Camera, light: Light, atlas: Atlas, dice: Dice) -> None:
     """Sky with gradient and clouds down to the horizon, and a little below it."""
-    rows, columns = 72, 192  # clouds are soft: a small picture, enlarged
+    rows, columns = 48, 128  # clouds are soft: a small picture, enlarged
     bottom = min(canvas.height, max(2, int(camera.v + 0.06 * canvas.height)))
     high = dice.integer(0, atlas.clouds.shape[0] - rows)
     left = dice.integer(0, atlas.clouds.shape[1] - columns)
@@ -135,13 +135,13 @@ class Exposure:
 
 def exposure(dice: Dice) -> Exposure:
     """Draw exposure, white balance, softness and noise."""
-    gain = dice.uniform(0.78, 1.18)
-    if dice.chance(0.14):  # under-exposed, as at dusk
-        gain = dice.uniform(0.42, 0.65)
+    gain = dice.uniform(0.88, 1.22)
+    if dice.chance(0.1):  # under-exposed, as at dusk
+        gain = dice.uniform(0.55, 0.75)
     return Exposure(
         gain=gain,
         temperature=dice.uniform(-0.07, 0.07),
-        saturation=dice.uniform(0.65, 1.15),
+        saturation=dice.uniform(0.75, 1.2),
         gamma=dice.uniform(0.85, 1.2),
         blur=dice.uniform(0.35, 0.9) if dice.chance(0.5) else 0.0,
         noise=dice.integer(0, 3),

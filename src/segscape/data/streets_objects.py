@@ -8,12 +8,12 @@ import numpy as np
 
 from segscape.data.streets_canvas import (
     BUILDING,
-    FENCE,
     POLE,
     SIGN,
     TREE,
     VOID,
     Colour,
+    Point,
     fixed,
 )
 from segscape.data.streets_stage import Stage
@@ -48,7 +48,7 @@ def lamp(stage: Stage, x: float, z: float) -> None:
     """A street light with its arm over the road."""
     dice, canvas = stage.dice, stage.canvas
     height, colour = dice.uniform(6, 9.5), dice.jitter(dice.pick(_STEEL), 8)
-    width, classic, reach = dice.uniform(0.14, 0.24), dice.chance(0.3), dice.uniform(0.9, 2.2)
+    width, classic, reach = dice.uniform(0.1, 0.16), dice.chance(0.3), dice.uniform(0.9, 2.2)
     stage.lit(x, z, 0.9)
     scale = stage.scale(z)
     if classic:
@@ -75,79 +75,67 @@ def lamp(stage: Stage, x: float, z: float) -> None:
     canvas.stroke(b, c, 0.17 * scale, (176, 178, 176), POLE)
 
 
+_RED, _WHITE, _BLUE = (196.0, 38.0, 40.0), (232.0, 232.0, 228.0), (36.0, 78.0, 168.0)
+_INK = (40.0, 40.0, 44.0)
+
+
+def _ring(u: float, v: float, count: int, radius: float, turn: float) -> list[Point]:
+    """Corners of a regular polygon, the first one on top when turn is 0."""
+    angles = [k * 2 * math.pi / count + turn for k in range(count)]
+    return [(u + radius * math.sin(a), v - radius * math.cos(a)) for a in angles]
+
+
+def _block(u: float, v: float, half_width: float, half_height: float) -> list[Point]:
+    """Corners of an upright rectangle around a pixel."""
+    w, h = half_width, half_height
+    return [(u - w, v - h), (u + w, v - h), (u + w, v + h), (u - w, v + h)]
+
+
+def _board(stage: Stage, u: float, v: float, r: float) -> None:
+    """A rectangular sign with lines of text."""
+    dice, canvas = stage.dice, stage.canvas
+    wide, high = dice.uniform(0.9, 2.0) * r, dice.uniform(0.8, 1.3) * r
+    colours = (_BLUE, (34.0, 104.0, 70.0), _WHITE, (224.0, 184.0, 50.0), (110.0, 74.0, 50.0))
+    colour = dice.jitter(dice.pick(colours), 12)
+    canvas.fill(_block(u, v, wide, high), colour, SIGN)
+    ink = _WHITE if sum(colour) < 420 else _INK
+    for row in (-0.4, 0.1, 0.55):
+        y, end = v + row * high, u + wide * dice.uniform(0.1, 0.7)
+        canvas.stroke((u - wide * 0.7, y), (end, y), 0.16 * r, ink, None)
+
+
 def _plate(stage: Stage, x: float, y: float, z: float, size: float) -> None:
     """A traffic sign's plate around a height."""
     dice, canvas = stage.dice, stage.canvas
     kind, (u, v) = dice.random(), stage.at(x, y, z)
     r = size / 2 * stage.scale(z)
-    red, white, blue = (196.0, 38.0, 40.0), (232.0, 232.0, 228.0), (36.0, 78.0, 168.0)
-
-    def ring(n: int, radius: float, turn: float) -> list[tuple[float, float]]:
-        step = 2 * math.pi / n
-        return [
-            (u + radius * math.sin(k * step + turn), v - radius * math.cos(k * step + turn))
-            for k in range(n)
-        ]
-
     if kind < 0.3:  # prohibition
-        canvas.oval((u, v), (r, r), red, SIGN)
-        canvas.oval((u, v), (r * 0.72, r * 0.72), white, None)
-        canvas.fill(
-            [
-                (u - r * 0.4, v - r * 0.12),
-                (u + r * 0.4, v - r * 0.12),
-                (u + r * 0.4, v + r * 0.2),
-                (u - r * 0.4, v + r * 0.2),
-            ],
-            (40, 40, 44),
-            None,
-        )
+        canvas.oval((u, v), (r, r), _RED, SIGN)
+        canvas.oval((u, v), (r * 0.72, r * 0.72), _WHITE, None)
+        canvas.fill(_block(u, v, r * 0.4, r * 0.16), _INK, None)
     elif kind < 0.42:  # command
-        canvas.oval((u, v), (r, r), blue, SIGN)
-        canvas.stroke((u, v + r * 0.5), (u, v - r * 0.5), r * 0.3, white, None)
+        canvas.oval((u, v), (r, r), _BLUE, SIGN)
+        canvas.stroke((u, v + r * 0.5), (u, v - r * 0.5), r * 0.3, _WHITE, None)
     elif kind < 0.65:  # warning or give way
         turn = math.pi if dice.chance(0.3) else 0.0
-        canvas.fill(ring(3, r * 1.2, turn), red, SIGN)
-        canvas.fill(ring(3, r * 0.72, turn), white, None)
+        canvas.fill(_ring(u, v, 3, r * 1.2, turn), _RED, SIGN)
+        canvas.fill(_ring(u, v, 3, r * 0.72, turn), _WHITE, None)
     elif kind < 0.73:  # stop
-        canvas.fill(ring(8, r * 1.08, math.pi / 8), red, SIGN)
-        canvas.stroke((u - r * 0.6, v), (u + r * 0.6, v), r * 0.3, white, None)
+        canvas.fill(_ring(u, v, 8, r * 1.08, math.pi / 8), _RED, SIGN)
+        canvas.stroke((u - r * 0.6, v), (u + r * 0.6, v), r * 0.3, _WHITE, None)
     elif kind < 0.8:  # no parking
-        canvas.oval((u, v), (r, r), red, SIGN)
-        canvas.oval((u, v), (r * 0.8, r * 0.8), blue, None)
-        canvas.stroke(
-            (u - r * 0.55, v - r * 0.55), (u + r * 0.55, v + r * 0.55), r * 0.22, red, None
-        )
-    else:  # boards
-        wide, high = dice.uniform(0.9, 2.0) * r, dice.uniform(0.8, 1.3) * r
-        colour = dice.jitter(
-            dice.pick((blue, (34, 104, 70), white, (224, 184, 50), (110, 74, 50))), 12
-        )
-        canvas.fill(
-            [
-                (u - wide, v - high),
-                (u + wide, v - high),
-                (u + wide, v + high),
-                (u - wide, v + high),
-            ],
-            colour,
-            SIGN,
-        )
-        ink = white if sum(colour) < 420 else (40, 40, 44)
-        for row in (-0.4, 0.1, 0.55):
-            canvas.stroke(
-                (u - wide * 0.7, v + row * high),
-                (u + wide * dice.uniform(0.1, 0.7), v + row * high),
-                0.16 * r,
-                ink,
-                None,
-            )
+        canvas.oval((u, v), (r, r), _RED, SIGN)
+        canvas.oval((u, v), (r * 0.8, r * 0.8), _BLUE, None)
+        d = r * 0.55
+        canvas.stroke((u - d, v - d), (u + d, v + d), r * 0.22, _RED, None)
+    else:
+        _board(stage, u, v, r)
 
 
 def sign(stage: Stage, x: float, z: float) -> None:
     """One or two traffic signs on a thin pole."""
     dice = stage.dice
-    height, size, two = dice.uniform(2.1, 3.0), dice.uniform(0.75, 1.1), dice.chance(0.3)
+    height, size, two = dice.uniform(2.1, 3.0), dice.uniform(0.66, 1.05), dice.chance(0.3)
     stage.lit(x, z)
     column(stage, x, z, 0.0, height + size / 2, 0.09, dice.jitter((146, 148, 148), 16))
     _plate(stage, x, height, z, size)
@@ -208,8 +196,7 @@ def wall_sign(stage: Stage, x: float, z: float, side: int) -> None:
     )
     stage.lit(x, z)
     inner = x - side * wide
-    corners = np.array(((x, y, z), (inner, y, z), (inner, y + high, z), (x, y + high, z)))
-    points = stage.camera.points(corners)
+    points = np.array(stage.camera.wall((x, z), (inner, z), y, y + high))
     stage.canvas.fill(points, colour, SIGN)
     middle = points.mean(axis=0)
     ink = (238.0, 234.0, 224.0) if sum(colour) < 400 else (44.0, 40.0, 44.0)
@@ -241,14 +228,16 @@ def tree(stage: Stage, x: float, z: float, height: float, crown: Crown) -> None:
     u, top = stage.at(x, height, z)
     bottom = stage.at(x, start, z)[1]
     half = spread * scale / 2
-    rows = (bottom - top) / crown.levels[0][0].shape[0]
+    rows = (bottom - top) / 2 / crown.levels[0][0].shape[0]
     level = max(0, min(len(crown.levels) - 1, int(math.log2(max(1e-3, 1 / max(rows, 1e-3))) + 0.5)))
-    picture, paint, mark = crown.levels[level]
-    canvas.stamp(picture, (paint, mark), (u - half, top, u + half, bottom), TREE, colours, flip)
+    picture, region = crown.levels[level]
+    canvas.stamp(picture, region, (u - half, top, u + half, bottom), TREE, colours, flip)
 
 
 def tree_shadow(stage: Stage, x: float, z: float, height: float) -> None:
     """The blob that a crown casts on the ground."""
+    if stage.light.shadow > 0.85:  # overcast: there is none to be seen
+        return
     dx, dz = stage.light.drift
     middle, radius = height * 0.62, height * 0.3
     cx, cz = x + dx * middle, z + dz * middle
@@ -264,122 +253,14 @@ def tree_shadow(stage: Stage, x: float, z: float, height: float) -> None:
         stage.cast(ring, 0.35 + 0.65 * stage.light.shadow)
 
 
-def hedge(stage: Stage, side: int, x: float, z0: float, z1: float, height: float) -> None:
-    """A clipped hedge along the road: its flank, top and near end."""
-    dice, camera = stage.dice, stage.camera
-    z0 = max(z0, camera.near * 0.8)
-    base = dice.uniform(0.6, 1.0)
-    tint = (base * dice.uniform(0.85, 1.1), base, base * dice.uniform(0.8, 1.1))
-    stage.lit(x, math.sqrt(z0 * z1))
-    far = x + side * 0.9
-    bumps = [height * (1 + dice.uniform(-0.05, 0.05)) for _ in range(2)]
-    leaves = stage.atlas.leaves
-    span = (z1 - z0) * 42
-    source = np.array(((0, 0), (span, 0), (span, height * 42), (0, height * 42)))
-    for (xa, za, ya), (xb, zb, yb), shade in (
-        ((x, z0, bumps[0]), (far, z0, bumps[0]), stage.light.side(0, 0, -1)),
-        ((x, z0, bumps[0]), (x, z1, bumps[1]), stage.light.side(-side, 0, 0)),
-    ):
-        quad = camera.points(np.array(((xa, ya, za), (xb, yb, zb), (xb, 0, zb), (xa, 0, za))))
-        stage.canvas.drape(leaves, source, quad, TREE, tint, shade * 0.9 + 0.1)
-
-
-_FENCES: tuple[Colour, ...] = (
-    (48, 52, 52),
-    (150, 152, 150),
-    (60, 84, 70),
-    (206, 204, 198),
-    (112, 86, 62),
-)
-
-
-def railing(stage: Stage, x: float, z0: float, z1: float, look: tuple[float, float, int]) -> None:
-    """A stretch of railings that one can see through; the label is the whole stretch.
-
-    Args:
-        stage: where.
-        x: lateral place, metres.
-        z0: near end, metres.
-        z1: far end, metres.
-        look: height in metres, metres between bars, number of the colour.
-    """
-    canvas, camera = stage.canvas, stage.camera
-    height, gap, number = look
-    z0 = max(z0, camera.near * 0.8)
-    if z1 <= z0:
-        return
-    stage.lit(x, math.sqrt(z0 * z1))
-    colour, scale = _FENCES[number], stage.scale(z1)
-    canvas.region(
-        camera.points(np.array(((x, 0, z0), (x, 0, z1), (x, height, z1), (x, height, z0)))), FENCE
-    )
-    z = np.arange(math.ceil(z0 / gap) * gap, z1, gap)
-    bars = np.empty((len(z), 2, 3))
-    bars[..., 0], bars[..., 2] = x, z[:, None]
-    bars[:, 0, 1], bars[:, 1, 1] = 0.08, height
-    canvas.strokes(camera.points(bars), 0.035 * scale, colour, 0.85)
-    rails = np.array([((x, y, z0), (x, y, z1)) for y in (0.14, height * 0.92)])
-    canvas.strokes(camera.points(rails), max(1.6, 0.05 * scale), colour)
-
-
-def panels(
-    stage: Stage, side: int, x: float, z0: float, z1: float, look: tuple[float, float, int]
-) -> None:
-    """A closed wooden fence with boards."""
-    canvas, camera = stage.canvas, stage.camera
-    height, _, number = look
-    z0 = max(z0, camera.near * 0.8)
-    if z1 <= z0:
-        return
-    stage.lit(x, math.sqrt(z0 * z1))
-    height *= 1.3
-    colour = ((124, 96, 68), (98, 78, 62), (146, 122, 92), (116, 112, 104), (88, 70, 54))[number]
-    shade = stage.light.side(-side, 0, 0)
-    canvas.fill(
-        camera.points(np.array(((x, 0, z0), (x, 0, z1), (x, height, z1), (x, height, z0)))),
-        colour,
-        FENCE,
-        shade,
-    )
-    z = np.arange(math.ceil(z0 / 0.3) * 0.3, z1, 0.3)
-    gaps = np.empty((len(z), 2, 3))
-    gaps[..., 0], gaps[..., 2] = x, z[:, None]
-    gaps[:, 0, 1], gaps[:, 1, 1] = 0.0, height
-    canvas.strokes(camera.points(gaps), 1, colour, shade * 0.72)
-
-
-def garden_wall(stage: Stage, side: int, x: float, z0: float, z1: float, height: float) -> None:
-    """A low wall, labelled as building as CamVid's walls are."""
-    camera = stage.camera
-    z0 = max(z0, camera.near * 0.8)
-    if z1 <= z0:
-        return
-    stage.lit(x, math.sqrt(z0 * z1))
-    colour = stage.dice.jitter(
-        stage.dice.pick(((136, 92, 74), (166, 158, 144), (128, 122, 114))), 14
-    )
-    flank = np.array(((x, 0, z0), (x, 0, z1), (x, height, z1), (x, height, z0)))
-    stage.canvas.fill(camera.points(flank), colour, BUILDING, stage.light.side(-side, 0, 0))
-    cap = np.array(
-        ((x, height - 0.08, z0), (x, height - 0.08, z1), (x, height, z1), (x, height, z0))
-    )
-    stage.canvas.fill(camera.points(cap), colour, BUILDING, 1.1)
-
-
 def oddment(stage: Stage, x: float, z: float) -> None:
     """A bin, box or bench that no class covers."""
     dice, camera = stage.dice, stage.camera
     wide, high = dice.uniform(0.5, 1.5), dice.uniform(0.5, 1.2)
     colour = dice.jitter(dice.pick(((52, 74, 58), (44, 46, 50), (96, 74, 52), (130, 60, 50))), 14)
     stage.lit(x, z)
-    front = camera.points(
-        np.array(((x, 0, z), (x + wide, 0, z), (x + wide, high, z), (x, high, z)))
-    )
-    stage.canvas.fill(front, colour, VOID, 0.9)
-    top = camera.points(
-        np.array(((x, high, z), (x + wide, high, z), (x + wide, high, z + 0.6), (x, high, z + 0.6)))
-    )
-    stage.canvas.fill(top, colour, VOID, 1.15)
+    stage.canvas.fill(camera.wall((x, z), (x + wide, z), 0, high), colour, VOID, 0.9)
+    stage.canvas.fill(camera.ground(x, x + wide, z, z + 0.6, high), colour, VOID, 1.15)
 
 
 def skyline(stage: Stage) -> None:
@@ -396,25 +277,21 @@ def skyline(stage: Stage) -> None:
     )
     end = x + reach
     while x < end:
-        wide = dice.uniform(6, 22)
+        wide = dice.uniform(9, 34)
         if dice.chance(0.6):
             high = dice.uniform(5, 17)
             colour = dice.jitter(
                 dice.pick(((150, 120, 104), (176, 170, 160), (128, 128, 130), (120, 92, 80))), 18
             )
-            body = np.array(
-                ((x, -2, far), (x + wide, -2, far), (x + wide, high, far), (x, high, far))
-            )
-            canvas.fill(camera.points(body), colour, BUILDING, 0.8)
+            body = camera.wall((x, far), (x + wide, far), -2, high)
+            canvas.fill(body, colour, BUILDING, 0.8)
             if dice.chance(0.5):
-                roof = np.array(
-                    ((x, high, far), (x + wide, high, far), (x + wide / 2, high + 4, far))
-                )
-                canvas.fill(camera.points(roof), (92, 84, 84), BUILDING, 0.9)
+                roof = [(x, high, far), (x + wide, high, far), (x + wide / 2, high + 4, far)]
+                canvas.fill(camera.outline(roof), (92, 84, 84), BUILDING, 0.9)
         else:
             high = dice.uniform(4, 12)
             colour = dice.jitter((74, 88, 52), 16)
-            steps = np.linspace(0, math.pi, 7)
+            steps = [k * math.pi / 6 for k in range(7)]
             crown = [
                 (
                     x + wide * (0.5 - 0.62 * math.cos(a)),
@@ -424,5 +301,5 @@ def skyline(stage: Stage) -> None:
                 for a in steps
             ]
             crown += [(x + wide * 1.1, -2.0, far), (x - wide * 0.1, -2.0, far)]
-            canvas.polygons([fixed(camera.points(np.array(crown)))], colour, TREE)
+            canvas.polygons([fixed(camera.outline(crown))], colour, TREE)
         x += wide * dice.uniform(0.7, 1.05)

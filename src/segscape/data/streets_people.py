@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from itertools import pairwise
 
 from segscape.data.streets_canvas import BICYCLIST, PEDESTRIAN, Colour, Dice, Point
 from segscape.data.streets_stage import Stage
@@ -58,7 +58,7 @@ class _Figure:
     ) -> None:
         """Lines through joints."""
         points = [self.at(x, y) for x, y in joints]
-        for a, b in zip(points, points[1:], strict=False):
+        for a, b in pairwise(points):
             self.stage.canvas.stroke(a, b, width * self.scale, colour, self.kind, shade)
 
     def shape(self, corners: list[tuple[float, float]], colour: Colour, shade: float = 1.0) -> None:
@@ -74,6 +74,16 @@ class _Figure:
         )
 
 
+class _Looks:
+    """Clothes of one person."""
+
+    def __init__(self, dice: Dice) -> None:
+        self.coat = dice.jitter(dice.pick(_CLOTHES), 12)
+        self.trousers = dice.jitter(dice.pick(_TROUSERS), 10)
+        self.skin = dice.pick(_SKIN)
+        self.facing = dice.integer(-1, 1)
+
+
 def _head(figure: _Figure, dice: Dice, x: float, y: float, facing: int, helmet: bool) -> None:
     skin, hair = dice.pick(_SKIN), dice.pick(_HAIR)
     if helmet:
@@ -83,83 +93,54 @@ def _head(figure: _Figure, dice: Dice, x: float, y: float, facing: int, helmet: 
         figure.ball(x - 0.02 * facing, y + 0.06, 0.1, 0.085, hair)
 
 
+def _leg(figure: _Figure, side: int, build: float, stride: float, looks: _Looks) -> None:
+    """Leg and foot of one side: -1 the far one, 1 the near one."""
+    hip = 0.0 if looks.facing else 0.08 * side
+    foot = hip + side * (stride * 0.8 if looks.facing else 0.04)
+    knee = hip + (foot - hip) * (0.6 if side > 0 else 0.3)
+    shade = 1.0 if side > 0 else 0.78
+    figure.limb([(hip, 0.86), (knee, 0.47), (foot, 0.03)], 0.155 * build, looks.trousers, shade)
+    figure.ball(foot + 0.04 * looks.facing, 0.03, 0.1, 0.045, (30, 28, 28))
+
+
+def _arm(figure: _Figure, side: int, build: float, stride: float, looks: _Looks) -> None:
+    """Arm and hand of one side; it swings against the leg."""
+    swing = -side * stride * (0.5 if looks.facing else 0.15)
+    shoulder = (0.05 if looks.facing else 0.19) * build * side
+    elbow, hand = shoulder * 1.1 + swing * 0.7, shoulder * 1.1 + swing * 1.2
+    shade = 0.92 if side > 0 else 0.75
+    figure.limb([(shoulder, 1.36), (elbow, 1.1), (hand, 0.86)], 0.1, looks.coat, shade)
+    figure.ball(hand, 0.82, 0.05, 0.05, looks.skin, shade)
+
+
 def pedestrian(stage: Stage, x: float, z: float, child: bool = False) -> None:
     """A walking or standing person."""
     dice = stage.dice
-    figure = _Figure(
-        stage, x, z, dice.uniform(0.62, 0.78) if child else dice.uniform(0.9, 1.08), PEDESTRIAN
-    )
-    coat, trousers, skin = (
-        dice.jitter(dice.pick(_CLOTHES), 12),
-        dice.jitter(dice.pick(_TROUSERS), 10),
-        dice.pick(_SKIN),
-    )
-    stride = dice.uniform(0.02, 0.3)
-    facing = dice.integer(-1, 1)
-    build, bag, long = dice.uniform(0.9, 1.2), dice.chance(0.3), dice.chance(0.25)
-    swing = stride * (0.8 if facing else 0.25)
-    spread = 0.0 if facing else 0.08
+    size = dice.uniform(0.62, 0.78) if child else dice.uniform(0.9, 1.08)
+    figure, looks = _Figure(stage, x, z, size, PEDESTRIAN), _Looks(dice)
+    stride, build = dice.uniform(0.02, 0.36), dice.uniform(0.9, 1.2)
+    bag, hem = dice.chance(0.3), 0.56 if dice.chance(0.25) else 0.8
     stage.lit(x, z)
-    dark = 0.78
-    step = swing if facing else 0.04
-    figure.limb(
-        [(-spread, 0.86), (-spread - step * 0.3, 0.46), (-spread - step, 0.03)],
-        0.15 * build,
-        trousers,
-        dark,
-    )
-    figure.limb(
-        [
-            (-0.19 * build, 1.36),
-            (-0.2 * build - swing * 0.5, 1.1),
-            (-0.19 * build - swing * 0.3, 0.84),
-        ],
-        0.1,
-        coat,
-        dark,
-    )
-    figure.limb(
-        [(spread, 0.86), (spread + step * 0.6, 0.48), (spread + step, 0.03)], 0.16 * build, trousers
-    )
-    shoulder, waist, hem = 0.21 * build, 0.16 * build, 0.58 if long else 0.8
-    if facing:
-        shoulder *= 0.72
-    figure.shape(
-        [(-shoulder, 1.42), (shoulder, 1.42), (waist * 1.15, hem), (-waist * 1.15, hem)], coat
-    )
-    figure.shape([(0.02, 1.42), (shoulder, 1.42), (waist * 1.15, hem), (0.03, hem)], coat, dark)
-    figure.limb(
-        [(0.19 * build, 1.36), (0.2 * build + swing * 0.5, 1.1), (0.2 * build + swing * 0.6, 0.86)],
-        0.1,
-        coat,
-        0.92,
-    )
-    figure.ball(0.2 * build + swing * 0.6, 0.82, 0.05, 0.05, skin)
+    _arm(figure, -1, build, stride, looks)
+    for side in (-1, 1):
+        _leg(figure, side, build, stride, looks)
+    shoulder, waist = (0.15 if looks.facing else 0.21) * build, 0.175 * build
+    body = [(-shoulder, 1.42), (shoulder, 1.42), (waist, hem), (-waist, hem)]
+    figure.shape(body, looks.coat)
+    figure.shape([(0.02, 1.42), (shoulder, 1.42), (waist, hem), (0.03, hem)], looks.coat, 0.8)
+    _arm(figure, 1, build, stride, looks)
     if bag:
-        figure.shape([(-0.34, 0.9), (-0.14, 0.9), (-0.12, 0.6), (-0.36, 0.6)], dice.pick(_CLOTHES))
-    for foot in (-spread - step, spread + step):
-        figure.ball(foot + 0.04 * facing, 0.03, 0.1, 0.045, (30, 28, 28))
-    figure.limb([(0.0, 1.4), (0.0, 1.5)], 0.1, skin, dark)
-    _head(figure, dice, 0.02 * facing, 1.6, facing, False)
+        case = [(-0.34, 0.9), (-0.14, 0.9), (-0.12, 0.6), (-0.36, 0.6)]
+        figure.shape(case, dice.pick(_CLOTHES))
+    figure.limb([(0.0, 1.4), (0.0, 1.5)], 0.1, looks.skin, 0.78)
+    _head(figure, dice, 0.02 * looks.facing, 1.6, looks.facing, False)
 
 
 def _wheel(figure: _Figure, x: float, radius: float, squash: float) -> None:
     """A wheel with open spokes: painted as a rim, labelled as a disc."""
-    points = []
-    for k in range(15):
-        angle = k * 2 * math.pi / 14
-        points.append(
-            figure.at(x + radius * squash * math.cos(angle), radius + radius * math.sin(angle))
-        )
-    figure.stage.canvas.region(points, BICYCLIST)
-    figure.limb(
-        [
-            (x + radius * squash * math.cos(a), radius + radius * math.sin(a))
-            for a in (0, 0.7, 1.4, 2.1, 2.8, 3.5, 4.2, 4.9, 5.6, 6.283)
-        ],
-        0.045,
-        (28, 28, 30),
-    )
+    axes = radius * squash * figure.scale, radius * figure.scale
+    tyre = 0.045 * figure.scale
+    figure.stage.canvas.hoop(figure.at(x, radius), axes, tyre, (28, 28, 30), BICYCLIST)
 
 
 def cyclist(stage: Stage, x: float, z: float, across: bool) -> None:

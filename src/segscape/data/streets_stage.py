@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from segscape.data.streets_canvas import Camera, Canvas, Dice, Point, fixed
+from segscape.data.streets_canvas import Camera, Canvas, Dice, Point
 from segscape.data.streets_light import Light
 from segscape.data.streets_textures import Atlas
 
@@ -71,8 +71,8 @@ class Stage:
     def cast(self, places: list[tuple[float, float, float]], factor: float) -> None:
         """Darken a patch of ground given by places (x, y, z), before the ground is lit."""
         near = self.camera.near
-        corners = np.array([(x, y, max(z, near)) for x, y, z in places])
-        points = cv2.convexHull(fixed(self.camera.points(corners) * 0.5))
+        corners = self.camera.outline([(x, y, max(z, near)) for x, y, z in places])
+        points = cv2.convexHull((np.array(corners) * 8).astype(np.int32))
         value = int(FLAT * max(0.0, min(1.0, factor)))
         cv2.fillConvexPoly(self.shade, points, value, cv2.LINE_8, 4)
 

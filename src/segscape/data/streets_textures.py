@@ -23,10 +23,16 @@ _LEAFY, _CONIFER, _BARE = "leafy", "conifer", "bare"
 
 @dataclass(frozen=True)
 class Crown:
-    """Head of a tree: mip levels of (picture, mask to paint, mask to label), largest first."""
+    """Head of a tree.
+
+    Attributes:
+        kind: leafy, conifer or bare.
+        levels: mip levels, largest first: picture (h, w, 4) whose last channel says where to
+            paint, and (h, w) that says where to label, None when that is the same.
+    """
 
     kind: str
-    levels: tuple[tuple[np.ndarray, np.ndarray, np.ndarray], ...]
+    levels: tuple[tuple[np.ndarray, np.ndarray | None], ...]
 
 
 @dataclass(frozen=True)
@@ -34,8 +40,7 @@ class Atlas:
     """Everything that is drawn once.
 
     Attributes:
-        ground: (512, 512) uint8, mean 128, seamless; 16 pixels per metre.
-        patches: (512, 512) uint8, mean 128, seamless; coarse stains.
+        ground: (1024, 1024) uint8 around 128, seamless; grain and stains.
         clouds: (256, 512) float32 in 0..1.
         grain: four strengths of noise, (1024, 1024, 3) uint8.
         leaves: (256, 256, 3) uint8, seamless foliage.
@@ -44,7 +49,6 @@ class Atlas:
     """
 
     ground: np.ndarray
-    patches: np.ndarray
     clouds: np.ndarray
     grain: tuple[np.ndarray, ...]
     leaves: np.ndarray
@@ -64,10 +68,6 @@ def fractal(shape: tuple[int, int], slope: float, rng: np.random.Generator) -> n
     return ((noise - noise.mean()) / noise.std()).astype(np.float32)
 
 
-def _grey(noise: np.ndarray, strength: float) -> np.ndarray:
-    return np.clip(128 + strength * noise, 0, 255).astype(np.uint8)
-
-
 def _leaves(rng: np.random.Generator) -> np.ndarray:
     fine, coarse = fractal((256, 256), 0.5, rng), fractal((256, 256), 1.4, rng)
     value = np.clip(0.62 + 0.17 * fine + 0.13 * coarse, 0.12, 1.3)[..., None]
@@ -76,15 +76,18 @@ def _leaves(rng: np.random.Generator) -> np.ndarray:
     return np.clip(colour * value * 1.25, 0, 255).astype(np.uint8)
 
 
-def _levels(picture: np.ndarray, paint: np.ndarray, mark: np.ndarray) -> tuple:
-    levels = [(picture, paint, mark)]
+def _levels(
+    picture: np.ndarray, paint: np.ndarray, region: np.ndarray | None = None
+) -> tuple[tuple[np.ndarray, np.ndarray | None], ...]:
+    sprite = np.dstack((picture, paint))
+    levels = [(sprite, region)]
     while levels[-1][0].shape[0] > 24:
-        levels.append(
-            tuple(
-                cv2.resize(p, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-                for p in levels[-1]
-            )
-        )
+        large, mark = levels[-1]
+        size = (large.shape[1] // 2, large.shape[0] // 2)
+        half = cv2.resize(large, size, interpolation=cv2.INTER_AREA)
+        if mark is not None:
+            mark = cv2.resize(mark, size, interpolation=cv2.INTER_AREA)
+        levels.append((half, mark))
     return tuple(levels)
 
 
@@ -94,15 +97,17 @@ def _leafy(dice: Dice, rng: np.random.Generator, kind: str) -> Crown:
     height = np.zeros((size, size), np.float32)
     shade = np.full((size, size), 0.35, np.float32)
     clumps = []
-    for _ in range(46):
+    for number in range(54):
         y = dice.uniform(0.1, 0.9)
+        if kind == _CONIFER:  # a spine from top to bottom, then branches around it
+            y = 0.1 + 0.8 * number / 54
         reach = (
             0.42 * y if kind == _CONIFER else 0.36 * math.sqrt(max(0.0, 1 - (2 * y - 1) ** 2))
         ) + 0.02
         x = 0.5 + dice.uniform(-reach, reach)
         clumps.append((y + dice.uniform(-0.1, 0.1), x, y, dice.uniform(0.06, 0.13)))
     for _, x, y, r in sorted(clumps, reverse=True):
-        r = r * (0.65 if kind == _CONIFER else 1.0)
+        r = r * (0.55 + 0.5 * y if kind == _CONIFER else 1.0)
         centre = (int(x * size), int(y * size))
         for step in range(3):
             lift = int(-0.25 * step * r * size)
@@ -110,21 +115,18 @@ def _leafy(dice: Dice, rng: np.random.Generator, kind: str) -> Crown:
             radius = int(r * size * (1 - 0.25 * step))
             cv2.circle(shade, (centre[0] + lift // 2, centre[1] + lift), radius, bright, -1)
         cv2.circle(height, centre, int(r * size), 1.0, -1)
-    shade = cv2.GaussianBlur(shade, (0, 0), 2.5)
+    soft = cv2.GaussianBlur(shade, (0, 0), 2.5)
     fine, edge = fractal((size, size), 0.35, rng), fractal((size, size), 0.8, rng)
-    mask = cv2.GaussianBlur(height, (0, 0), 4) + 0.16 * edge > 0.5
+    mask = (cv2.GaussianBlur(height, (0, 0), 4) + 0.16 * edge > 0.5).astype(np.uint8)
+    _, parts, stats, _ = cv2.connectedComponentsWithStats(mask)
+    mask = parts == 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))  # no floating leaves
     base = dice.pick(((86, 112, 52), (70, 98, 48), (104, 118, 54), (128, 112, 56), (62, 84, 54)))
     if kind == _CONIFER:
         base = (52, 76, 50)
-    value = np.clip(shade * 1.35 + 0.14 * fine, 0.08, 1.6)[..., None]
+    value = np.clip(soft * 1.35 + 0.14 * fine, 0.08, 1.6)[..., None]
     picture = np.clip(np.array(base) * value, 0, 255).astype(np.uint8)
     paint = mask.astype(np.uint8) * 255
-    return Crown(
-        kind,
-        _levels(
-            picture, paint, cv2.morphologyEx(paint, cv2.MORPH_CLOSE, np.ones((7, 7), np.uint8))
-        ),
-    )
+    return Crown(kind, _levels(picture, paint))
 
 
 def _bare(dice: Dice, rng: np.random.Generator) -> Crown:
@@ -155,8 +157,8 @@ def atlas() -> Atlas:
     """The textures of this process, drawn at the first call (about half a second)."""
     rng = np.random.Generator(np.random.PCG64(_SEED))
     dice = Dice(_SEED)
-    ground = _grey(fractal((512, 512), 0.3, rng), 15)
-    patches = _grey(fractal((512, 512), 1.5, rng), 12)
+    fine, coarse = fractal((1024, 1024), 0.35, rng), fractal((1024, 1024), 1.3, rng)
+    ground = np.clip(128 * (1 + 0.085 * fine) * (1 + 0.07 * coarse), 0, 255).astype(np.uint8)
     clouds = fractal((256, 512), 1.7, rng)
     clouds = np.clip(0.5 + 0.25 * clouds, 0, 1)
     noise = np.abs(rng.standard_normal((1024, 1024, 3), dtype=np.float32))
@@ -165,4 +167,4 @@ def atlas() -> Atlas:
     facades = tuple(draw_facade(dice, stains, number) for number in range(_FACADES))
     crowns = [_leafy(dice, rng, _CONIFER if k % 6 == 5 else _LEAFY) for k in range(_CROWNS)]
     crowns += [_bare(dice, rng) for _ in range(3)]
-    return Atlas(ground, patches, clouds, grain, _leaves(rng), facades, tuple(crowns))
+    return Atlas(ground, clouds, grain, _leaves(rng), facades, tuple(crowns))

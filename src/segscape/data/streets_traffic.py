@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -163,8 +164,7 @@ _BUS = Shape(
     0.48,
     (-0.28, 0.32),
 )
-_TURN = np.linspace(0, 2 * np.pi, 13)[:-1]
-_CIRCLE = np.stack((np.cos(_TURN), np.sin(_TURN)), axis=1)
+_CIRCLE = tuple((math.cos(k * math.pi / 6), math.sin(k * math.pi / 6)) for k in range(12))
 
 
 def choose(dice: Dice) -> Shape:
@@ -191,131 +191,134 @@ def footprint(stage: Stage, shape: Shape, x: float, z: float, heading: float) ->
     stage.cast([(px + (px - x) * 0.06, 0.0, pz + (pz - z) * 0.04) for px, _, pz in base], 0.42)
 
 
-class _Frame:
-    """A vehicle's own coordinates (along, across, up) in the world and on the canvas."""
+@cache
+def _places(shape: Shape) -> tuple[np.ndarray, dict[str, slice]]:
+    """All points of a kind of vehicle, (n, 3) as (along, across, up), and where which are.
 
-    def __init__(self, stage: Stage, x: float, z: float, heading: float) -> None:
-        self.stage = stage
-        self.x, self.z = x, z
-        self.sin, self.cos = math.sin(heading), math.cos(heading)
+    They are projected in one go, as calls of numpy on a few points cost more than the arithmetic.
+    """
+    wide, long = shape.width / 2, shape.length
+    groups: dict[str, list[tuple[float, float, float]]] = {}
+    for name, b in (("left", -wide), ("right", wide)):
+        # Roofs are narrower than the belt.
+        groups[name] = [
+            (a * long, b * (0.86 if h > 1.2 and shape.width < 1.9 else 1.0), h)
+            for a, h in shape.profile
+        ]
+        inner = b * (0.93 if shape.width < 1.9 else 1.0)
+        groups[name + " panes"] = [(a * long, inner, h) for pane in shape.panes for a, h in pane]
+        for part, grow, low in (("arch", 1.22, 0.3), ("tyre", 1.0, 0.0), ("rim", 0.58, 0.0)):
+            groups[f"{name} {part}"] = [
+                (axle * long + c * shape.wheel * grow, b, max(low, shape.wheel * (1 + s * grow)))
+                for axle in shape.axles
+                for c, s in _CIRCLE
+            ]
+    for name, end in (("rear", -0.502), ("front", 0.502)):
+        a, bottom = end * long, shape.profile[0][1]
+        belt = shape.profile[1][1] if end < 0 else shape.profile[-2][1]
+        groups[name] = [
+            (a, b, h)
+            for b0, b1, h0, h1 in (
+                (-wide, -wide + 0.22, 0.0, bottom + 0.05),
+                (wide - 0.22, wide, 0.0, bottom + 0.05),
+                (-wide * 0.98, -wide * 0.66, belt - 0.02, belt + 0.16),
+                (wide * 0.66, wide * 0.98, belt - 0.02, belt + 0.16),
+                (-0.27, 0.27, 0.5, 0.62),
+                (-wide, wide, bottom, bottom + 0.16),
+            )
+            for b, h in ((b0, h0), (b1, h0), (b1, h1), (b0, h1))
+        ]
+    spans, start = {}, 0
+    for name, points in groups.items():
+        spans[name] = slice(start, start + len(points))
+        start += len(points)
+    return np.array([p for points in groups.values() for p in points]), spans
+
+
+class _Frame:
+    """A vehicle's own coordinates (along, across, up), and its points on the canvas."""
+
+    def __init__(self, stage: Stage, shape: Shape, x: float, z: float, heading: float) -> None:
+        self.stage, self.shape = stage, shape
+        s, c = math.sin(heading), math.cos(heading)
         # The camera in the vehicle's coordinates; the bend of the road moves it sideways.
         dx = stage.camera.x - stage.camera.curve * z * z - x
-        self.eye = (dx * self.sin - z * self.cos, dx * self.cos + z * self.sin, stage.camera.height)
-
-    def pixels(self, places: np.ndarray) -> np.ndarray:
-        """Canvas points (..., 2) of places (..., 3) given as (along, across, up)."""
-        a, b = places[..., 0], places[..., 1]
+        self.eye = (dx * s - z * c, dx * c + z * s, stage.camera.height)
+        places, self._spans = _places(shape)
         world = np.empty(places.shape)
-        world[..., 0] = self.x + a * self.sin + b * self.cos
-        world[..., 1] = places[..., 2]
-        world[..., 2] = np.maximum(self.z + a * self.cos - b * self.sin, 0.4)
-        return self.stage.camera.points(world)
+        world[:, 0] = x + places[:, 0] * s + places[:, 1] * c
+        world[:, 1] = places[:, 2]
+        world[:, 2] = np.maximum(z + places[:, 0] * c - places[:, 1] * s, 0.4)
+        self._points = fixed(stage.camera.points(world))
+        self._sun = stage.light.sun
+        self._turn = s, c
+
+    def part(self, name: str, corners: int = 0) -> np.ndarray:
+        """Points (n, 2) of a part, or its polygons (n, corners, 2)."""
+        points = self._points[self._spans[name]]
+        return points.reshape(-1, corners, 2) if corners else points
 
     def shade(self, along: float, across: float, up: float) -> float:
         """Light on a face with a normal in the vehicle's coordinates."""
-        nx = along * self.sin + across * self.cos
-        nz = along * self.cos - across * self.sin
-        return self.stage.light.side(nx, up, nz)
+        s, c = self._turn
+        return self.stage.light.side(along * s + across * c, up, along * c - across * s)
 
 
-def _hull(frame: _Frame, shape: Shape, paint: Colour) -> None:
+def _hull(frame: _Frame, paint: Colour) -> None:
     """Front, rear, roof and screens: every edge of the profile that faces the camera."""
-    canvas = frame.stage.canvas
-    profile = np.array(shape.profile)
-    profile[:, 0] *= shape.length
-    count, wide = len(profile), shape.width / 2
-    places = np.empty((2, count, 3))
-    places[:, :, 0], places[:, :, 2] = profile[:, 0], profile[:, 1]
-    places[0, :, 1], places[1, :, 1] = -wide, wide
-    # Roofs are narrower than the belt.
-    places[:, :, 1] *= np.where(profile[:, 1] > 1.2, 0.86, 1.0) if shape.width < 1.9 else 1.0
-    points = frame.pixels(places)
-    outline = [(a, h) for a, h in profile.tolist()]
+    canvas, shape = frame.stage.canvas, frame.shape
+    left, right = frame.part("left"), frame.part("right")
+    outline = [(a * shape.length, h) for a, h in shape.profile]
+    ahead, across, height = frame.eye
     faces = []
-    for k in range(count - 1):
+    for k in range(len(outline) - 1):
         (a0, h0), (a1, h1) = outline[k], outline[k + 1]
-        na, nh = -(h1 - h0), a1 - a0
-        ea, eh = frame.eye[0] - (a0 + a1) / 2, frame.eye[2] - (h0 + h1) / 2
+        na, nh = h0 - h1, a1 - a0
+        ea, eh = ahead - (a0 + a1) / 2, height - (h0 + h1) / 2
         if na * ea + nh * eh > 0:
-            faces.append((ea * ea + eh * eh + frame.eye[1] ** 2, k, na, nh))
+            faces.append((ea * ea + eh * eh, k, na, nh))
     for _, k, na, nh in sorted(faces, reverse=True):
         size = math.hypot(na, nh)
-        colour = _GLASS if k in shape.glass else paint
-        quad = (points[0, k], points[0, k + 1], points[1, k + 1], points[1, k])
         shade = frame.shade(na / size, 0, nh / size)
-        canvas.fill(quad, colour, CAR, shade if colour is paint else 0.5 + 0.5 * shade)
-    across = 1 if frame.eye[1] > 0 else -1
-    if abs(frame.eye[1]) > wide:
-        side = points[1 if across > 0 else 0]
-        canvas.polygon(side, paint, CAR, frame.shade(0, across, 0))
+        quad = np.concatenate((left[k : k + 2], right[k + 1 : k - 1 if k else None : -1]))
+        if k in shape.glass:
+            canvas.facet(quad, _GLASS, CAR, 0.5 + 0.5 * shade)
+        else:
+            canvas.facet(quad, paint, CAR, shade)
+    if abs(across) > shape.width / 2:
+        side, shade = (right, 1) if across > 0 else (left, -1)
+        canvas.polygons([side], paint, CAR, frame.shade(0, shade, 0))
 
 
-def _flank(frame: _Frame, shape: Shape) -> None:
+def _flank(frame: _Frame) -> None:
     """Side windows and wheels of the visible side."""
-    if abs(frame.eye[1]) <= shape.width / 2:
+    across = frame.eye[1]
+    if abs(across) <= frame.shape.width / 2:
         return
-    canvas = frame.stage.canvas
-    b = math.copysign(shape.width / 2, frame.eye[1])
-    shade = frame.shade(0, math.copysign(1, b), 0)
-    inner = b * (0.93 if shape.width < 1.9 else 1.0)
-    panes = np.array([[(a * shape.length, inner, y) for a, y in pane] for pane in shape.panes])
-    canvas.polygons(fixed(frame.pixels(panes)), _GLASS, CAR, 0.55 + 0.45 * shade)
-    wheels = np.empty((3, 2, len(_CIRCLE), 3))
-    for layer, grow in enumerate((1.22, 1.0, 0.58)):
-        for number, axle in enumerate(shape.axles):
-            wheels[layer, number, :, 0] = axle * shape.length + _CIRCLE[:, 0] * shape.wheel * grow
-            wheels[layer, number, :, 1] = b
-            wheels[layer, number, :, 2] = np.maximum(
-                shape.wheel + _CIRCLE[:, 1] * shape.wheel * grow, 0.0 if layer else 0.3
-            )
-    points = fixed(frame.pixels(wheels))
-    canvas.polygons(points[0], (20, 20, 22), CAR, 0.7)
-    canvas.polygons(points[1], (26, 26, 28), CAR)
-    canvas.polygons(points[2], (140, 142, 146), None, shade)
+    canvas, name = frame.stage.canvas, "right" if across > 0 else "left"
+    shade = frame.shade(0, math.copysign(1, across), 0)
+    canvas.polygons(frame.part(name + " panes", 4), _GLASS, CAR, 0.55 + 0.45 * shade)
+    canvas.polygons(frame.part(name + " arch", len(_CIRCLE)), (20, 20, 22), CAR, 0.7)
+    canvas.polygons(frame.part(name + " tyre", len(_CIRCLE)), (26, 26, 28), CAR)
+    canvas.polygons(frame.part(name + " rim", len(_CIRCLE)), (140, 142, 146), None, shade)
 
 
-def _end(frame: _Frame, shape: Shape, braking: bool) -> None:
-    """Lights, plate and bumper of the end that faces the camera, and its wheels from behind."""
-    canvas = frame.stage.canvas
-    rear = frame.eye[0] < 0
-    if abs(frame.eye[0]) < shape.length / 2:
+def _end(frame: _Frame, braking: bool) -> None:
+    """Tyres, bumper, lights and plate of the end that faces the camera."""
+    if abs(frame.eye[0]) < frame.shape.length / 2:
         return
-    a = (-0.502 if rear else 0.502) * shape.length
-    wide = shape.width / 2
-    belt = shape.profile[1][1] if rear else shape.profile[-2][1]
-    low, high = belt - 0.02, belt + 0.16
-
-    def box(b0: float, b1: float, y0: float, y1: float) -> list[tuple[float, float, float]]:
-        return [(a, b0, y0), (a, b1, y0), (a, b1, y1), (a, b0, y1)]
-
-    bottom = shape.profile[0][1]
-    tyres = [
-        box(-wide, -wide + 0.22, 0.0, bottom + 0.05),
-        box(wide - 0.22, wide, 0.0, bottom + 0.05),
-    ]
-    lamps = [box(-wide * 0.98, -wide * 0.66, low, high), box(wide * 0.66, wide * 0.98, low, high)]
-    points = fixed(
-        frame.pixels(
-            np.array(
-                [
-                    *tyres,
-                    *lamps,
-                    box(-0.27, 0.27, 0.5, 0.62),
-                    box(-wide, wide, bottom, bottom + 0.16),
-                ]
-            )
-        )
-    )
-    canvas.polygons(points[:2], (24, 24, 26), CAR, 0.8)
-    canvas.polygons(points[5:], (44, 44, 48), None)
+    canvas, rear = frame.stage.canvas, frame.eye[0] < 0
+    quads = frame.part("rear" if rear else "front", 4)
+    canvas.polygons(quads[:2], (24, 24, 26), CAR, 0.8)
+    canvas.facet(quads[5], (44, 44, 48), None)
     if rear:
-        canvas.polygons(
-            points[2:4], (236, 40, 34) if braking else (138, 26, 28), None, 1.2 if braking else 0.9
-        )
-        canvas.polygons(points[4:5], (214, 176, 60), None, 0.9)
+        glow = ((236.0, 40.0, 34.0), 1.2) if braking else ((138.0, 26.0, 28.0), 0.9)
+        plate: Colour = (214, 176, 60)
     else:
-        canvas.polygons(points[2:4], (236, 234, 222), None, 1.1 if braking else 0.85)
-        canvas.polygons(points[4:5], (224, 224, 220), None, 0.9)
+        glow = ((236.0, 234.0, 222.0), 1.1 if braking else 0.85)
+        plate = (224, 224, 220)
+    canvas.polygons(quads[2:4], glow[0], None, glow[1])
+    canvas.facet(quads[4], plate, None, 0.9)
 
 
 def car(stage: Stage, shape: Shape, x: float, z: float, heading: float) -> None:
@@ -331,7 +334,7 @@ def car(stage: Stage, shape: Shape, x: float, z: float, heading: float) -> None:
     dice = stage.dice
     paint, braking = dice.jitter(dice.pick(_PAINTS), 14), dice.chance(0.4)
     stage.lit(x, z)
-    frame = _Frame(stage, x, z, heading + 2 * stage.camera.curve * z)
-    _hull(frame, shape, paint)
-    _flank(frame, shape)
-    _end(frame, shape, braking)
+    frame = _Frame(stage, shape, x, z, heading + 2 * stage.camera.curve * z)
+    _hull(frame, paint)
+    _flank(frame)
+    _end(frame, braking)
