@@ -51,26 +51,24 @@ class CrossEntropy(nn.Module):
         weights = self._weights_for(logits)
         valid = label != self.ignore_index
         if weights is None:
-            pixel_weight = valid.to(torch.float32)
+            total = valid.sum()
         else:
             pixel_weight = weights[label.masked_fill(~valid, 0)] * valid
-        total = pixel_weight.sum()
-        scale = torch.where(total > 0, total, torch.ones_like(total)).reciprocal()
+            total = pixel_weight.sum()
         if self.label_smoothing > 0:
-            dtype = torch.promote_types(logits.dtype, torch.float32)
-            summed = F.cross_entropy(
-                logits.to(dtype),
+            pixel_loss = F.cross_entropy(
+                logits.to(torch.promote_types(logits.dtype, torch.float32)),
                 label,
                 weight=weights,
                 ignore_index=self.ignore_index,
-                reduction="sum",
+                reduction="none",
                 label_smoothing=self.label_smoothing,
             )
-            return summed * scale
-        pixel_loss = pixel_cross_entropy(logits, label, self.ignore_index)
-        if weights is not None:
-            pixel_loss = pixel_loss * pixel_weight
-        return pixel_loss.sum() * scale
+        else:
+            pixel_loss = pixel_cross_entropy(logits, label, self.ignore_index)
+            if weights is not None:
+                pixel_loss = pixel_loss * pixel_weight
+        return pixel_loss.sum() / torch.where(total > 0, total, torch.ones_like(total))
 
     def _weights_for(self, logits: Tensor) -> Tensor | None:
         """The class weights, checked against the number of classes in the logits."""

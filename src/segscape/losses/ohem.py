@@ -70,16 +70,25 @@ class OHEM(nn.Module):
             Boolean map (B, H, W).
         """
         valid = label != self.ignore_index
-        pixels = label.numel()
-        fraction = self.min_kept < 1
-        rank = min(int(self.min_kept * pixels if fraction else self.min_kept), pixels)
+        rank = self.rank(label.numel())
         if rank == 0:
             return valid
-        # exp is monotone, so -log p ranks as p does, and ignored pixels have p = 1: no label is
-        # easier. The smallest p are the largest losses: rank from the other end.
-        p = torch.exp(-pixel_loss)
-        limit = p.flatten().kthvalue(rank).values.clamp(min=self.threshold)
-        return valid & ((p < limit) | (valid.sum() <= rank))
+        p = torch.exp(-pixel_loss)  # ignored pixels: p = 1, so that none ranks before them
+        hard = valid & (p < self.threshold)
+        if p.device.type == "cpu":
+            if hard.sum() >= rank:  # the p of that rank is below the threshold: no need to find it
+                return hard
+            limit = p.flatten().kthvalue(rank).values
+        else:
+            # No branch on a figure that is on the GPU, and topk spreads over its blocks where
+            # kthvalue uses one.
+            limit = p.flatten().topk(rank, largest=False, sorted=False).values.amax()
+        return valid & ((p < limit.clamp(min=self.threshold)) | (valid.sum() <= rank))
+
+    def rank(self, pixels: int) -> int:
+        """Return `min_kept` as a number of pixels, of the given number in all."""
+        wanted = self.min_kept * pixels if self.min_kept < 1 else self.min_kept
+        return min(int(wanted), pixels)
 
     def extra_repr(self) -> str:
         """Describe the settings in the printed module."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from segscape.errors import UserError
-from segscape.metrics.counting import count_pairs, select_valid
+from segscape.metrics.counting import as_bytes, count_pairs
 
 
 class BoundaryIoU(Metric):
@@ -23,14 +23,13 @@ class BoundaryIoU(Metric):
     summed over the split in int64; the score is the mean over the classes with a band in either.
 
     Two choices differ from instance masks. The border of the image is not a boundary: a region
-    that is cut off by it does not end there. Void pixels (label `ignore_index`) are taken out of
-    both maps like the outside of the image: they are not scored and make no boundary, so that a
-    prediction that is right on every labelled pixel scores 1.
+    that is cut off by it does not end there. Void pixels (labels that are no class) are taken out
+    of both maps like the outside of the image: they are not scored and make no boundary, so that
+    a prediction that is right on every labelled pixel scores 1.
 
     Args:
         num_classes: number of classes, at most 254.
         width: band width as a fraction of the image diagonal.
-        ignore_index: label of void pixels.
 
     Raises:
         UserError: a width that is not in (0, 1).
@@ -42,16 +41,13 @@ class BoundaryIoU(Metric):
     intersection: Tensor
     union: Tensor
 
-    def __init__(
-        self, num_classes: int, width: float = 0.02, ignore_index: int = 255, **kwargs: Any
-    ) -> None:
+    def __init__(self, num_classes: int, width: float = 0.02, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if not 0 < width < 1:
             raise UserError(f"the band width {width} is not a fraction of the diagonal in (0, 1)")
         assert 0 < num_classes < 255, num_classes
         self.num_classes = num_classes
         self.width = width
-        self.ignore_index = ignore_index
         zeros = torch.zeros(num_classes, dtype=torch.int64)
         self.add_state("intersection", default=zeros.clone(), dist_reduce_fx="sum")
         self.add_state("union", default=zeros.clone(), dist_reduce_fx="sum")
@@ -67,18 +63,13 @@ class BoundaryIoU(Metric):
         Raises:
             ValueError: shapes differ, or ids are out of range.
         """
-        prediction, label = select_valid(prediction, label, valid)
+        prediction, label = as_bytes(prediction, label, valid, self.num_classes)
         radius = max(1, round(self.width * math.hypot(*label.shape[-2:])))
-        void = label == self.ignore_index
+        void = label >= self.num_classes
         outside = self.num_classes  # row and column of the pixels that are in no band
-        truth_band = boundary_band(label, void, radius)
-        prediction_band = boundary_band(prediction, void, radius)
-        counts = count_pairs(
-            torch.where(truth_band, label, outside),
-            torch.where(prediction_band, prediction, outside),
-            outside + 1,
-            outside + 1,
-        )
+        truth = label.masked_fill(~boundary_band(label, void, radius), outside)
+        predicted = prediction.masked_fill(~boundary_band(prediction, void, radius), outside)
+        counts = count_pairs(truth, predicted, outside + 1, outside + 1)
         hits = counts.diagonal()
         self.intersection += hits[:outside]
         self.union += (counts.sum(0) + counts.sum(1) - hits)[:outside]
@@ -95,16 +86,15 @@ def boundary_band(label: Tensor, void: Tensor, radius: int) -> Tensor:
     differ; that needs no loop over classes.
 
     Args:
-        label: class ids (B, H, W), 0..254 where not void.
+        label: class ids (B, H, W), uint8, 0..254 where not void.
         void: pixels without a class (B, H, W), bool.
         radius: half the window's side, in pixels: the window has `2 * radius + 1`.
 
     Returns:
         Bool map (B, H, W), False on void pixels.
     """
-    ids = label.to(torch.uint8)
     # Both extremes as maxima, with 0 for "no class": the largest id + 1, and 255 - the smallest.
-    stack = torch.stack((ids + 1, 255 - ids)).masked_fill_(void, 0)
+    stack = torch.stack((label + 1, 255 - label)).masked_fill_(void, 0)
     largest, smallest = _window_max(_window_max(stack, radius, -2), radius, -1)
     # Modulo 256 the sum is largest id - smallest id.
     return ((largest + smallest) != 0).logical_and_(~void)

@@ -11,10 +11,9 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from segscape.errors import UserError, nearest
-from segscape.metrics.counting import count_pairs, select_valid
+from segscape.metrics.counting import LABEL_IDS, as_bytes, count_pairs
 
 VOID_MODES = ("ignore", "as_false_positive")
-LABEL_IDS = 256  # label maps are 8-bit images
 
 
 @dataclass  # torchmetrics does not pass frozen ones through
@@ -110,7 +109,7 @@ class ConfusionMatrix(Metric):
         Raises:
             ValueError: shapes differ, or ids are out of range.
         """
-        prediction, label = select_valid(prediction, label, valid)
+        prediction, label = as_bytes(prediction, label, valid, self.num_classes)
         self.matrix += count_pairs(label, prediction, LABEL_IDS, self.num_classes)
 
     def compute(self) -> Scores:
