@@ -38,6 +38,9 @@ class Segmenter(nn.Module):
         classes: names, in the order of the logits.
         palette: RGB colours 0..255, in the same order.
         name: of the network, for reports.
+
+    Raises:
+        UserError: as many class names as classes are needed, or none.
     """
 
     offset: Tensor
@@ -60,6 +63,8 @@ class Segmenter(nn.Module):
         name: str = "",
     ) -> None:
         super().__init__()
+        if classes and len(classes) != num_classes:
+            raise UserError(f"{len(classes)} class names for num_classes={num_classes}.")
         self.encoder = encoder
         self.context = context
         self.decoder = decoder
@@ -162,12 +167,7 @@ def assemble(
     *,
     num_classes: int,
     auxiliary: Sequence[str] = ("decoder_16", "decoder_32"),
-    mean: Sequence[float] = (0.5, 0.5, 0.5),
-    std: Sequence[float] = (0.5, 0.5, 0.5),
-    align_corners: bool = False,
-    classes: Sequence[str] = (),
-    palette: Sequence[Colour] = (),
-    name: str = "",
+    **about: Any,
 ) -> Segmenter:
     """Build a network from parts, giving each the channels that it meets.
 
@@ -182,40 +182,25 @@ def assemble(
             network and once for each auxiliary head.
         num_classes: number of classes.
         auxiliary: names of the auxiliary heads, see `Segmenter`.
-        mean: see `Segmenter`.
-        std: see `Segmenter`.
-        align_corners: see `Segmenter`.
-        classes: see `Segmenter`.
-        palette: see `Segmenter`.
-        name: see `Segmenter`.
+        **about: `mean`, `std`, `align_corners`, `classes`, `palette` and `name` of `Segmenter`.
 
     Raises:
         UserError: the parts do not fit together; says which and what would.
     """
     _check_uses(decoder, context=context, fusion=fusion)
-    if classes and len(classes) != num_classes:
-        raise UserError(f"{len(classes)} class names for num_classes={num_classes}.")
     spec = encoder.spec
     context_module = None if context is None else context(spec.channels[spec.deepest])
     context_channels = 0 if context_module is None else context_module.out_channels
     decoder_module = decoder(spec, context_channels, fusion)
     finest = decoder_module.spec.strides[0]
-    heads = {
-        name: head(_channels(name, encoder, decoder_module), num_classes) for name in auxiliary
-    }
     return Segmenter(
         encoder,
         context_module,
         decoder_module,
         head(decoder_module.spec.channels[finest], num_classes),
-        heads,
+        {name: head(_channels(name, encoder, decoder_module), num_classes) for name in auxiliary},
         num_classes=num_classes,
-        mean=mean,
-        std=std,
-        align_corners=align_corners,
-        classes=classes,
-        palette=palette,
-        name=name,
+        **about,
     )
 
 

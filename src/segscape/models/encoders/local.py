@@ -7,11 +7,7 @@ another shape, is an error; what the file has beyond the encoder must be of a cl
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from urllib.parse import urlsplit
-from urllib.request import getproxies
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -86,46 +82,3 @@ def load_local(encoder: nn.Module, path: str, owner: str) -> None:
         for name, tensor in expected.items():
             if name in tensors:
                 tensor.copy_(tensors[name])
-
-
-@contextmanager
-def impatient_hub() -> Iterator[None]:
-    """Without a network take weights from the Hugging Face cache, or fail at once.
-
-    The hub's client otherwise retries for most of a minute, and prints every attempt, before it
-    says that the host name does not resolve. Behind a proxy the name need not resolve here.
-    """
-    from huggingface_hub import constants
-
-    before = constants.HF_HUB_OFFLINE
-    proxied = any(name in getproxies() for name in ("https", "all"))
-    host = urlsplit(constants.ENDPOINT).hostname
-    try:
-        if not proxied:
-            socket.getaddrinfo(host, 443)
-    except OSError:
-        constants.HF_HUB_OFFLINE = True
-    try:
-        yield
-    finally:
-        constants.HF_HUB_OFFLINE = before
-
-
-def probe(encoder: nn.Module, height: int, width: int) -> list[Tensor]:
-    """Outputs of an encoder on the meta device, where they have shapes and cost nothing.
-
-    Args:
-        encoder: gives a list of tensors; it is left as it is.
-        height: of the image.
-        width: of the image.
-    """
-    state = {
-        name: tensor.to("meta")
-        for name, tensor in [*encoder.named_parameters(), *encoder.named_buffers()]
-    }
-    image = torch.empty(1, 3, height, width, device="meta")
-    training = encoder.training
-    try:
-        return list(torch.func.functional_call(encoder.eval(), state, (image,)))
-    finally:
-        encoder.train(training)

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from segscape.errors import UserError, nearest
 from segscape.models.contracts import Features, FeatureSpec
-from segscape.models.encoders.local import impatient_hub, load_local, probe
+from segscape.models.encoders.foreign import impatient_hub, probe
+from segscape.models.encoders.local import load_local
 
 _PROBE = 128
 
