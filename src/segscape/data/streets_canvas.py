@@ -6,7 +6,7 @@ sampled at one pixel of four (exact ids, no mixing), so both come from the same 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -31,25 +31,20 @@ def tinted(colour: Colour, factor: float, lift: float = 0.0) -> Colour:
 
 
 class Dice:
-    """Uniform random numbers from (seed, index), drawn in blocks so that one costs 0.1 µs.
+    """Uniform random numbers from (seed, index), drawn in blocks: one costs 0.1 µs.
 
     Only ``Generator.random`` is used: its stream is the same on every machine and numpy version.
     """
 
     def __init__(self, *entropy: int) -> None:
-        self._generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy)))
-        self._refill()
+        generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy)))
 
-    def _refill(self) -> None:
-        self._next = iter(self._generator.random(1024).tolist()).__next__
+        def stream() -> Iterator[float]:
+            while True:
+                yield from generator.random(1024).tolist()
 
-    def random(self) -> float:
+        self.random: Callable[[], float] = stream().__next__
         """A number in [0, 1)."""
-        try:
-            return self._next()
-        except StopIteration:
-            self._refill()
-            return self._next()
 
     def uniform(self, low: float, high: float) -> float:
         """A number in [low, high)."""
@@ -295,8 +290,8 @@ class Canvas:
         return cv2.transform(texture, np.array(rows))
 
     def _view(self, x0: float, y0: float, x1: float, y1: float) -> tuple[int, int, int, int] | None:
-        """Visible whole pixels of a box, or None when nothing of it is in view."""
-        left, top = max(int(x0), 0), max(int(y0), 0)
+        """Visible part of a box from an even pixel on, or None when nothing of it is in view."""
+        left, top = max(int(x0), 0) & ~1, max(int(y0), 0) & ~1
         right, bottom = min(int(x1) + 2, self.width), min(int(y1) + 2, self.height)
         return (left, top, right, bottom) if right > left and bottom > top else None
 
@@ -330,7 +325,7 @@ class Canvas:
         size = ((x1 - x0 + 1) // 2, (y1 - y0 + 1) // 2)
         flags = cv2.INTER_LINEAR
         warped = cv2.warpPerspective(texture, matrix, size, flags=flags, borderMode=cv2.BORDER_WRAP)
-        picture = self._enlarge(self._lit(warped, tint, shade), box)
+        picture = self._enlarge(self._lit(warped, tint, shade), box, cv2.INTER_NEAREST)
         mask = np.zeros((y1 - y0, x1 - x0), np.uint8)
         outline = fixed(local)
         cv2.fillConvexPoly(mask, outline, 255, cv2.LINE_8, _BITS)
@@ -338,11 +333,13 @@ class Canvas:
         cv2.fillConvexPoly(self.label[y0:y1, x0:x1], outline, kind, cv2.LINE_8, _BITS)
 
     @staticmethod
-    def _enlarge(picture: np.ndarray, box: tuple[int, int, int, int]) -> np.ndarray:
+    def _enlarge(
+        picture: np.ndarray, box: tuple[int, int, int, int], how: int = cv2.INTER_LINEAR
+    ) -> np.ndarray:
         """A picture at half the canvas' scale, brought to the size of the box."""
         x0, y0, x1, y1 = box
         size = (2 * picture.shape[1], 2 * picture.shape[0])
-        return cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR)[: y1 - y0, : x1 - x0]
+        return cv2.resize(picture, size, interpolation=how)[: y1 - y0, : x1 - x0]
 
     def stamp(
         self,
@@ -379,7 +376,7 @@ class Canvas:
         small = cv2.warpAffine(sprite, matrix, size, flags=flags)
         alpha = self._enlarge(cv2.extractChannel(small, 3), view)
         _, paint = cv2.threshold(alpha, 127, 255, cv2.THRESH_BINARY)
-        picture = self._enlarge(self._lit(small, tint, 1.0), view)
+        picture = self._enlarge(self._lit(small, tint, 1.0), view, cv2.INTER_NEAREST)
         cv2.copyTo(picture, paint, self.image[y0:y1, x0:x1])
         if region is not None:
             small = cv2.warpAffine(region, matrix, size, flags=flags)

@@ -264,8 +264,8 @@ def _people(stage: Stage, plan: Plan) -> None:
             plan.add(z, partial(pedestrian, stage, x, z, dice.chance(0.12)))
             x += dice.sign() * dice.uniform(0.5, 0.8)
             z += dice.uniform(-0.3, 0.3)
-    for _ in range(dice.integer(1, 2) if dice.chance(0.55) else 0):
-        side, z = dice.sign(), dice.uniform(5, 24)
+    for _ in range(dice.integer(1, 2) if dice.chance(0.6) else 0):
+        side, z = dice.sign(), dice.uniform(4.5, 18)
         across = dice.chance(0.3)
         x = (
             dice.uniform(-road.half, road.half)
@@ -298,7 +298,7 @@ def _figure_shadow(stage: Stage, x: float, z: float) -> None:
 def furnish(stage: Stage) -> Plan:
     """Decide what stands where."""
     dice, plan = stage.dice, Plan()
-    first = dice.pick((TERRACE, TERRACE, OFFICES, HOUSES, HOUSES, PARK))
+    first = dice.pick((TERRACE, TERRACE, OFFICES, HOUSES, HOUSES, HOUSES, PARK))
     other = first if dice.chance(0.5) else dice.pick((TERRACE, OFFICES, HOUSES, PARK))
     lawns = []
     for side, style in ((-1, first), (1, other)):

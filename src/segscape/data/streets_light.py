@@ -135,7 +135,7 @@ class Exposure:
 
 def exposure(dice: Dice) -> Exposure:
     """Draw exposure, white balance, softness and noise."""
-    gain = dice.uniform(0.88, 1.22)
+    gain = dice.uniform(0.92, 1.24)
     if dice.chance(0.1):  # under-exposed, as at dusk
         gain = dice.uniform(0.55, 0.75)
     return Exposure(

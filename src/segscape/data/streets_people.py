@@ -48,6 +48,7 @@ class _Figure:
         self.scale = stage.scale(z) * size
         self.u, self.v = stage.at(x, 0.0, z)
         self.lean = stage.camera.roll
+        self.near = z < 24  # farther away, hands and feet are not seen
 
     def at(self, x: float, y: float) -> Point:
         """Pixel of a place in metres."""
@@ -100,7 +101,8 @@ def _leg(figure: _Figure, side: int, build: float, stride: float, looks: _Looks)
     knee = hip + (foot - hip) * (0.6 if side > 0 else 0.3)
     shade = 1.0 if side > 0 else 0.78
     figure.limb([(hip, 0.86), (knee, 0.47), (foot, 0.03)], 0.155 * build, looks.trousers, shade)
-    figure.ball(foot + 0.04 * looks.facing, 0.03, 0.1, 0.045, (30, 28, 28))
+    if figure.near:
+        figure.ball(foot + 0.04 * looks.facing, 0.03, 0.1, 0.045, (30, 28, 28))
 
 
 def _arm(figure: _Figure, side: int, build: float, stride: float, looks: _Looks) -> None:
@@ -110,7 +112,8 @@ def _arm(figure: _Figure, side: int, build: float, stride: float, looks: _Looks)
     elbow, hand = shoulder * 1.1 + swing * 0.7, shoulder * 1.1 + swing * 1.2
     shade = 0.92 if side > 0 else 0.75
     figure.limb([(shoulder, 1.36), (elbow, 1.1), (hand, 0.86)], 0.1, looks.coat, shade)
-    figure.ball(hand, 0.82, 0.05, 0.05, looks.skin, shade)
+    if figure.near:
+        figure.ball(hand, 0.82, 0.05, 0.05, looks.skin, shade)
 
 
 def pedestrian(stage: Stage, x: float, z: float, child: bool = False) -> None:
@@ -132,7 +135,8 @@ def pedestrian(stage: Stage, x: float, z: float, child: bool = False) -> None:
     if bag:
         case = [(-0.34, 0.9), (-0.14, 0.9), (-0.12, 0.6), (-0.36, 0.6)]
         figure.shape(case, dice.pick(_CLOTHES))
-    figure.limb([(0.0, 1.4), (0.0, 1.5)], 0.1, looks.skin, 0.78)
+    if figure.near:
+        figure.limb([(0.0, 1.4), (0.0, 1.5)], 0.1, looks.skin, 0.78)
     _head(figure, dice, 0.02 * looks.facing, 1.6, looks.facing, False)
 
 

@@ -240,6 +240,7 @@ class _Frame:
 
     def __init__(self, stage: Stage, shape: Shape, x: float, z: float, heading: float) -> None:
         self.stage, self.shape = stage, shape
+        self.near = z < 45  # farther away, hubs and plates are not seen
         s, c = math.sin(heading), math.cos(heading)
         # The camera in the vehicle's coordinates; the bend of the road moves it sideways.
         dx = stage.camera.x - stage.camera.curve * z * z - x
@@ -298,9 +299,11 @@ def _flank(frame: _Frame) -> None:
     canvas, name = frame.stage.canvas, "right" if across > 0 else "left"
     shade = frame.shade(0, math.copysign(1, across), 0)
     canvas.polygons(frame.part(name + " panes", 4), _GLASS, CAR, 0.55 + 0.45 * shade)
-    canvas.polygons(frame.part(name + " arch", len(_CIRCLE)), (20, 20, 22), CAR, 0.7)
+    if frame.near:
+        canvas.polygons(frame.part(name + " arch", len(_CIRCLE)), (20, 20, 22), CAR, 0.7)
     canvas.polygons(frame.part(name + " tyre", len(_CIRCLE)), (26, 26, 28), CAR)
-    canvas.polygons(frame.part(name + " rim", len(_CIRCLE)), (140, 142, 146), None, shade)
+    if frame.near:
+        canvas.polygons(frame.part(name + " rim", len(_CIRCLE)), (140, 142, 146), None, shade)
 
 
 def _end(frame: _Frame, braking: bool) -> None:
@@ -310,7 +313,8 @@ def _end(frame: _Frame, braking: bool) -> None:
     canvas, rear = frame.stage.canvas, frame.eye[0] < 0
     quads = frame.part("rear" if rear else "front", 4)
     canvas.polygons(quads[:2], (24, 24, 26), CAR, 0.8)
-    canvas.facet(quads[5], (44, 44, 48), None)
+    if frame.near:
+        canvas.facet(quads[5], (44, 44, 48), None)
     if rear:
         glow = ((236.0, 40.0, 34.0), 1.2) if braking else ((138.0, 26.0, 28.0), 0.9)
         plate: Colour = (214, 176, 60)
@@ -318,7 +322,8 @@ def _end(frame: _Frame, braking: bool) -> None:
         glow = ((236.0, 234.0, 222.0), 1.1 if braking else 0.85)
         plate = (224, 224, 220)
     canvas.polygons(quads[2:4], glow[0], None, glow[1])
-    canvas.facet(quads[4], plate, None, 0.9)
+    if frame.near:
+        canvas.facet(quads[4], plate, None, 0.9)
 
 
 def car(stage: Stage, shape: Shape, x: float, z: float, heading: float) -> None:
