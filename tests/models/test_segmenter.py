@@ -28,6 +28,7 @@ class Tiny(nn.Module):
     def __init__(self, strides: tuple[int, ...] = (4, 8, 16, 32)) -> None:
         super().__init__()
         self.spec = FeatureSpec(dict.fromkeys(strides, 6), {"detail": (8, 3)})
+        self.multiple = self.spec.deepest
         self.convs = nn.ModuleList(nn.Conv2d(3, 6, s, s) for s in strides)
         self.detail = nn.Conv2d(3, 3, 8, 8)
 

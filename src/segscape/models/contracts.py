@@ -88,9 +88,16 @@ def _join(items: Iterable[object]) -> str:
 
 @runtime_checkable
 class Encoder(Protocol):
-    """Image to features. Constructor: `Encoder(**choices)`."""
+    """Image to features. Constructor: `Encoder(**choices)`.
+
+    Attributes:
+        spec: of the features.
+        multiple: images are padded to a multiple of this side length, pixels; 1 for an encoder
+            that takes any size and whose feature at stride s has `ceil(side / s)` rows.
+    """
 
     spec: FeatureSpec
+    multiple: int
 
     def __call__(self, image: Tensor, /) -> Features:
         """From a normalised image (B, 3, H, W) to features keyed like `spec`."""

@@ -101,7 +101,7 @@ class Segmenter(nn.Module):
 
         Args:
             x: normalised images (B, 3, H, W) of any size. Padded with zeros at the right and the
-                bottom to a multiple of the encoder's deepest stride; the logits are cropped back.
+                bottom to `encoder.multiple`; the logits are cropped back.
 
         Returns:
             In evaluation the logits (B, classes, H, W); in training those of all heads by name,
@@ -124,7 +124,7 @@ class Segmenter(nn.Module):
         return full if self.training else full["main"]
 
     def _pad(self, x: Tensor) -> Tensor:
-        multiple = self.encoder.spec.deepest
+        multiple = self.encoder.multiple
         bottom, right = -x.shape[2] % multiple, -x.shape[3] % multiple
         return F.pad(x, (0, right, 0, bottom)) if bottom or right else x
 

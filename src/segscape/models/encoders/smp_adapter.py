@@ -52,6 +52,7 @@ class SmpEncoder(nn.Module):
             if channels > 0 and height < _PROBE
         }
         self.spec = FeatureSpec({stride: shapes[i][1] for stride, i in self._index.items()})
+        self.multiple = self.spec.deepest
 
     def forward(self, image: Tensor) -> Features:
         """(B, 3, H, W) -> {stride: (B, channels, H/stride, W/stride)}."""

@@ -87,6 +87,8 @@ class STDC(nn.Module):
         if variant not in _BLOCKS:
             raise UserError(f"Unknown STDC variant {variant!r}.", "There are stdc1 and stdc2.")
         self.spec = FeatureSpec(_CHANNELS)
+        # As published: any size, its convolutions pad by themselves.
+        self.multiple = 1
         # A flat list, as in every public checkpoint, with the last layer of each stride noted.
         layers: list[nn.Module] = [ConvBNAct(3, 32, 3, 2), ConvBNAct(32, 64, 3, 2)]
         self._taps = {0: 2, 1: 4}

@@ -63,6 +63,7 @@ class TimmEncoder(nn.Module):
         # Later entries replace earlier ones of the same stride.
         self._index = {stride: index for index, stride in enumerate(reductions)}
         self.spec = FeatureSpec({stride: channels[i] for stride, i in self._index.items()})
+        self.multiple = self.spec.deepest
         self._channels_last = outputs[-1].shape[1] != channels[-1]
 
     def forward(self, image: Tensor) -> Features:
