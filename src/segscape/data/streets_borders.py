@@ -31,7 +31,7 @@ def hedge(stage: Stage, side: int, x: float, z0: float, z1: float, height: float
     dice, camera = stage.dice, stage.camera
     base = dice.uniform(0.6, 1.0)
     tint = (base * dice.uniform(0.85, 1.1), base, base * dice.uniform(0.8, 1.1))
-    z0 = max(z0, camera.near * 0.8)
+    z0 = max(z0, camera.cut)
     if z1 <= z0:
         return
     stage.lit(x, math.sqrt(z0 * z1))
@@ -66,7 +66,7 @@ def railing(stage: Stage, x: float, z0: float, z1: float, look: tuple[float, flo
     """
     canvas, camera = stage.canvas, stage.camera
     height, gap, number = look
-    z0 = max(z0, camera.near * 0.8)
+    z0 = max(z0, camera.cut)
     if z1 <= z0:
         return
     stage.lit(x, math.sqrt(z0 * z1))
@@ -84,7 +84,7 @@ def panels(
     """A closed fence of boards; the arguments are those of `railing`."""
     canvas, camera = stage.canvas, stage.camera
     height, _, number = look
-    z0 = max(z0, camera.near * 0.8)
+    z0 = max(z0, camera.cut)
     if z1 <= z0:
         return
     stage.lit(x, math.sqrt(z0 * z1))
@@ -99,7 +99,7 @@ def garden_wall(stage: Stage, side: int, x: float, z0: float, z1: float, height:
     """A low wall, labelled as building as CamVid's walls are."""
     dice, camera = stage.dice, stage.camera
     colour = dice.jitter(dice.pick(((136, 92, 74), (166, 158, 144), (128, 122, 114))), 14)
-    z0 = max(z0, camera.near * 0.8)
+    z0 = max(z0, camera.cut)
     if z1 <= z0:
         return
     stage.lit(x, math.sqrt(z0 * z1))

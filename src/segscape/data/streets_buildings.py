@@ -190,7 +190,7 @@ def draw(stage: Stage, house: Building, hidden: bool, windows: bool) -> None:
         windows: whether that gable has windows.
     """
     camera, light = stage.camera, stage.light
-    z0 = max(house.z0, camera.near * 0.8)
+    z0 = max(house.z0, camera.cut)
     if house.z1 <= z0:
         return
     middle = math.sqrt(z0 * house.z1)

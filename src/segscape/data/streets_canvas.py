@@ -104,6 +104,11 @@ class Camera:
     roll: float
     near: float
 
+    @property
+    def cut(self) -> float:
+        """Metres at which upright things beside the camera are cut: out of view even when near."""
+        return min(0.8 * self.near, 0.6)
+
     def point(self, x: float, y: float, z: float) -> Point:
         """Pixel of one place."""
         scale = self.focal / z
