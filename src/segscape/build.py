@@ -97,7 +97,7 @@ def arguments(node: Config, key: str, supplied: tuple[str, ...] = ()) -> tuple[A
     return target, given
 
 
-def factory(node: Config, key: str) -> Callable[..., Any]:
+def factory(node: Config, key: str) -> partial[Any]:
     """A callable that still takes what SUPPLIED says for its group."""
     target, given = arguments(node, key, SUPPLIED[key])
     return partial(target, **given)
@@ -175,15 +175,27 @@ def data(config: Config) -> SegmentationDataModule:
     return target(augment=transform, **given)
 
 
-def task(config: Config, network: Segmenter) -> SegmentationTask:
+def criterion(config: Config, data: SegmentationDataModule) -> nn.Module:
+    """The loss of one head; class weights given by a rule's name are worked out from the data."""
+    made = factory(config["loss"], "loss")
+    rule = made.keywords.get("class_weights")
+    if isinstance(rule, str):
+        from segscape.data.shares import class_shares
+        from segscape.losses.class_weights import class_weights
+
+        made = partial(made, class_weights=class_weights(rule, class_shares(data.dataset("train"))))
+    module: nn.Module = made()
+    return module
+
+
+def task(config: Config, network: Segmenter, data: SegmentationDataModule) -> SegmentationTask:
     """Network, losses, optimiser and schedule as one LightningModule."""
     from segscape.engine.task import SegmentationTask
     from segscape.losses.heads import HeadLosses
 
-    weights = {"main": 1.0, **auxiliary_weights(config)}
     return SegmentationTask(
         network,
-        HeadLosses(factory(config["loss"], "loss")(), weights),
+        HeadLosses(criterion(config, data), {"main": 1.0, **auxiliary_weights(config)}),
         factory(config["optim"], "optim"),
         factory(config["schedule"], "schedule"),
         metrics=dict(config["metrics"]),

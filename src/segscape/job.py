@@ -102,7 +102,7 @@ def run(request: Request) -> FitResult:
             directory.write_status("running")
             cost = complexity(config, network, data)
             result = fit(
-                build.task(config, network),
+                build.task(config, network, data),
                 data,
                 directory,
                 tracker,

@@ -73,6 +73,28 @@ def test_equals_a_ranking_of_all_pixels(
     np.testing.assert_allclose(logits.grad.numpy(), gradient, rtol=1e-4, atol=1e-8)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize(("threshold", "min_kept"), [(0.7, 5), (0.05, 60), (0.7, 10_000), (0.7, 0)])
+def test_the_gpu_keeps_the_same_pixels(threshold: float, min_kept: int) -> None:
+    logits, label = case()
+    criterion = OHEM(threshold=threshold, min_kept=min_kept)
+    on_gpu = criterion(logits.cuda(), label.cuda()).cpu()
+    torch.testing.assert_close(on_gpu, criterion(logits, label))
+
+
+def test_the_selection_without_branches_keeps_the_same_pixels(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The way of GPUs and compiled programs, here on the CPU."""
+    logits, label = case()
+    for threshold, min_kept in [(0.7, 5), (0.05, 60), (0.7, 180), (0.7, 192), (0.7, 10_000)]:
+        criterion = OHEM(threshold=threshold, min_kept=min_kept)
+        expected = criterion(logits, label)
+        with monkeypatch.context() as patch:
+            patch.setattr(torch.compiler, "is_compiling", lambda: True)
+            torch.testing.assert_close(criterion(logits, label), expected)
+
+
 def test_as_many_labelled_pixels_as_must_be_kept_are_all_kept() -> None:
     logits, label = case()
     expected = OHEM(min_kept=0)(logits, label)

@@ -20,7 +20,8 @@ class CrossEntropy(nn.Module):
 
     Args:
         ignore_index: label of the pixels that do not count.
-        class_weights: one weight per class, or None for equal weights.
+        class_weights: one weight per class, or None for equal weights. In yaml also the name of
+            a rule of `segscape.losses.class_weights`, which is applied to the training split.
         label_smoothing: share of the target that is spread evenly over the classes, 0 to 1.
 
     Raises:
@@ -31,12 +32,17 @@ class CrossEntropy(nn.Module):
     def __init__(
         self,
         ignore_index: int = 255,
-        class_weights: Sequence[float] | None = None,
+        class_weights: Sequence[float] | str | None = None,
         label_smoothing: float = 0.0,
     ) -> None:
         super().__init__()
         if not 0.0 <= label_smoothing <= 1.0:
             raise UserError(f"loss.label_smoothing={label_smoothing} is outside 0..1")
+        if isinstance(class_weights, str):
+            raise UserError(
+                f"loss.class_weights={class_weights} is the name of a rule",
+                "apply it: segscape.losses.class_weights.class_weights(rule, shares)",
+            )
         if class_weights is not None and any(not weight >= 0 for weight in class_weights):
             raise UserError(f"loss.class_weights has a negative weight: {list(class_weights)}")
         self.ignore_index = ignore_index

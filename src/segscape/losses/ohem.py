@@ -75,7 +75,7 @@ class OHEM(nn.Module):
             return valid
         p = torch.exp(-pixel_loss)  # ignored pixels: p = 1, so that none ranks before them
         hard = valid & (p < self.threshold)
-        if p.device.type == "cpu":
+        if p.device.type == "cpu" and not torch.compiler.is_compiling():
             if hard.sum() >= rank:  # the p of that rank is below the threshold: no need to find it
                 return hard
             limit = p.flatten().kthvalue(rank).values
