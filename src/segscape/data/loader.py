@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
-import threading
-from collections.abc import Callable, Iterator, Sequence
+import weakref
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from segscape.errors import UserError
 
 Batch = dict[str, torch.Tensor]
 
+# How long a worker outlives a SIGTERM: the main process saves a checkpoint meanwhile.
+_GRACE_SECONDS = 60
 # Keeps the stream of a sample's augmentation apart from the stream of the order.
 _AUGMENT_STREAM = 1
 
@@ -126,6 +129,31 @@ def collate(items: Sequence[Item | Failure]) -> Batch | Failure:
     }
 
 
+@dataclass
+class _Position:
+    epoch: int
+    batch: int
+
+
+# Functions, not methods: a generator that holds its loader would keep it, and with it the
+# worker processes, until the next garbage collection.
+def _checked(batches: Iterator[Batch | Failure]) -> Generator[Batch, None, None]:
+    for batch in batches:
+        if isinstance(batch, Failure):
+            raise UserError(batch.what, batch.hint)
+        yield batch
+
+
+def _counted(batches: Iterator[Batch], position: _Position) -> Iterator[Batch]:
+    for batch in batches:
+        position.batch += 1
+        yield batch
+
+
+# Loaders, and iterators, which may outlive their loader.
+_open: weakref.WeakSet[BatchLoader | Generator[Batch, None, None]] = weakref.WeakSet()
+
+
 class BatchLoader:
     """Iterates over the batches of a split; a UserError of a worker is raised here.
 
@@ -150,6 +178,7 @@ class BatchLoader:
         self.num_workers = num_workers
         self.pin_memory = pin_memory
         self._loader: DataLoader | None = None
+        self._batches: Generator[Batch, None, None] | None = None
 
     def __len__(self) -> int:
         """Batches of a whole pass."""
@@ -159,17 +188,17 @@ class BatchLoader:
         if self._loader is None:
             self._loader = self._start()
         # Called here, not in the generator: the workers begin before the first next().
-        return self._checked(iter(self._loader))
+        self._batches = _checked(iter(self._loader))
+        _open.update((self, self._batches))
+        return self._batches
 
     def close(self) -> None:
-        """Let the worker processes end; the next iteration starts new ones."""
-        self._loader = None
-
-    def _checked(self, batches: Iterator[Batch | Failure]) -> Iterator[Batch]:
-        for batch in batches:
-            if isinstance(batch, Failure):
-                raise UserError(batch.what, batch.hint)
-            yield batch
+        """End the worker processes and the running iteration; the next one starts new ones."""
+        # Whoever holds the iterator, its loader must go now: in a garbage collection the
+        # queues may go first, and then each worker is waited for in vain for 5 s.
+        if self._batches is not None:
+            self._batches.close()
+        self._batches = self._loader = None
 
     def _start(self) -> DataLoader:
         workers: dict[str, Any] = {}
@@ -221,7 +250,7 @@ class TrainLoader(BatchLoader):
         self._next_epoch = 0
         self._resumed: tuple[int, int] | None = None
         self._must_resume = False
-        self._position = (0, 0)
+        self._position = _Position(0, 0)
 
     def start_at(self, epoch: int, batch: int) -> None:
         """Make the next iterator begin at this batch of this epoch.
@@ -248,19 +277,13 @@ class TrainLoader(BatchLoader):
         start = resumed[1] if epoch == resumed[0] else 0
         self._must_resume = False
         self._next_epoch = epoch + 1
-        self._position = (epoch, start)
+        self._position = _Position(epoch, start)
         self.order.epoch, self.order.start_batch = epoch, start
-        return self._counted(super().__iter__())
-
-    def _counted(self, batches: Iterator[Batch]) -> Iterator[Batch]:
-        for batch in batches:
-            self._position = (self._position[0], self._position[1] + 1)
-            yield batch
+        return _counted(super().__iter__(), self._position)
 
     def state_dict(self) -> dict[str, int]:
         """Position for Lightning's own checkpoints: batches handed out of the epoch."""
-        epoch, batch = self._position
-        return {"epoch": epoch, "batch": batch}
+        return {"epoch": self._position.epoch, "batch": self._position.batch}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Continue a position that Lightning restored, unless `start_at` was called."""
@@ -273,23 +296,28 @@ def prepare_worker(worker: int) -> None:
 
     Schedulers and terminals send signals to the whole process group. A worker that dies of
     one takes the main process with it before that has saved its checkpoint. So a worker
-    ignores what does not come from its parent, and ends with it.
+    ignores the requests to stop, and ends when its loader is closed.
     """
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
     for name in ("SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
-    if hasattr(signal, "sigwaitinfo"):
-        # Blocked here and in the threads to come, and taken by one that sees the sender.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        threading.Thread(target=_end_with_parent, daemon=True).start()
+    if hasattr(signal, "SIGALRM"):
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, _outlive)
 
 
-def _end_with_parent() -> None:
-    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
-        pass
-    os._exit(0)
+def _outlive(number: int, frame: object) -> None:
+    # With a limit: multiprocessing waits for a worker that hangs after it sent it SIGTERM.
+    signal.alarm(_GRACE_SECONDS)
+
+
+@atexit.register
+def _close_all() -> None:
+    # Before multiprocessing's own exit handler, which would send each worker a SIGTERM.
+    for open_one in list(_open):
+        open_one.close()
 
 
 def default_workers(processes: int = 1) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
@@ -146,7 +148,8 @@ class SegmentationDataModule(lightning.LightningDataModule, ABC):
                 TrainOrder(len(dataset), self.batch_size, self.seed, *self._processes()),
                 self._workers(),
                 self._pins_memory(),
-                self._current_epoch,
+                # Weak: in a circle with its module the loader would outlive it.
+                functools.partial(_epoch_of, weakref.ref(self)),
             )
         return self._train_loader
 
@@ -195,11 +198,13 @@ class SegmentationDataModule(lightning.LightningDataModule, ABC):
             return self.trainer.strategy.root_device.type == "cuda"
         return torch.cuda.is_available()
 
-    def _current_epoch(self) -> int | None:
-        """The epoch that a running fit is in, None when there is none."""
-        if self.trainer is None or not self.trainer.training:
-            return None
-        return self.trainer.current_epoch
+
+def _epoch_of(module: weakref.ref[SegmentationDataModule]) -> int | None:
+    """The epoch that a running fit is in, None when there is none."""
+    found = module()
+    if found is None or found.trainer is None or not found.trainer.training:
+        return None
+    return found.trainer.current_epoch
 
 
 def require_count(name: str, value: int, least: int = 1, most: int = 2**63) -> int:

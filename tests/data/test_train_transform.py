@@ -1,0 +1,234 @@
+"""The fused crop equals resizing the whole image and cutting; colours follow their formulas."""
+
+from __future__ import annotations
+
+import colorsys
+
+import cv2
+import numpy as np
+import pytest
+
+from segscape.data.transforms import (
+    ColourJitter,
+    TrainTransform,
+    _Axis,
+    _shift_hue,
+    resample_image,
+    resample_label,
+)
+from segscape.errors import UserError
+
+
+def scene(seed: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Noise: the hardest image for an interpolation."""
+    rng = np.random.default_rng(seed)
+    image = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return image, rng.integers(0, 11, (height, width), dtype=np.uint8)
+
+
+def nearest_by_definition(label: np.ndarray, rows: _Axis, columns: _Axis) -> np.ndarray:
+    """The pixel that holds the centre, one by one, in integers."""
+
+    def source(axis: _Axis) -> list[int]:
+        pixels = range(axis.offset, axis.offset + axis.count)
+        return [((2 * i + 1) * axis.size) // (2 * axis.scaled) for i in pixels]
+
+    return np.array([[label[y, x] for x in source(columns)] for y in source(rows)])
+
+
+@pytest.mark.parametrize("scale", [0.5, 0.75, 1.0, 1.25, 1.75, 2.0, 2.25, 0.613, 1.377, 2.141])
+@pytest.mark.parametrize(("height", "width"), [(96, 128), (75, 101)])
+def test_crop_equals_resizing_the_whole_image(scale: float, height: int, width: int) -> None:
+    image, label = scene(0, height, width)
+    rng = np.random.default_rng(1)
+    for _ in range(6):
+        rows = _Axis.draw(height, scale, 40, rng)
+        columns = _Axis.draw(width, scale, 56, rng)
+        cut = np.s_[
+            rows.offset : rows.offset + rows.count, columns.offset : columns.offset + columns.count
+        ]
+        shape = (columns.scaled, rows.scaled)
+        whole = cv2.resize(image, shape, interpolation=cv2.INTER_LINEAR)[cut]
+        fused = resample_image(image, rows, columns)
+        difference = np.abs(fused.astype(int) - whole)
+        if rows.aligned() and columns.aligned():
+            assert difference.max() == 0
+        else:
+            # Measured with OpenCV 5: 1 grey level. Versions before 4.12 round the position
+            # to 1/32 pixel, which on noise is at most 255 / 32 per axis and rounding.
+            assert difference.max() <= 17
+            assert difference.mean() < 3
+        expected = nearest_by_definition(label, rows, columns)
+        np.testing.assert_array_equal(resample_label(label, rows, columns), expected)
+
+
+def test_grid_of_the_recipe_takes_the_exact_path() -> None:
+    for scale in np.arange(0.5, 2.51, 0.25):
+        for size in (360, 480, 720, 960, 256, 512, 1024, 2048):
+            assert _Axis(size, round(size * scale), 0, 100).aligned() is not None
+
+
+def test_edges_of_the_image_are_reached() -> None:
+    """Crops at the first and the last position, where neighbours are missing."""
+    image, _ = scene(2, 60, 80)
+    for scaled, offset in ((97, 0), (97, 57), (45, 0), (45, 5)):
+        rows = _Axis(60, scaled, offset, 40)
+        columns = _Axis(80, 80, 0, 80)
+        whole = cv2.resize(image, (80, scaled), interpolation=cv2.INTER_LINEAR)
+        difference = resample_image(image, rows, columns).astype(int) - whole[offset : offset + 40]
+        assert np.abs(difference).max() <= 9
+
+
+def test_antialias_averages() -> None:
+    image, _ = scene(3, 80, 80)
+    axis = _Axis(80, 20, 4, 12)
+    fused = resample_image(image, axis, axis, antialias=True)
+    blocks = image[16:64, 16:64].reshape(12, 4, 12, 4, 3).mean((1, 3))
+    assert np.abs(fused - blocks).max() <= 0.51
+
+
+def test_image_and_label_stay_together() -> None:
+    """A picture of its own label: each result pixel must still say so."""
+    rng = np.random.default_rng(0)
+    label = np.kron(rng.integers(0, 8, (12, 16)), np.ones((16, 16))).astype(np.uint8)
+    image = np.repeat((label * 30)[..., None], 3, axis=2)
+    transform = TrainTransform((64, 64), scale=(0.5, 2.0), jitter_probability=0.0)
+    for seed in range(20):
+        got, ids = transform(image, label, np.random.default_rng(seed))
+        pure = np.zeros((64, 64), bool)
+        inside = cv2.erode(ids, np.ones((5, 5))) == cv2.dilate(ids, np.ones((5, 5)))
+        # At the crop's edge the neighbours that interpolation sees are not in the result.
+        pure[2:-2, 2:-2] = inside[2:-2, 2:-2]
+        assert pure.mean() > 0.1
+        assert (got[pure & (ids != 255)] == 30 * ids[pure & (ids != 255), None]).all()
+
+
+def test_small_images_are_padded_with_ignore() -> None:
+    image, label = scene(4, 30, 40)
+    transform = TrainTransform((50, 60), (1.0, 1.0), flip=0.0, jitter_probability=0.0)
+    got, ids = transform(image, label, np.random.default_rng(0))
+    np.testing.assert_array_equal(got[:30, :40], image)
+    np.testing.assert_array_equal(ids[:30, :40], label)
+    outside = np.ones((50, 60), bool)
+    outside[:30, :40] = False
+    assert (got[outside] == 127).all() and (ids[outside] == 255).all()
+    mirrored = TrainTransform((50, 60), (1.0, 1.0), flip=1.0, jitter_probability=0.0)
+    flipped, flipped_ids = mirrored(image, label, np.random.default_rng(0))
+    np.testing.assert_array_equal(flipped, got[:, ::-1])
+    np.testing.assert_array_equal(flipped_ids, ids[:, ::-1])
+
+
+def test_same_generator_same_result_and_inputs_untouched() -> None:
+    image, label = scene(5, 64, 96)
+    before = image.copy(), label.copy()
+    for scale in ((0.4, 2.5), (1.0, 1.0)):
+        transform = TrainTransform((48, 64), scale)
+        results = [transform(image, label, np.random.default_rng(i)) for i in (7, 7, 8)]
+        np.testing.assert_array_equal(results[0][0], results[1][0])
+        np.testing.assert_array_equal(results[0][1], results[1][1])
+        assert (results[0][0] != results[2][0]).any()
+        for got, ids in results:
+            assert got.shape == (48, 64, 3) and got.dtype == np.uint8 and got.flags.c_contiguous
+            assert ids.shape == (48, 64) and ids.dtype == np.uint8 and ids.flags.c_contiguous
+    np.testing.assert_array_equal(image, before[0])
+    np.testing.assert_array_equal(label, before[1])
+
+
+def test_scales_positions_and_flips_cover_their_range() -> None:
+    transform = TrainTransform((8, 8), (0.5, 2.0), scale_step=0.25)
+    np.testing.assert_allclose(transform.scales, np.arange(2, 9) / 4)
+    rng = np.random.default_rng(0)
+    drawn = {transform._draw_scale(rng) for _ in range(300)}
+    assert drawn == set(transform.scales.tolist())
+    assert {_Axis.draw(10, 1.0, 8, rng).offset for _ in range(100)} == {0, 1, 2}
+    image = np.zeros((8, 8, 3), np.uint8)
+    label = np.arange(64, dtype=np.uint8).reshape(8, 8)
+    plain = TrainTransform((8, 8), (1.0, 1.0), jitter_probability=0.0)
+    flipped = [plain(image, label, np.random.default_rng(i))[1][0, 0] == 7 for i in range(400)]
+    assert 0.4 < np.mean(flipped) < 0.6
+
+
+def only(operation: int, amount: float, image: np.ndarray) -> np.ndarray:
+    """The jitter with one operation at a known amount."""
+
+    class Fixed:
+        def permutation(self, n: int) -> np.ndarray:
+            return np.arange(n)
+
+        def random(self, n: int) -> np.ndarray:
+            return np.where(np.arange(n) == operation, 0.0, 1.0)
+
+        def uniform(self, low: float, high: float, n: int) -> np.ndarray:
+            return np.full(n, 1.0)
+
+    ranges = {"brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0}
+    ranges[list(ranges)[operation]] = amount
+    return ColourJitter(**ranges)(image, Fixed())  # type: ignore[arg-type]
+
+
+def test_colour_operations_follow_their_formulas() -> None:
+    image, _ = scene(6, 32, 32)
+    x = image.astype(float)
+    grey = x @ [0.299, 0.587, 0.114]
+    expected = {
+        0: 1.4 * x,
+        1: 1.4 * x - 0.4 * grey.mean(),
+        2: 1.4 * x - 0.4 * grey[..., None],
+    }
+    for operation, wanted in expected.items():
+        difference = only(operation, 0.4, image) - np.clip(wanted, 0, 255)
+        assert np.abs(difference).max() <= 1.01, operation
+
+
+def test_hue_turns_by_degrees() -> None:
+    colours = np.array([[[200, 40, 40], [40, 160, 90], [90, 90, 220]]], np.uint8)
+    for degrees in (-25.0, 18.0, 120.0):
+        for before, after in zip(colours[0], _shift_hue(colours, degrees)[0], strict=True):
+            h, s, v = colorsys.rgb_to_hsv(*(before / 255))
+            wanted = np.array(colorsys.hsv_to_rgb((h + degrees / 360) % 1, s, v)) * 255
+            # the hue circle has 256 steps in 8 bits
+            assert np.abs(after - wanted).max() <= 5
+
+
+def test_jitter_tables_are_fused_exactly() -> None:
+    """Contrast then brightness in one table equals one after the other."""
+    image, _ = scene(7, 32, 32)
+    step_by_step = only(0, 0.3, only(1, 0.5, image))
+
+    class Both:
+        def permutation(self, n: int) -> np.ndarray:
+            return np.array([1, 0, 2, 3])
+
+        def random(self, n: int) -> np.ndarray:
+            return np.array([0.0, 0.0, 1.0, 1.0])
+
+        def uniform(self, low: float, high: float, n: int) -> np.ndarray:
+            return np.ones(n)
+
+    fused = ColourJitter(brightness=0.3, contrast=0.5)(image, Both())  # type: ignore[arg-type]
+    np.testing.assert_array_equal(fused, step_by_step)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"crop": (0, 8)}, r"augment\.crop"),
+        ({"crop": 8}, r"augment\.crop=8"),
+        ({"crop": None}, r"augment\.crop=None"),
+        ({"crop": (8, 8, 3)}, r"augment\.crop"),
+        ({"crop": (8.5, 8)}, r"augment\.crop"),
+        ({"scale": (2.0, 0.5)}, r"augment\.scale"),
+        ({"scale": (0.0, 0.5)}, r"augment\.scale"),
+        ({"scale": 1.0}, r"augment\.scale"),
+        ({"scale": ("a", "b")}, r"augment\.scale"),
+        ({"scale_step": 0}, r"augment\.scale_step"),
+        ({"flip": 1.5}, r"augment\.flip"),
+        ({"brightness": 2.0}, r"augment\.brightness"),
+        ({"hue": -1}, r"augment\.hue"),
+        ({"jitter_probability": "often"}, r"augment\.jitter_probability"),
+        ({"pad_value": 300}, r"augment\.pad_value"),
+    ],
+)
+def test_wrong_arguments_are_named(options: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        TrainTransform(**({"crop": (8, 8)} | options))
