@@ -236,7 +236,9 @@ def import_weights(rest: Sequence[str]) -> int:
     if not Path(given.source).is_file():
         raise UserError(f"{given.source}: there is no such file")
     tensors = read_tensors(Path(given.source))
-    choices, network = _model_for(given.system, given.overrides, infer_choices(tensors, given.system))
+    choices, network = _model_for(
+        given.system, given.overrides, infer_choices(tensors, given.system)
+    )
     report = load_official(network, tensors, given.system)
     metadata = {
         "system": given.system,
