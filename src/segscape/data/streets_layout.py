@@ -45,7 +45,8 @@ def draw_camera(dice: Dice, canvas: Canvas, road: Road) -> Camera:
     v = dice.uniform(0.37, 0.51) * height
     u = (0.5 + dice.uniform(-0.13, 0.13)) * width
     tall = dice.uniform(1.25, 2.3)
-    curve = dice.uniform(-1.0, 1.0) ** 3 * 0.006
+    bend = dice.uniform(-1.0, 1.0)
+    curve = bend**3 * 0.006 if abs(bend) > 0.5 else 0.0  # half of the streets are straight
     roll = dice.uniform(-0.018, 0.018)
     x = road.keep * road.half * dice.uniform(0.25, 0.6)
     if dice.chance(0.12):  # seen from the pavement's edge
@@ -100,7 +101,9 @@ def _rows(stage: Stage, plan: Plan, side: int, style: int) -> None:
         # The nearer house hides this one's gable when it is as high and stands no further back.
         hidden = space == 0.0 and before >= house.height - 0.1
         before, space = house.height if front <= base + 0.41 else 0.0, gap
-        plan.add(z + length, partial(buildings.draw, stage, house, hidden, windows))
+        wall = side * front
+        if stage.seen((wall, z), (wall, z + length), (wall + side * house.depth, z)):
+            plan.add(z + length, partial(buildings.draw, stage, house, hidden, windows))
         if style == TERRACE and dice.chance(0.28) and z > stage.camera.near + 1:
             where = z + dice.uniform(0.3, 1.5)
             plan.add(where, partial(objects.wall_sign, stage, side * front, where, side))
@@ -124,7 +127,8 @@ def _border(stage: Stage, plan: Plan, side: int, style: int) -> None:
                 pieces = max(1, round(length / 3.5))
                 for k in range(pieces):
                     a, b = z + length * k / pieces, z + length * (k + 1) / pieces
-                    plan.add(b, partial(borders.railing, stage, x, a, b, look))
+                    if stage.seen((x, a), (x, b), reach=0.1):
+                        plan.add(b, partial(borders.railing, stage, x, a, b, look))
             elif kind == "panel":
                 plan.add(z + length, partial(borders.panels, stage, side, x, z, z + length, look))
             elif kind == "hedge":
@@ -154,7 +158,8 @@ def _trees(stage: Stage, plan: Plan, side: int, style: int) -> None:
         crown = dice.pick(pool) if dice.chance(0.85) else dice.pick(crowns)
         if z > stage.camera.near + 2 and not road.crossed(z - 0.5, z + 0.5):
             plan.shadows.append(partial(objects.tree_shadow, stage, x, z, height))
-            plan.add(z, partial(objects.tree, stage, x, z, height, crown))
+            if stage.seen((x, z), reach=0.5 * height):
+                plan.add(z, partial(objects.tree, stage, x, z, height, crown))
 
     edge = road.edge(side)
     if style == PARK:
@@ -180,7 +185,8 @@ def _furniture(stage: Stage, plan: Plan, side: int) -> None:
     z, pace = dice.uniform(7, 24), dice.uniform(18, 32)
     if dice.chance(0.75):
         while z < 80:
-            plan.add(z, partial(objects.lamp, stage, kerb, z))
+            if stage.seen((kerb, z), reach=3.0):
+                plan.add(z, partial(objects.lamp, stage, kerb, z))
             z += pace
     for _ in range(dice.integer(0, 3)):
         z = dice.uniform(6.0, 15.0) if dice.chance(0.4) else dice.uniform(10, 45)
@@ -216,13 +222,17 @@ def _vehicles(stage: Stage, plan: Plan) -> None:
         if z - shape.length / 2 > 1.6 + stage.camera.near * 0.5 or abs(x - stage.camera.x) > 2.2:
             if z - shape.length / 2 < 0.8:
                 return
+            if not stage.seen(
+                (x, z - shape.length / 2), (x, z + shape.length / 2), reach=0.6 * shape.length
+            ):
+                return
             plan.shadows.append(partial(footprint, stage, shape, x, z, heading))
             plan.add(z - shape.length * 0.3, partial(car, stage, shape, x, z, heading))
 
     for side in (-1, 1):  # parked
         if dice.chance(0.42):
             z = dice.uniform(3, 16)
-            while z < 62:
+            while z < 52:
                 length = 5.4
                 if not road.crossed(z - 4, z + 4) and dice.chance(0.72):
                     heading = 0.0 if side == road.keep else math.pi
@@ -230,14 +240,14 @@ def _vehicles(stage: Stage, plan: Plan) -> None:
                 z += length + dice.uniform(0, 1.5)
     if dice.chance(0.7):  # ahead in our lane
         z = dice.uniform(7, 40)
-        while z < 75:
+        while z < 66:
             park(
                 road.keep * road.half * 0.42 + dice.uniform(-0.3, 0.3), z, dice.uniform(-0.02, 0.02)
             )
             z += dice.uniform(9, 45)
     if dice.chance(0.7):  # oncoming
         z = dice.uniform(8, 45)
-        while z < 75:
+        while z < 66:
             park(
                 -road.keep * road.half * 0.42 + dice.uniform(-0.3, 0.3),
                 z,
@@ -260,6 +270,8 @@ def _people(stage: Stage, plan: Plan) -> None:
         if z < stage.camera.near + 1.5:
             continue
         for _ in range(2 if dice.chance(0.3) else 1):
+            if not stage.seen((x, z)):
+                break
             plan.shadows.append(partial(_figure_shadow, stage, x, z))
             plan.add(z, partial(pedestrian, stage, x, z, dice.chance(0.12)))
             x += dice.sign() * dice.uniform(0.5, 0.8)

@@ -87,6 +87,17 @@ class Stage:
         factor = 0.5 + 0.5 * self.light.shadow if self.in_shadow(x, z) else 1.0
         self.light.tone(self.canvas, z, shade * factor)
 
+    def seen(self, *places: tuple[float, float], reach: float = 0.5) -> bool:
+        """Whether a thing at places (x, z), give or take some metres, can be in view."""
+        low, high = [], []
+        width, slack = self.canvas.width, 0.03 * self.canvas.width  # the roll moves things a bit
+        for x, z in places:
+            z = max(z, self.camera.cut)
+            u, around = self.camera.point(x, 1.0, z)[0], reach * self.camera.focal / z + slack
+            low.append(u - around)
+            high.append(u + around)
+        return min(low) < width and max(high) > 0
+
     def at(self, x: float, y: float, z: float) -> Point:
         """Pixel of one place."""
         return self.camera.point(x, y, z)
