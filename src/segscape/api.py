@@ -79,9 +79,9 @@ def load_model(checkpoint: str | Path, *, keep_auxiliary: bool = False) -> Segme
         UserError: no such file, or not a checkpoint of segscape.
     """
     from segscape import build
+    from segscape.checkpoint import find, read
 
-    path = checkpoint_path(checkpoint)
-    content = read_checkpoint(path)
+    content = read(find(checkpoint))
     meta = content["segscape"]
     network = build.model(
         without_pretraining(meta["config"]),
@@ -107,34 +107,3 @@ def without_pretraining(settings: dict[str, Any]) -> dict[str, Any]:
     if "weights" in encoder:
         encoder = {**encoder, "weights": None}
     return {**settings, "encoder": encoder}
-
-
-def checkpoint_path(place: str | Path) -> Path:
-    """The checkpoint file meant by a file's or a run directory's name."""
-    path = Path(place)
-    if path.is_dir():
-        candidates = [path / "checkpoints" / name for name in ("best.ckpt", "last.ckpt")]
-        path = next((c for c in candidates if c.is_file()), candidates[0])
-    if not path.is_file():
-        raise UserError(
-            f"{place}: there is no checkpoint ({path} is missing)",
-            "give a run directory or a .ckpt file of segscape",
-        )
-    return path
-
-
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint's content as plain data, without executing anything in it."""
-    import torch
-
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for a damaged file
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{path} cannot be read as a checkpoint: {reason}") from error
-    if not isinstance(content, dict) or "segscape" not in content or "state_dict" not in content:
-        raise UserError(
-            f"{path} is not a checkpoint of segscape",
-            "for an official file: segscape import-weights FILE --system NAME -o OUT.safetensors",
-        )
-    return content

@@ -131,15 +131,15 @@ def _from_run(
     run: str, checkpoint: str, overrides: Sequence[str]
 ) -> tuple[dict[str, Any], Segmenter, SegmentationDataModule]:
     from segscape import api, build, preflight
+    from segscape.checkpoint import find, read
 
     place = Path(run)
     if not place.exists():
         raise UserError(f"run={run}: there is no such directory")
     if checkpoint not in ("best", "last"):
         raise UserError(f"checkpoint={checkpoint} is not a choice", "choices: best, last")
-    file = place / "checkpoints" / f"{checkpoint}.ckpt" if place.is_dir() else place
-    path = api.checkpoint_path(file)
-    settings = _changed(api.read_checkpoint(path)["segscape"]["config"], overrides)
+    path = find(place, f"{checkpoint}.ckpt")
+    settings = _changed(read(path)["segscape"]["config"], overrides)
     preflight.check_config(settings)
     return settings, api.load_model(path), build.data(settings)
 

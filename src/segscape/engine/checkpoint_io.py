@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import torch
 from lightning.pytorch.plugins import CheckpointIO
 
-from segscape.errors import UserError
+from segscape.checkpoint import read
 
 SUFFIX = ".tmp"
 
@@ -48,30 +47,6 @@ class AtomicCheckpointIO(CheckpointIO):
     def remove_checkpoint(self, path: str | Path) -> None:
         """Delete a checkpoint."""
         Path(path).unlink(missing_ok=True)
-
-
-def read(path: str | Path, *, mmap: bool = True) -> dict[str, Any]:
-    """Load a checkpoint of this project onto the CPU.
-
-    Args:
-        path: the file.
-        mmap: leave the tensors in the file until they are looked at.
-
-    Raises:
-        UserError: the file is missing, damaged, or not such a checkpoint.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"there is no checkpoint {path}")
-    hint = "choose another checkpoint with resume=PATH, or start again in a new run_dir"
-    try:
-        data = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{path} cannot be read as a checkpoint: {reason}", hint) from error
-    if not isinstance(data, dict) or "segscape" not in data or "state_dict" not in data:
-        raise UserError(f"{path} is not a checkpoint of segscape", hint)
-    return data
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from segscape.engine.checkpoint_io import read, remove_leftovers
+from segscape.checkpoint import LAST, read
+from segscape.engine.checkpoint_io import remove_leftovers
 from segscape.engine.position import Position
 from segscape.errors import UserError
 from segscape.tracking.run_directory import RunDirectory
@@ -48,7 +49,7 @@ def prepare(run: RunDirectory, resume: str | Path) -> Resume | None:
         UserError: `never` in a directory that already holds a training; no such checkpoint; one
             that cannot be read, or that a training cannot continue from.
     """
-    last = run.checkpoints / "last.ckpt"
+    last = run.checkpoints / LAST
     if str(resume) == "never":
         if run.checkpoints.is_dir() and any(run.checkpoints.glob("*.ckpt")):
             raise UserError(
