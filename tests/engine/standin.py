@@ -12,8 +12,9 @@ import lightning
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, Sampler
 
+from segscape.data.base import Sample
+from segscape.data.module import SegmentationDataModule
 from segscape.engine.fit import FitResult, fit
 from segscape.engine.task import SegmentationTask
 from segscape.losses.cross_entropy import CrossEntropy
@@ -41,6 +42,7 @@ class TinyEncoder(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.spec = FeatureSpec({8: 8, 16: 8, 32: 8})
+        self.multiple = 32
         self.stem = nn.Sequential(nn.Conv2d(3, 8, 9, stride=8, padding=4), nn.BatchNorm2d(8))
         self.down = nn.ModuleList([nn.Conv2d(8, 8, 3, stride=2, padding=1) for _ in range(2)])
         self.drop = nn.Dropout(0.2)
@@ -69,81 +71,45 @@ def network(seed: int = 1) -> Segmenter:
     )
 
 
-class EpochSampler(Sampler):
-    def __init__(self, length: int, batch_size: int) -> None:
-        self.length, self.batch_size = length, batch_size
-        self.epoch, self.start = 0, (0, 0)
-
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return self.length
-
-    def __iter__(self):
-        epoch, skip = self.start if self.start[0] >= self.epoch else (self.epoch, 0)
-        order = np.random.default_rng((5, epoch)).permutation(self.length)
-        return iter([(epoch, int(i)) for i in order[skip * self.batch_size :]])
-
-
 class Blobs:
-    """Images whose colour tells the class, with noise that depends on (epoch, index)."""
+    """Images whose colour tells the class."""
 
-    def __init__(self, length: int) -> None:
-        self.length = length
+    classes, palette, ignore_index = CLASSES, PALETTE, 255
+
+    def __init__(self, length: int, seed: int) -> None:
+        self.length, self.seed = length, seed
 
     def __len__(self) -> int:
         return self.length
 
-    def __getitem__(self, key: tuple[int, int]) -> dict[str, torch.Tensor]:
-        epoch, index = key
-        rng = np.random.default_rng((9, epoch, index))
+    def name(self, index: int) -> str:
+        return f"blob_{index}"
+
+    def read(self, index: int) -> Sample:
+        rng = np.random.default_rng((self.seed, index))
         label = np.repeat(np.repeat(rng.integers(0, 3, (4, 4)), 8, 0), 8, 1)
-        image = np.array(PALETTE)[label].transpose(2, 0, 1) // 2 + rng.integers(0, 100, (3, 32, 32))
-        label = np.where(rng.random(label.shape) < 0.05, 255, label)
-        return {
-            "image": torch.from_numpy(image.astype(np.uint8)),
-            "label": torch.from_numpy(label.astype(np.uint8)),
-            "index": torch.tensor(index),
-            "valid": torch.tensor(True),
-        }
+        image = np.array(PALETTE)[label] // 2 + rng.integers(0, 100, (32, 32, 3))
+        label[rng.random(label.shape) < 0.05] = 255
+        return Sample(image.astype(np.uint8), label.astype(np.uint8))
 
 
-def quiet_worker(worker: int) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+def add_noise(
+    image: np.ndarray, label: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """An augmentation that no two epochs share."""
+    return image // 2 + rng.integers(0, 100, image.shape, np.uint8), label
 
 
-class BlobData(lightning.LightningDataModule):
-    classes, palette, num_classes, ignore_index = CLASSES, PALETTE, len(CLASSES), 255
-    name = "blobs"
+class BlobData(SegmentationDataModule):
+    name, classes, palette = "blobs", CLASSES, PALETTE
 
-    def __init__(self, train: int = 20, val: int = 6, batch_size: int = 4, workers: int = 0):
-        super().__init__()
-        self.train, self.val, self.batch_size, self.workers = train, val, batch_size, workers
-        self.sampler = EpochSampler(train, batch_size)
-        self.started: list[tuple[int, int]] = []
+    def __init__(self, train: int = 20, val: int = 6, **options: Any) -> None:
+        defaults: dict[str, Any] = {"batch_size": 4, "eval_batch_size": 4, "num_workers": 0}
+        super().__init__(augment=add_noise, seed=5, **{**defaults, **options})
+        self.lengths = {"train": train, "val": val, "test": val}
 
-    def start_at(self, epoch: int, batch: int) -> None:
-        self.started.append((epoch, batch))
-        self.sampler.start = (epoch, batch)
-
-    def train_dataloader(self) -> DataLoader:
-        return DataLoader(
-            Blobs(self.train),
-            self.batch_size,
-            sampler=self.sampler,
-            drop_last=True,
-            num_workers=self.workers,
-            worker_init_fn=quiet_worker,
-            persistent_workers=self.workers > 0,
-        )
-
-    def val_dataloader(self) -> DataLoader:
-        keys = [(1000, i) for i in range(self.val)]
-        return DataLoader(
-            Blobs(self.val), 4, sampler=keys, num_workers=self.workers, worker_init_fn=quiet_worker
-        )
+    def build_dataset(self, split: str) -> Blobs:
+        return Blobs(self.lengths[split], len(split))
 
 
 class KillAt(lightning.Callback):

@@ -102,7 +102,7 @@ def test_a_signal_saves_and_stops(whole: Path, tmp_path: Path, point: str, step:
 
 def test_ctrl_c_with_workers(tmp_path: Path) -> None:
     """Ctrl-C goes to the loader's workers as well; the second one does not wait."""
-    path, options = tmp_path / "run", {"data": {"workers": 1}, "trainer": {"max_epochs": 400}}
+    path, options = tmp_path / "run", {"data": {"num_workers": 1}, "trainer": {"max_epochs": 400}}
     child = Child(path, **options)
     child.wait_for((path / "checkpoints" / "last.ckpt").exists)
     child.signal(signal.SIGINT)
@@ -111,7 +111,7 @@ def test_ctrl_c_with_workers(tmp_path: Path) -> None:
     budget = {"max_steps": load(path)["segscape"]["position"]["step"] + 6}
     copy = tmp_path / "copy"
     shutil.copytree(path, copy)
-    assert run(path, data={"workers": 1}, trainer=budget) == 0
+    assert run(path, data={"num_workers": 1}, trainer=budget) == 0
     assert run(copy, trainer=budget) == 0
     assert_same(copy, path)
 

@@ -17,6 +17,8 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from segscape.engine.callbacks.checkpoint import Checkpoint
 from segscape.engine.callbacks.clock import Clock
+from segscape.engine.callbacks.gallery import Gallery
+from segscape.engine.callbacks.progress import Progress
 from segscape.engine.callbacks.record import Record
 from segscape.engine.callbacks.signals import Signals, Stopped
 from segscape.engine.callbacks.steps import Steps
@@ -120,6 +122,8 @@ def fit(
         callbacks: list[lightning.Callback] = [
             Steps(seed),
             Record(run, tracker, clock),
+            Gallery(run, tracker, gallery_images, gallery_every),
+            *([Progress()] if progress else []),
             Checkpoint(
                 run,
                 signals,
@@ -132,7 +136,6 @@ def fit(
         lightning_trainer = make_trainer(arguments, run, callbacks)
         if found is not None:
             stand_at(lightning_trainer, found.position)
-            datamodule.start_at(*found.position.next_batch)
         state = _run(lightning_trainer, task, datamodule, run, found, signals)
     code = STOPPED_EXIT_CODE if state == "stopped" else 0
     step = None if found is None else found.position.step
@@ -142,8 +145,8 @@ def fit(
 def split_budget(trainer: Mapping[str, Any]) -> tuple[Budget, dict[str, Any]]:
     """Take the budget out of the trainer's arguments.
 
-    Steps are counted by `Steps`, not by Lightning: its loop would refuse to run the validation
-    that a run stopped right after its last step still owes.
+    The end is found by `Steps`, not by Lightning: its loop would refuse to run the validation that
+    a run stopped right after its last step still owes.
     """
     arguments = dict(trainer)
     steps, epochs = arguments.pop("max_steps", None), arguments.pop("max_epochs", None)
@@ -158,7 +161,7 @@ def split_budget(trainer: Mapping[str, Any]) -> tuple[Budget, dict[str, Any]]:
     for name, value in (("max_steps", steps), ("max_epochs", epochs)):
         if not isinstance(value, int) or (value < 1 and value != -1):
             raise UserError(f"trainer.{name}={value}: not a positive number")
-    arguments["max_epochs"] = epochs
+    arguments["max_epochs"] = -1
     return Budget(None if epochs == -1 else epochs, None if steps == -1 else steps), arguments
 
 
@@ -221,6 +224,9 @@ def _run(
         if signals.interrupted:
             raise KeyboardInterrupt from None
         raise
+    finally:
+        # Lightning leaves the loader's processes behind when a training breaks off.
+        datamodule.teardown("fit")
     return "finished"
 
 

@@ -110,7 +110,10 @@ def here(trainer: Trainer, *, validated: bool) -> Position:
 
 
 def stand_at(trainer: Trainer, position: Position) -> None:
-    """Put the counters of a trainer that has not trained yet at a position.
+    """Put the counters of a fresh trainer at a position, before `trainer.fit`.
+
+    A validation that is still due after the last batch of an epoch is run from the start of the
+    next one: the same point, and the loader opens where the training will go on.
 
     The loop of the first epoch is marked as restarting, with all that it counts complete: it
     keeps its batch counter, neither opens the loader a second time nor repeats the validation of
@@ -118,10 +121,11 @@ def stand_at(trainer: Trainer, position: Position) -> None:
     """
     fit_loop = trainer.fit_loop
     epoch_loop = fit_loop.epoch_loop
+    epoch, batch = position.next_batch
     for counts in (fit_loop.epoch_progress.total, fit_loop.epoch_progress.current):
-        _fill(counts, position.epoch)
+        _fill(counts, epoch)
     _fill(epoch_loop.batch_progress.total, position.batches)
-    _fill(epoch_loop.batch_progress.current, position.batch)
+    _fill(epoch_loop.batch_progress.current, batch)
     _fill(epoch_loop.automatic_optimization.optim_progress.optimizer.step.total, position.step)
     epoch_loop._batches_that_stepped = position.step
     epoch_loop._restarting = position.batches > 0
@@ -160,8 +164,6 @@ def validate_now(trainer: Trainer) -> None:
     trainer.validating = True
     trainer.fit_loop.epoch_loop.val_loop.run()
     trainer.training = True
-    # After the last batch of an epoch the next one begins.
-    stand_at(trainer, here(trainer, validated=True))
 
 
 def check_accumulation(trainer: Trainer) -> None:
@@ -170,9 +172,10 @@ def check_accumulation(trainer: Trainer) -> None:
     Raises:
         UserError: the interval is no multiple of the accumulation, or is measured in time.
     """
-    if trainer._val_check_time_interval is not None:
+    seconds = getattr(trainer, "_val_check_time_interval", None)
+    if seconds is not None:
         raise UserError(
-            f"trainer.val_check_interval={trainer._val_check_time_interval} seconds: a validation "
+            f"trainer.val_check_interval={seconds} seconds: a validation "
             "by the clock makes no reproducible run",
             "give a number of batches or a share of the epoch",
         )

@@ -200,3 +200,9 @@ class SegmentationTask(lightning.LightningModule):
         # What the losses own (class weights) is configuration, not training state.
         rest = {k: v for k, v in self.state_dict().items() if not k.startswith(PREFIX)}
         checkpoint["state_dict"] = {**rest, **given}
+
+
+def as_task(module: lightning.LightningModule) -> SegmentationTask:
+    """What Lightning hands to a callback, by its own type."""
+    assert isinstance(module, SegmentationTask)
+    return module

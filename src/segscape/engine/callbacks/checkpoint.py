@@ -18,7 +18,7 @@ from segscape.engine.position import (
     validate_now,
     validation_due,
 )
-from segscape.engine.task import SegmentationTask
+from segscape.engine.task import as_task
 from segscape.tracking.run_directory import RunDirectory
 
 SCORE = "val/miou"
@@ -63,6 +63,12 @@ class Checkpoint(Callback):
         self.saved: Position | None = position
         self._saved_at = monotonic()
 
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Tell the data where to begin, before its loader is opened."""
+        if self.start is not None:
+            data: Any = trainer.datamodule  # type: ignore[attr-defined]
+            data.start_at(*self.start.next_batch)
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take the signals; run the validation that a stopped run owes."""
         self.signals.own()
@@ -72,7 +78,7 @@ class Checkpoint(Callback):
         check_fits(trainer, self.start)
         if not self.start.validated:
             validate_now(trainer)
-            if trainer.global_step >= _task(pl_module).total_steps():
+            if trainer.global_step >= as_task(pl_module).total_steps():
                 trainer.should_stop = True
 
     def on_train_batch_end(
@@ -106,7 +112,7 @@ class Checkpoint(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save the best and the last; best first, as only the last one says that it is done."""
-        notes = _task(pl_module).notes
+        notes = as_task(pl_module).notes
         position = here(trainer, validated=True)
         if notes["best"] is None or _score(notes["row"]) > _score(notes["best"]):
             notes["best"] = notes["row"]
@@ -124,7 +130,7 @@ class Checkpoint(Callback):
 
     def save_last(self, trainer: Trainer, pl_module: LightningModule, position: Position) -> None:
         """Write `last.ckpt`."""
-        _task(pl_module).notes["position"] = position.as_dict()
+        as_task(pl_module).notes["position"] = position.as_dict()
         trainer.save_checkpoint(self.run.checkpoints / "last.ckpt")
         self.saved = position
         self._saved_at = monotonic()
@@ -148,8 +154,3 @@ class Checkpoint(Callback):
 
 def _score(row: dict[str, Any]) -> float:
     return -math.inf if math.isnan(row[SCORE]) else row[SCORE]
-
-
-def _task(module: LightningModule) -> SegmentationTask:
-    assert isinstance(module, SegmentationTask)
-    return module

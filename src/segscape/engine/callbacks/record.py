@@ -9,7 +9,7 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 
 from segscape.engine.callbacks.clock import Clock
-from segscape.engine.task import SegmentationTask
+from segscape.engine.task import SegmentationTask, as_task
 from segscape.errors import UserError
 from segscape.tracking.run_directory import RunDirectory
 from segscape.tracking.trackers import Tracker
@@ -42,7 +42,7 @@ class Record(Callback):
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Add the sums since the last row: the next row goes on with them."""
-        means = _task(pl_module).means
+        means = as_task(pl_module).means
         total = trainer.strategy.reduce(means.total(pl_module.device), reduce_op="sum")
         assert isinstance(total, torch.Tensor)
         checkpoint["record"] = {**means.state(total), "lr": self.lr}
@@ -54,7 +54,7 @@ class Record(Callback):
         state = checkpoint["record"]
         if trainer.global_rank > 0:  # the sums of all ranks are in rank zero's hands now
             state = {**state, "total": torch.zeros_like(state["total"])}
-        _task(pl_module).means.load(state)
+        as_task(pl_module).means.load(state)
         self.lr = state["lr"]
 
     # -- training ----------------------------------------------------------------------------------
@@ -82,7 +82,7 @@ class Record(Callback):
         """Stop the clock and look at the loss."""
         self.clock.batch_ends(len(batch["image"]))
         if pl_module.device.type == "cpu" or batch_idx % CHECK_EVERY == 0:
-            self.check_loss(trainer, _task(pl_module))
+            self.check_loss(trainer, as_task(pl_module))
 
     def check_loss(self, trainer: Trainer, task: SegmentationTask) -> None:
         """Raise a UserError when a loss since the last row was not finite."""
@@ -100,7 +100,7 @@ class Record(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the row."""
-        task = _task(pl_module)
+        task = as_task(pl_module)
         self.check_loss(trainer, task)
         row = self._row(trainer, task)
         task.means.clear()
@@ -142,8 +142,3 @@ def epochs_done(trainer: Trainer) -> int | float:
     done = trainer.fit_loop.epoch_loop.batch_progress.current.ready
     epochs = trainer.current_epoch + done / trainer.num_training_batches
     return round(epochs) if math.isclose(epochs, round(epochs)) else round(epochs, 4)
-
-
-def _task(module: LightningModule) -> SegmentationTask:
-    assert isinstance(module, SegmentationTask)
-    return module

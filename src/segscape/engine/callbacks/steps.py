@@ -8,7 +8,7 @@ from lightning import Callback, LightningModule, Trainer
 
 from segscape.engine.position import check_accumulation
 from segscape.engine.randomness import seed_step
-from segscape.engine.task import SegmentationTask
+from segscape.engine.task import as_task
 
 
 class Steps(Callback):
@@ -30,8 +30,7 @@ class Steps(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Learn the length of the training."""
         check_accumulation(trainer)
-        assert isinstance(pl_module, SegmentationTask)
-        self.total = pl_module.total_steps()
+        self.total = as_task(pl_module).total_steps()
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
