@@ -151,14 +151,13 @@ def _explained(error: Exception) -> UserError | None:
 
 def _report_crash(error: Exception) -> int:
     """A defect: the traceback goes to a file, a short message to the screen."""
-    text = "".join(traceback.format_exception(error))
-    place = Path(getattr(error, "run_dir", None) or ".") / "segscape-error.txt"
-    try:
-        place.write_text(text)
+    where = next(iter(getattr(error, "__notes__", ())), None)
+    if where is None:
+        place = Path("segscape-traceback.txt")
+        place.write_text("".join(traceback.format_exception(error)))
         where = f"the traceback is in {place}"
-    except OSError:
-        where = text
-    print(f"error: {type(error).__name__}: {error}\n{where}", file=sys.stderr)
+    reason = (str(error).splitlines() or [""])[0]
+    print(f"error: {type(error).__name__}: {reason}\n       {where}", file=sys.stderr)
     return FAILED
 
 

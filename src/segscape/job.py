@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import traceback
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,12 +20,14 @@ if TYPE_CHECKING:
     from segscape.engine.fit import FitResult
     from segscape.models.segmenter import Segmenter
     from segscape.tracking.run_directory import RunDirectory
+    from segscape.tracking.trackers import Tracker
 
 Config = dict[str, Any]
 
 # What may differ between a run and its continuation without changing the result.
 FREE_ON_RESUME = ("run_dir", "resume", "logger", "callbacks", "profile", "init")
 FREE_DATA = ("root", "num_workers")
+UNCOUNTED = "model/uncounted_ops"
 
 
 @dataclass(frozen=True)
@@ -70,8 +73,6 @@ def run(request: Request) -> FitResult:
     Raises:
         UserError: the request is wrong; nothing was trained.
     """
-    from segscape.engine.fit import fit
-    from segscape.engine.resume import prepare as prepare_records
     from segscape.tracking.run_directory import RunDirectory
 
     quieten()
@@ -82,47 +83,71 @@ def run(request: Request) -> FitResult:
     place = Path(config["run_dir"] or default_run_dir(request)).absolute()
     directory = RunDirectory(place)
     with directory.lock():
-        _same_as_before(directory, config)
         config = {**config, "run_dir": str(place)}
-        directory.write_config(config)
-        directory.write_overrides(list(request.overrides))
-        directory.write_environment()
-        # Before the tracker starts: it continues from the rows that are kept.
-        prepare_records(directory, config["resume"])
+        open_records(directory, config, request.overrides)
         tracker = build.tracker(config)
-        tracker.start(
-            directory,
-            config=config,
-            name=request.name,
-            group=request.group,
-            tags=[request.choices.get("data", ""), config["model"]["name"]],
-        )
-        state = "failed"
+        tags = [request.choices.get("data", ""), config["model"]["name"]]
+        tracker.start(directory, config=config, name=request.name, group=request.group, tags=tags)
         try:
-            directory.write_status("running")
-            cost = complexity(config, network, data)
-            result = fit(
-                build.task(config, network, data),
-                data,
-                directory,
-                tracker,
-                trainer=trainer_arguments(config),
-                resume=config["resume"],
-                meta=checkpoint_meta(config, network),
-                **config["callbacks"],
-            )
-            state = result.state
-            if state == "finished":
-                finish(config, network, data, directory, tracker, result, cost)
+            result = train(config, network, data, directory, tracker)
         except BaseException as error:
-            directory.write_status("failed", error=f"{type(error).__name__}: {error}")
+            keep_error(directory, error)
+            tracker.finish(exit_code=1)
             raise
-        else:
-            directory.write_status(state)
-        finally:
-            tracker.finish(exit_code=int(state == "failed"))
-    closing_words(directory, tracker, state)
+        directory.write_status(result.state)
+        tracker.finish()
+    closing_words(directory, tracker, result.state)
     return result
+
+
+def open_records(directory: RunDirectory, config: Config, overrides: Sequence[str]) -> None:
+    """Make the directory ready; of a run that continues, drop the rows it will write again."""
+    from segscape.engine.resume import prepare as prepare_records
+
+    prepare_records(directory, config["resume"])
+    _same_as_before(directory, config)
+    directory.write_config(config)
+    directory.write_overrides(list(overrides))
+    directory.write_environment()
+    directory.write_status("running")
+
+
+def train(
+    config: Config,
+    network: Segmenter,
+    data: SegmentationDataModule,
+    directory: RunDirectory,
+    tracker: Tracker,
+) -> FitResult:
+    """Measure the cost, train, and summarise a run that was not stopped."""
+    from segscape.engine.fit import fit
+
+    cost = measured_cost(config, network, data, directory)
+    uncounted = {UNCOUNTED: cost.pop(UNCOUNTED, {})}
+    result = fit(
+        build.task(config, network, data),
+        data,
+        directory,
+        tracker,
+        trainer=trainer_arguments(config),
+        resume=config["resume"],
+        meta=checkpoint_meta(config, network),
+        constants=cost,
+        **config["callbacks"],
+    )
+    if result.state == "finished":
+        finish(config, data, directory, tracker, {**(result.best or {}), **uncounted})
+    return result
+
+
+def keep_error(directory: RunDirectory, error: BaseException) -> None:
+    """Leave the cause in status.json, and the traceback of a defect in traceback.txt."""
+    directory.write_status("failed", error=f"{type(error).__name__}: {error}")
+    if isinstance(error, Exception) and not isinstance(error, UserError):
+        file = directory.path / "traceback.txt"
+        file.write_text("".join(traceback.format_exception(error)))
+        # The command line says where it is.
+        error.add_note(f"the traceback is in {file}")
 
 
 def quieten() -> None:
@@ -234,7 +259,7 @@ def complexity(config: Config, network: Segmenter, data: SegmentationDataModule)
     if not config["profile"].get("enabled", True):
         return {}
     found = measure(network, profile_size(config, data))
-    return {**found.as_keys(), "model/uncounted_ops": dict(found.uncounted)}
+    return {**found.as_keys(), UNCOUNTED: dict(found.uncounted)}
 
 
 def latency(config: Config, network: Segmenter, data: SegmentationDataModule) -> dict[str, Any]:
@@ -255,24 +280,43 @@ def latency(config: Config, network: Segmenter, data: SegmentationDataModule) ->
     ).as_keys()
 
 
+def measured_cost(
+    config: Config, network: Segmenter, data: SegmentationDataModule, directory: RunDirectory
+) -> dict[str, Any]:
+    """Complexity and latency as keys of the record, measured before the training.
+
+    Before, since the machine is then idle and a look at a running training shows the cost too. A
+    run that continues keeps what was measured when it began, so that its rows agree.
+    """
+    cost = directory.read_cost()
+    if not cost:
+        cost = complexity(config, network, data) | latency(config, network, data)
+        directory.write_cost(cost)
+    return cost
+
+
 def finish(
     config: Config,
-    network: Segmenter,
     data: SegmentationDataModule,
     directory: RunDirectory,
-    tracker: Any,
-    result: FitResult,
-    cost: dict[str, Any],
+    tracker: Tracker,
+    figures: dict[str, Any],
 ) -> None:
-    """Measure latency, write the summary (of the best checkpoint) everywhere, show the table."""
+    """Write the summary everywhere and show it as a table.
+
+    Args:
+        config: of the run.
+        data: names the classes.
+        directory: gets summary.json.
+        tracker: mirrors it.
+        figures: the row of the best checkpoint, and what is only said once.
+    """
     from rich.console import Console
 
     from segscape.profiling.report import final_table
 
     summary = {
-        **(result.best or {}),
-        **cost,
-        **latency(config, network, data),
+        **figures,
         "precision": resolve_precision(config),
         "checkpoint": "checkpoints/best.ckpt",
         "void": config["metrics"]["void"],
@@ -282,7 +326,7 @@ def finish(
     Console().print(final_table(summary, data.classes))
 
 
-def closing_words(directory: RunDirectory, tracker: Any, state: str) -> None:
+def closing_words(directory: RunDirectory, tracker: Tracker, state: str) -> None:
     """Where the results are and how to look at them."""
     try:
         shown = directory.path.relative_to(Path.cwd())

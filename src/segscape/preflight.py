@@ -166,8 +166,10 @@ def _parameters_of_profile() -> tuple[str, ...]:
 def _callback_keys() -> tuple[str, ...]:
     from segscape.engine.fit import fit
 
-    names = set(inspect.signature(fit).parameters)
-    return tuple(sorted(names - {"task", "datamodule", "run", "tracker", "trainer", "meta"}))
+    # What the job supplies itself; the rest are choices.
+    supplied = {"task", "datamodule", "run", "tracker", "trainer", "meta", "constants"}
+    supplied |= {"resume", "seed"}
+    return tuple(sorted(set(inspect.signature(fit).parameters) - supplied))
 
 
 def _check_trainer(node: Config, typed: Sequence[str]) -> None:

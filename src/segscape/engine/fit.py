@@ -75,6 +75,7 @@ def fit(
     gallery_images: int = 8,
     gallery_every: int = 1,
     meta: Mapping[str, Any] | None = None,
+    constants: Mapping[str, Any] | None = None,
     progress: bool = True,
     seed: int | None = None,
 ) -> FitResult:
@@ -95,6 +96,7 @@ def fit(
         gallery_images: number of validation images that are drawn, 0 for none.
         gallery_every: draw them after every so many validations.
         meta: plain data for the checkpoints' key `segscape`: config, classes, palette, ...
+        constants: keys that every row of metrics.csv repeats, such as the cost of the model.
         progress: show a bar on a terminal, lines elsewhere.
         seed: of the random numbers of the steps; by default that of torch.
 
@@ -121,7 +123,7 @@ def fit(
     with Signals() as signals:
         callbacks: list[lightning.Callback] = [
             Steps(seed),
-            Record(run, tracker, clock),
+            Record(run, tracker, clock, constants),
             Gallery(run, tracker, gallery_images, gallery_every),
             *([Progress()] if progress else []),
             Checkpoint(

@@ -64,6 +64,11 @@ class RunDirectory:
         return self.path / "summary.json"
 
     @property
+    def cost_path(self) -> Path:
+        """What the model costs, measured when the run began."""
+        return self.path / "cost.json"
+
+    @property
     def status_path(self) -> Path:
         """Whether the run is running, finished, failed or stopped."""
         return self.path / "status.json"
@@ -139,6 +144,14 @@ class RunDirectory:
     def read_summary(self) -> dict[str, Any]:
         """Read `summary.json`; empty when there is none yet."""
         return _read_json(self.summary_path)
+
+    def write_cost(self, values: Mapping[str, Any]) -> None:
+        """Write `cost.json`."""
+        write_json(self.cost_path, values)
+
+    def read_cost(self) -> dict[str, Any]:
+        """Read `cost.json`; empty when there is none yet."""
+        return _read_json(self.cost_path)
 
     def write_status(self, state: str, **info: Any) -> None:
         """Write `status.json`.

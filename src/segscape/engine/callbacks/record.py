@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -25,12 +26,20 @@ class Record(Callback):
         run: gets the row.
         tracker: mirrors it.
         clock: counts what training does.
+        constants: keys that every row repeats, such as the cost of the model.
 
     Raises:
         UserError: (while training) the loss is not a number.
     """
 
-    def __init__(self, run: RunDirectory, tracker: Tracker, clock: Clock) -> None:
+    def __init__(
+        self,
+        run: RunDirectory,
+        tracker: Tracker,
+        clock: Clock,
+        constants: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.constants = dict(constants or {})
         self.run = run
         self.tracker = tracker
         self.clock = clock
@@ -126,6 +135,7 @@ class Record(Callback):
             "train/lr": self.lr,
             "train/images_per_second": self.clock.images_per_second * trainer.world_size,
             "train/data_wait": self.clock.data_wait,
+            **self.constants,
         }
 
 
