@@ -56,7 +56,10 @@ def evaluate(
     loader = data.eval_loader(split)
     with torch.inference_mode():
         for batch in _shown(loader, f"evaluating {split}", progress):
-            images = network.normalize(batch["image"].to(device, non_blocking=True))
+            images = batch["image"].to(device, non_blocking=True)
+            # As in training: the same kernels, so that the same weights give the same score.
+            images = images.contiguous(memory_format=torch.channels_last)
+            images = network.normalize(images)
             label = batch["label"].to(device, non_blocking=True)
             valid = batch["valid"].to(device)
             with torch.autocast(device.type, dtype or torch.bfloat16, enabled=dtype is not None):
