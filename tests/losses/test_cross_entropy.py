@@ -68,6 +68,14 @@ def test_a_batch_without_labels_gives_zero(criterion: CrossEntropy) -> None:
     assert logits.grad is not None and float(logits.grad.abs().max()) == 0.0
 
 
+@pytest.mark.parametrize("weights", [None, [0.5, 2.0, 0.1, 1.0]])
+def test_float64_stays_float64(weights: list[float] | None) -> None:
+    logits, label = case()
+    loss = CrossEntropy(class_weights=weights)(logits.double(), label)
+    assert loss.dtype == torch.float64
+    assert loss.item() == pytest.approx(by_hand(logits, label, weights or [1.0] * 4), rel=1e-7)
+
+
 def test_another_ignore_index() -> None:
     logits, label = case()
     moved = torch.where(label == 255, -1, label)

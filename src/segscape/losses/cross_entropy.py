@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segscape.errors import UserError
-from segscape.losses.pixel import pixel_cross_entropy
+from segscape.losses.pixel import weighted_cross_entropy
 
 
 class CrossEntropy(nn.Module):
@@ -55,26 +55,28 @@ class CrossEntropy(nn.Module):
     def forward(self, logits: Tensor, label: Tensor) -> Tensor:
         """Return the scalar loss of logits (B, C, H, W) for labels (B, H, W), int64."""
         weights = self._weights_for(logits)
-        valid = label != self.ignore_index
-        if weights is None:
-            total = valid.sum()
-        else:
-            pixel_weight = weights[label.masked_fill(~valid, 0)] * valid
-            total = pixel_weight.sum()
         if self.label_smoothing > 0:
-            pixel_loss = F.cross_entropy(
-                logits.to(torch.promote_types(logits.dtype, torch.float32)),
-                label,
-                weight=weights,
-                ignore_index=self.ignore_index,
-                reduction="none",
-                label_smoothing=self.label_smoothing,
-            )
-        else:
-            pixel_loss = pixel_cross_entropy(logits, label, self.ignore_index)
-            if weights is not None:
-                pixel_loss = pixel_loss * pixel_weight
-        return pixel_loss.sum() / torch.where(total > 0, total, torch.ones_like(total))
+            return self._smoothed(logits, label, weights)
+
+        def share(p: Tensor, valid: Tensor) -> Tensor:
+            weight = _pixel_weights(label, valid, weights)
+            total = weight.sum().to(p.dtype)
+            return weight.to(p.dtype) / torch.where(total > 0, total, torch.ones_like(total))
+
+        return weighted_cross_entropy(logits, label, self.ignore_index, share)
+
+    def _smoothed(self, logits: Tensor, label: Tensor, weights: Tensor | None) -> Tensor:
+        """The same mean, with torch's pixel losses."""
+        losses = F.cross_entropy(
+            logits.to(torch.promote_types(logits.dtype, torch.float32)),
+            label,
+            weight=weights,
+            ignore_index=self.ignore_index,
+            reduction="none",
+            label_smoothing=self.label_smoothing,
+        )
+        total = _pixel_weights(label, label != self.ignore_index, weights).sum()
+        return losses.sum() / torch.where(total > 0, total, torch.ones_like(total))
 
     def _weights_for(self, logits: Tensor) -> Tensor | None:
         """The class weights, checked against the number of classes in the logits."""
@@ -89,3 +91,10 @@ class CrossEntropy(nn.Module):
     def extra_repr(self) -> str:
         """Describe the settings in the printed module."""
         return f"ignore_index={self.ignore_index}, label_smoothing={self.label_smoothing}"
+
+
+def _pixel_weights(label: Tensor, valid: Tensor, weights: Tensor | None) -> Tensor:
+    """The weight of every pixel's class (B, H, W), 0 where there is no label."""
+    if weights is None:
+        return valid
+    return weights[label.masked_fill(~valid, 0)] * valid

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from segscape.errors import UserError
-from segscape.losses.pixel import pixel_cross_entropy
+from segscape.losses.pixel import weighted_cross_entropy
 
 NORMALISER_EPS = 1e-5
 
@@ -52,37 +52,36 @@ class OHEM(nn.Module):
 
     def forward(self, logits: Tensor, label: Tensor) -> Tensor:
         """Return the scalar loss of logits (B, C, H, W) for labels (B, H, W), int64."""
-        pixel_loss = pixel_cross_entropy(logits, label, self.ignore_index)
-        with torch.no_grad():
-            kept = self.kept(pixel_loss, label).to(pixel_loss.dtype)
-            scale = 1.0 / (kept.mean() + NORMALISER_EPS) / kept.numel()
-        return (pixel_loss * kept).sum() * scale
+        return weighted_cross_entropy(logits, label, self.ignore_index, self._weigh)
+
+    def _weigh(self, p: Tensor, valid: Tensor) -> Tensor:
+        kept = self.kept(p, valid)
+        # mean(kept * ce) / (mean(kept) + eps), with both means' division by the pixels cancelled.
+        return kept * (kept.sum().to(p.dtype) + NORMALISER_EPS * kept.numel()).reciprocal()
 
     @torch.no_grad()
-    def kept(self, pixel_loss: Tensor, label: Tensor) -> Tensor:
+    def kept(self, p: Tensor, valid: Tensor) -> Tensor:
         """Select the pixels that count.
 
         Args:
-            pixel_loss: -log p of the correct class (B, H, W), 0 where ignored.
-            label: class ids (B, H, W).
+            p: probability of the correct class (B, H, W); anything where there is no label.
+            valid: the pixels with a label (B, H, W), bool.
 
         Returns:
             Boolean map (B, H, W).
         """
-        valid = label != self.ignore_index
-        rank = self.rank(label.numel())
+        rank = self.rank(p.numel())
         if rank == 0:
             return valid
-        p = torch.exp(-pixel_loss)  # ignored pixels: p = 1, so that none ranks before them
-        hard = valid & (p < self.threshold)
+        hard = (p < self.threshold).logical_and_(valid)
         if p.device.type == "cpu" and not torch.compiler.is_compiling():
             if hard.sum() >= rank:  # the p of that rank is below the threshold: no need to find it
                 return hard
-            limit = p.flatten().kthvalue(rank).values
+            limit = _ranked(p, valid).kthvalue(rank).values
         else:
             # No branch on a figure that is on the GPU, and topk spreads over its blocks where
             # kthvalue uses one.
-            limit = p.flatten().topk(rank, largest=False, sorted=False).values.amax()
+            limit = _ranked(p, valid).topk(rank, largest=False, sorted=False).values.amax()
         return valid & ((p < limit.clamp(min=self.threshold)) | (valid.sum() <= rank))
 
     def rank(self, pixels: int) -> int:
@@ -96,3 +95,8 @@ class OHEM(nn.Module):
             f"ignore_index={self.ignore_index}, threshold={self.threshold}, "
             f"min_kept={self.min_kept}"
         )
+
+
+def _ranked(p: Tensor, valid: Tensor) -> Tensor:
+    """All p in a row, with the pixels without a label last in rank."""
+    return torch.where(valid, p, 1.0).flatten()

@@ -1,7 +1,8 @@
-"""Cross-entropy of every pixel, the quantity that the criteria average."""
+"""The weighted sum of every pixel's cross-entropy, which all criteria are."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -9,27 +10,39 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+# (p of the correct class, whether there is a label), both (B, H, W) -> weight (B, H, W)
+Weigh = Callable[[Tensor, Tensor], Tensor]
 
-def pixel_cross_entropy(logits: Tensor, label: Tensor, ignore_index: int) -> Tensor:
-    """Return -log p(correct class) of every pixel, 0 where the label is ignored.
+
+def weighted_cross_entropy(
+    logits: Tensor, label: Tensor, ignore_index: int, weigh: Weigh
+) -> Tensor:
+    """Return the sum over pixels of weight * -log p(correct class).
 
     Args:
         logits: class scores (B, C, H, W) in any memory format; half precisions are computed
             in float32.
         label: class ids (B, H, W), int64.
         ignore_index: the id that stands for "no label".
+        weigh: gives the weights, which carry no gradient, from the probability p of the correct
+            class and the map of pixels with a label; must be 0 where there is none, and p means
+            nothing there.
 
     Returns:
-        Float32 (or float64) map (B, H, W).
+        Float32 (or float64) scalar.
 
     Raises:
         RuntimeError, IndexError: torch's own, for a label that is neither a class nor ignored.
     """
+    valid = label != ignore_index
     if logits.device.type == "cpu" and not torch.compiler.is_compiling():
-        loss: Tensor = _SoftmaxCrossEntropy.apply(logits, label, ignore_index)
+        loss: Tensor = _WeightedCrossEntropy.apply(logits, label, valid, weigh)
         return loss
     logits = logits.to(_accurate(logits.dtype))
-    return F.cross_entropy(logits, label, ignore_index=ignore_index, reduction="none")
+    losses = F.cross_entropy(logits, label, ignore_index=ignore_index, reduction="none")
+    with torch.no_grad():
+        weight = weigh(torch.exp(-losses), valid)
+    return (losses * weight).sum()
 
 
 def _accurate(dtype: torch.dtype) -> torch.dtype:
@@ -37,34 +50,35 @@ def _accurate(dtype: torch.dtype) -> torch.dtype:
     return torch.promote_types(dtype, torch.float32)
 
 
-class _SoftmaxCrossEntropy(torch.autograd.Function):
-    """Cross-entropy that keeps p rather than log p: one pass over (B, C, H, W) less each way.
+class _WeightedCrossEntropy(torch.autograd.Function):
+    """Cross-entropy that keeps p - onehot, from which the gradient is one product away.
 
     On the CPU, torch's chain of log_softmax and nll_loss writes three tensors of the logits' size
-    and takes two exponentials per logit; this one writes two (p and the gradient) and takes one.
+    and takes two exponentials per logit; this one writes two and takes one. It is also thrifty
+    with operations, each of which makes the threads wait for each other.
     """
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, label: Tensor, ignore_index: int) -> Tensor:
+    def forward(ctx: Any, logits: Tensor, label: Tensor, valid: Tensor, weigh: Weigh) -> Tensor:
         dtype = _accurate(logits.dtype)
-        p = torch.softmax(logits, 1, dtype=dtype)
-        valid = label != ignore_index
+        difference = torch.softmax(logits, 1, dtype=dtype)
         index = label.masked_fill(~valid, 0).unsqueeze(1)
-        loss = p.gather(1, index)
-        if loss.numel() and bool(loss.min() < torch.finfo(dtype).tiny):
-            # p has underflowed somewhere (a loss above 87): take the way round. Not the rule.
-            loss = torch.log_softmax(logits, 1, dtype=dtype).gather(1, index)
-        else:
-            loss.log_()
-        ctx.save_for_backward(p, index, valid)
+        p = difference.gather(1, index)
+        weight = weigh(p.squeeze(1), valid)
+        assert weight.dtype == dtype, weight.dtype
+        ctx.save_for_backward(difference, weight)
         ctx.dtype = logits.dtype
-        return loss.squeeze(1).neg_().masked_fill_(~valid, 0)
+        difference.scatter_add_(1, index, difference.new_full((), -1).expand_as(index))
+        loss = torch.dot(p.log_().flatten(), weight.flatten()).neg_()
+        if not bool(loss.isfinite()):  # some p has underflowed to 0: take the way round
+            log_p = torch.log_softmax(logits, 1, dtype=dtype).gather(1, index)
+            loss = torch.dot(log_p.flatten(), weight.flatten()).neg_()
+        return loss
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        p, index, valid = ctx.saved_tensors
-        # where, not a product: an ignored pixel may carry an infinite or missing figure.
-        grad = torch.where(valid, grad, 0).unsqueeze(1)
-        logits_grad = (p * grad).scatter_add_(1, index, grad.neg())
-        return logits_grad.to(ctx.dtype), None, None
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
+        difference, weight = ctx.saved_tensors
+        if grad.item() != 1:
+            weight = weight * grad
+        return (difference * weight.unsqueeze(1)).to(ctx.dtype), None, None, None
