@@ -6,6 +6,7 @@ import inspect
 import types
 import typing
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segscape import build
@@ -52,9 +53,22 @@ def check_config(config: Config, typed: Sequence[str] = ()) -> None:
     _check_keys(config["metrics"], "metrics", ("void",))
     _check_keys(config["profile"], "profile", _parameters_of_profile())
     _check_keys(config["callbacks"], "callbacks", _callback_keys())
+    check_files(config)
     _one_of("metrics.void", config["metrics"]["void"], ("ignore", "as_false_positive"))
     _check_trainer(config["trainer"], typed)
     check_parts(config, chosen={text.split("=", 1)[0].lstrip("+~") for text in typed})
+
+
+def check_files(config: Config) -> None:
+    """The files that a training starts from must be there."""
+    for key in ("resume", "init"):
+        value = config.get(key)
+        if value in (None, "never", "auto") or Path(str(value)).is_file():
+            continue
+        what = "never, auto or a checkpoint" if key == "resume" else "a weights file or null"
+        close = nearest(str(value), ("never", "auto")) if key == "resume" else None
+        meant = f"did you mean {key}={close}? " if close else ""
+        raise UserError(f"{key}={value}: there is no such file", f"{meant}it takes {what}")
 
 
 def check_parts(config: Config, chosen: Collection[str]) -> None:

@@ -34,6 +34,8 @@ def test_the_default_is_right() -> None:
         ("metrics.void=ignored", "did you mean ignore?"),
         ("decoder._target_=segscape.models.decoders.fld.FDL", "did you mean"),
         ("decoder._target_=segscape.models.decoders.fdl.FLD", "cannot be imported"),
+        ("resume=aut", "did you mean resume=auto?"),
+        ("init=nowhere.pth", "no such file"),
         ("data.batch_size=eight", "expected int"),
     ],
 )
