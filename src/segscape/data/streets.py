@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 
 from segscape.data.base import Sample
-from segscape.data.streets_canvas import VOID, Canvas, Dice
+from segscape.data.streets_canvas import VOID, Canvas
+from segscape.data.streets_dice import Dice
 from segscape.data.streets_ground import light_ground, paint_ground
 from segscape.data.streets_layout import draw_camera, draw_road, furnish
 from segscape.data.streets_light import develop, exposure, paint_sky, weather
@@ -92,6 +93,7 @@ def render(seed: int, index: int, size: tuple[int, int] = (256, 512)) -> Sample:
         draw()
     if dice.chance(0.12):
         _hood(stage)
-    image = cv2.resize(canvas.image, (width, height), interpolation=cv2.INTER_AREA)
-    label = np.ascontiguousarray(canvas.label[1::2, 1::2])
+    label = np.ascontiguousarray(canvas.pixels[1::2, 1::2, 3])
+    image = cv2.resize(canvas.pixels, (width, height), interpolation=cv2.INTER_AREA)
+    image = cv2.cvtColor(image, cv2.COLOR_RGBA2RGB)
     return Sample(develop(image, taken, textures, dice), label)

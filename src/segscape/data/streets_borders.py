@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-from segscape.data.streets_canvas import BUILDING, FENCE, TREE, Colour
+from segscape.data.streets_canvas import BUILDING, FENCE, TREE
+from segscape.data.streets_dice import Colour
 from segscape.data.streets_stage import Stage
 
 _RAILS: tuple[Colour, ...] = (
@@ -40,18 +41,14 @@ def hedge(stage: Stage, side: int, x: float, z0: float, z1: float, height: float
         ((x, z1), stage.light.side(-side, 0, 0)),
     ):
         across, down = math.dist((x, z0), end) * _LEAVES, height * _LEAVES
-        source = [(0.0, 0.0), (across, 0.0), (across, down), (0.0, down)]
+        source = 0.0, 0.0, across, down
         quad = camera.wall((x, z0), end, 0, height)
         stage.canvas.drape(stage.atlas.leaves, source, quad, TREE, tint, shade * 0.9 + 0.1)
 
 
-def _bars(x: float, z0: float, z1: float, gap: float, low: float, high: float) -> np.ndarray:
-    """Upright lines (n, 2, 3) along the road; they stay where they are when z0 is cut."""
-    z = np.arange(math.ceil(z0 / gap) * gap, z1, gap)
-    bars = np.empty((len(z), 2, 3))
-    bars[..., 0], bars[..., 2] = x, z[:, None]
-    bars[:, 0, 1], bars[:, 1, 1] = low, high
-    return bars
+def _bars(z0: float, z1: float, gap: float) -> np.ndarray:
+    """Places (n,) of bars along the road; they stay where they are when z0 is cut."""
+    return np.arange(math.ceil(z0 / gap) * gap, z1, gap)
 
 
 def railing(stage: Stage, x: float, z0: float, z1: float, look: tuple[float, float, int]) -> None:
@@ -72,10 +69,11 @@ def railing(stage: Stage, x: float, z0: float, z1: float, look: tuple[float, flo
     stage.lit(x, math.sqrt(z0 * z1))
     colour, scale = _RAILS[number], stage.scale(z1)
     canvas.region(camera.wall((x, z0), (x, z1), 0, height), FENCE)
-    bars = camera.points(_bars(x, z0, z1, gap, 0.08, height))
-    canvas.strokes(bars, 0.035 * scale, colour, 0.85)
-    rails = np.array([((x, y, z0), (x, y, z1)) for y in (0.14, height * 0.92)])
-    canvas.strokes(camera.points(rails), max(1.6, 0.05 * scale), colour)
+    bars = camera.posts(x, _bars(z0, z1, gap), 0.08, height)
+    canvas.strokes(bars, 0.035 * scale, colour, FENCE, 0.85)
+    for y in (0.14, height * 0.92):
+        a, b = camera.point(x, y, z0), camera.point(x, y, z1)
+        canvas.stroke(a, b, 0.05 * scale, colour, FENCE)
 
 
 def panels(
@@ -91,8 +89,8 @@ def panels(
     height *= 1.3
     colour, shade = _BOARDS[number], stage.light.side(-side, 0, 0)
     canvas.fill(camera.wall((x, z0), (x, z1), 0, height), colour, FENCE, shade)
-    seams = camera.points(_bars(x, z0, z1, 0.3, 0.0, height))
-    canvas.strokes(seams, 1, colour, shade * 0.72)
+    seams = camera.posts(x, _bars(z0, z1, 0.3), 0.0, height)
+    canvas.strokes(seams, 1, colour, FENCE, shade * 0.72)
 
 
 def garden_wall(stage: Stage, side: int, x: float, z0: float, z1: float, height: float) -> None:

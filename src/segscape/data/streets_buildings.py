@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from segscape.data.streets_canvas import BUILDING, Colour, Dice, tinted
-from segscape.data.streets_facades import BAY, FLOOR, FLOORS, Facade
+from segscape.data.streets_canvas import BUILDING
+from segscape.data.streets_dice import Colour, Dice, tinted
+from segscape.data.streets_facades import BAY, FLOOR, FLOORS, SPAN, Facade
 from segscape.data.streets_stage import Stage
 
 _METRES = 2.9  # width of a bay and height of a floor
@@ -91,7 +92,7 @@ def shadow(stage: Stage, house: Building) -> None:
     if max(p[2] for p in moved) > stage.camera.near and -house.side * dx > -0.05:
         stage.cast(base + moved, stage.light.shadow)
         reach = height * max(0.0, -house.side * dx)
-        stage.shaded.append((house.side, x, house.z0, house.z1, reach))
+        stage.shaded.append((x, house.z0, house.z1, reach))
 
 
 def _level(stage: Stage, house: Building, z: float) -> int:
@@ -111,14 +112,22 @@ def _wall(
     level = _level(stage, house, z)
     texture, unit = house.facade.levels[level], 1 / 2**level
     bays = max(1, round(math.dist(*ends) / _METRES))
-    left, right = house.offset * BAY * unit, (house.offset + bays) * BAY * unit
+    if bays > SPAN:  # wider than the texture: two parts
+        (xa, za), (xb, zb) = ends
+        share = (bays // 2) / bays
+        middle = xa + (xb - xa) * share, za + (zb - za) * share
+        _wall(stage, house, (ends[0], middle), shade, z)
+        _wall(stage, house, (middle, ends[1]), shade, z)
+        return
+    offset = min(house.offset, SPAN - bays)
+    left, right = offset * BAY * unit, (offset + bays) * BAY * unit
     low = 0
     while low < house.floors:
         # The lower part has the ground floor; what is higher repeats the upper floors.
         count = min(house.floors - low, FLOORS if low == 0 else FLOORS - 1)
         bottom = (FLOORS if low == 0 else FLOORS - 1) * FLOOR * unit
         top = bottom - count * FLOOR * unit
-        source = [(left, top), (right, top), (right, bottom), (left, bottom)]
+        source = left, top, right, bottom
         y0, y1 = low * _METRES, (low + count) * _METRES
         quad = stage.camera.wall(*ends, y0, y1)
         stage.canvas.drape(texture, source, quad, BUILDING, house.tint, shade)

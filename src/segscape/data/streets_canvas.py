@@ -1,4 +1,4 @@
-"""Drawing tools of the streets: dice, a camera that follows the road, a canvas of image and label.
+"""The canvas of the streets: image and label in one, and the tools to paint them.
 
 The canvas is drawn at twice the asked size. The image is averaged down (smooth edges), the label is
 sampled at one pixel of four (exact ids, no mixing), so both come from the same polygons.
@@ -6,172 +6,72 @@ sampled at one pixel of four (exact ids, no mixing), so both come from the same 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
 
-Colour = tuple[float, float, float]
-Point = tuple[float, float]
-T = TypeVar("T")
+from segscape.data.streets_camera import BITS, ONE, Point, fixed
+from segscape.data.streets_dice import Colour
+
+Ink = tuple[float, float, float, int]
 
 SKY, BUILDING, POLE, ROAD, PAVEMENT, TREE, SIGN, FENCE, CAR, PEDESTRIAN, BICYCLIST = range(11)
 VOID = 255
 
-_BITS = 4  # fractional bits of the coordinates handed to OpenCV
-_ONE = 1 << _BITS
 
+def framed(picture: np.ndarray) -> np.ndarray:
+    """A picture (h, w, 3) as a texture (h + 2, w + 2, 4) with its border repeated around it.
 
-def tinted(colour: Colour, factor: float, lift: float = 0.0) -> Colour:
-    """The colour times a factor plus a lift, at most 250."""
-    r, g, b = (min(250.0, c * factor + lift) for c in colour)
-    return r, g, b
-
-
-class Dice:
-    """Uniform random numbers from (seed, index), drawn in blocks: one costs 0.1 µs.
-
-    Only ``Generator.random`` is used: its stream is the same on every machine and numpy version.
+    What lies outside of a texture is then left black, which OpenCV does twice as fast.
     """
+    wide = cv2.copyMakeBorder(picture, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
+    return cv2.cvtColor(wide, cv2.COLOR_RGB2RGBA)
 
-    def __init__(self, *entropy: int) -> None:
-        generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy)))
 
-        def stream() -> Iterator[float]:
-            while True:
-                yield from generator.random(1024).tolist()
+def _perspective(
+    source: tuple[float, float, float, float], quad: Sequence[Point]
+) -> np.ndarray | None:
+    """Matrix from a box of a framed texture to a quadrilateral at half its size.
 
-        self.random: Callable[[], float] = stream().__next__
-        """A number in [0, 1)."""
+    In closed form (Heckbert 1989, Fundamentals of texture mapping, section 2.2.3): the solver
+    behind ``cv2.getPerspectiveTransform`` takes several times as long.
 
-    def uniform(self, low: float, high: float) -> float:
-        """A number in [low, high)."""
-        return low + (high - low) * self.random()
-
-    def integer(self, low: int, high: int) -> int:
-        """A whole number in [low, high], both ends included."""
-        return low + int(self.random() * (high - low + 1))
-
-    def chance(self, probability: float) -> bool:
-        """True with the given probability."""
-        return self.random() < probability
-
-    def pick(self, options: Sequence[T]) -> T:
-        """One of the options."""
-        return options[int(self.random() * len(options))]
-
-    def sign(self) -> int:
-        """-1 or 1."""
-        return -1 if self.random() < 0.5 else 1
-
-    def jitter(self, colour: Colour, amount: float) -> Colour:
-        """The colour with its brightness and each channel moved by up to the amount."""
-        shift = self.uniform(-amount, amount)
-        r, g, b = colour
-        third = amount / 3
-        return (
-            r + shift + self.uniform(-third, third),
-            g + shift + self.uniform(-third, third),
-            b + shift + self.uniform(-third, third),
+    Returns:
+        (3, 3) float64, or None when the quadrilateral has no area.
+    """
+    left, top, right, bottom = source
+    (x0, y0), (x1, y1), (x2, y2), (x3, y3) = quad
+    ax, ay, bx, by = x1 - x2, y1 - y2, x3 - x2, y3 - y2
+    sx, sy = x0 - x1 + x2 - x3, y0 - y1 + y2 - y3
+    area = ax * by - bx * ay
+    if abs(area) < 1e-6:
+        return None
+    wide, high = right - left, bottom - top
+    g, h = (sx * by - bx * sy) / area / wide, (ax * sy - sx * ay) / area / high
+    a, d = ((x1 - x0) / wide + g * x1) / 2, ((y1 - y0) / wide + g * y1) / 2
+    b, e = ((x3 - x0) / high + h * x3) / 2, ((y3 - y0) / high + h * y3) / 2
+    u, v = left + 1, top + 1  # the frame
+    return np.array(
+        (
+            (a, b, x0 / 2 - a * u - b * v),
+            (d, e, y0 / 2 - d * u - e * v),
+            (g, h, 1 - g * u - h * v),
         )
-
-
-@dataclass
-class Camera:
-    """Pinhole camera above the road: x right of the road's middle, y up, z along the road (metres).
-
-    The road bends: its middle at z lies at ``curve * z**2``. Heading and pitch are the place of the
-    vanishing point; walls across the view therefore stay upright, and a small roll turns it all.
-
-    Attributes:
-        focal: pixels of the canvas.
-        u, v: vanishing point in pixels of the canvas.
-        x: metres right of the road's middle.
-        height: metres above the road.
-        curve: bend in 1/m.
-        roll: radians, small.
-        near: metres; the nearest distance that things are cut at.
-    """
-
-    focal: float
-    u: float
-    v: float
-    x: float
-    height: float
-    curve: float
-    roll: float
-    near: float
-
-    @property
-    def cut(self) -> float:
-        """Metres at which upright things beside the camera are cut: out of view even when near."""
-        return min(0.8 * self.near, 0.6)
-
-    def point(self, x: float, y: float, z: float) -> Point:
-        """Pixel of one place."""
-        scale = self.focal / z
-        du = (x + self.curve * z * z - self.x) * scale
-        dv = (self.height - y) * scale
-        return self.u + du - self.roll * dv, self.v + dv + self.roll * du
-
-    def outline(self, places: Sequence[tuple[float, float, float]]) -> list[Point]:
-        """Pixels of a few places (x, y, z): plain arithmetic beats numpy for so few."""
-        focal, curve, roll, u, v = self.focal, self.curve, self.roll, self.u, self.v
-        left, height = self.x, self.height
-        pixels = []
-        for x, y, z in places:
-            scale = focal / z
-            du = (x + curve * z * z - left) * scale
-            dv = (height - y) * scale
-            pixels.append((u + du - roll * dv, v + dv + roll * du))
-        return pixels
-
-    def wall(
-        self, a: tuple[float, float], b: tuple[float, float], low: float, high: float
-    ) -> list[Point]:
-        """Outline of an upright wall between two places (x, z): top of a, top of b, then below."""
-        (xa, za), (xb, zb) = a, b
-        return self.outline([(xa, high, za), (xb, high, zb), (xb, low, zb), (xa, low, za)])
-
-    def points(self, places: np.ndarray) -> np.ndarray:
-        """Pixels (..., 2) of places (..., 3)."""
-        x, y, z = places[..., 0], places[..., 1], places[..., 2]
-        scale = self.focal / z
-        du = (x - self.x + self.curve * z * z) * scale
-        dv = (self.height - y) * scale
-        pixels = np.empty((*z.shape, 2))
-        pixels[..., 0] = du - self.roll * dv + self.u
-        pixels[..., 1] = dv + self.roll * du + self.v
-        return pixels
-
-    def ground(self, x0: float, x1: float, z0: float, z1: float, y: float = 0.0) -> list[Point]:
-        """Outline of a band of ground between two lateral places, along the bend."""
-        z0 = max(z0, self.near)
-        z1 = max(z1, z0 + 1e-3)
-        steps = 10 if self.curve and z1 - z0 > 4 else 1
-        ratio = (z1 / z0) ** (1 / steps)
-        along = [z0 * ratio**k for k in range(steps + 1)]
-        places = [(x0, y, z) for z in along] + [(x1, y, z) for z in reversed(along)]
-        return self.outline(places)
-
-
-def fixed(points: np.ndarray | Sequence[Point]) -> np.ndarray:
-    """Points as OpenCV's fixed point coordinates, int32 of the same shape."""
-    return (np.asarray(points) * _ONE).astype(np.int32)
+    )
 
 
 class Canvas:
-    """Image (H, W, 3) and label (H, W) that are painted together, at twice the final size.
+    """Pixels (H, W, 4) at twice the final size: red, green, blue and the label.
 
-    Colours are lit and mixed with haze by the tone that is set for the thing being painted.
+    One call of OpenCV paints both image and label, and four channels are faster to warp and to
+    enlarge than three. Colours are lit and mixed with haze by the tone that is set for the thing
+    being painted. They are not set at first: the sky and the ground cover them all.
     """
 
     def __init__(self, height: int, width: int) -> None:
         self.height, self.width = 2 * height, 2 * width
-        self.image = np.empty((self.height, self.width, 3), np.uint8)
-        self.label = np.full((self.height, self.width), VOID, np.uint8)
+        self.pixels = np.empty((self.height, self.width, 4), np.uint8)
         self.gain: Colour = (1.0, 1.0, 1.0)
         self.haze: Colour = (0.0, 0.0, 0.0)
 
@@ -181,89 +81,92 @@ class Canvas:
         self.gain = (gain[0] * rest, gain[1] * rest, gain[2] * rest)
         self.haze = (haze[0] * share, haze[1] * share, haze[2] * share)
 
-    def ink(self, colour: Colour, shade: float = 1.0) -> Colour:
+    def ink(self, colour: Colour, kind: int, shade: float = 1.0) -> Ink:
         """The colour as it appears under the tone, times a shade for the side's direction."""
         (r, g, b), (gr, gg, gb), (hr, hg, hb) = colour, self.gain, self.haze
-        return r * gr * shade + hr, g * gg * shade + hg, b * gb * shade + hb
+        return r * gr * shade + hr, g * gg * shade + hg, b * gb * shade + hb, kind
 
     def fill(
         self,
         points: np.ndarray | Sequence[Point],
         colour: Colour,
-        kind: int | None,
+        kind: int,
         shade: float = 1.0,
     ) -> None:
-        """Paint a convex polygon; ``kind=None`` leaves the label as it is."""
-        self.facet(fixed(points), colour, kind, shade)
+        """Paint a convex polygon."""
+        ink = self.ink(colour, kind, shade)
+        cv2.fillConvexPoly(self.pixels, fixed(points), ink, cv2.LINE_8, BITS)
 
-    def facet(
-        self, outline: np.ndarray, colour: Colour, kind: int | None, shade: float = 1.0
-    ) -> None:
+    def facet(self, outline: np.ndarray, colour: Colour, kind: int, shade: float = 1.0) -> None:
         """Paint a convex polygon whose points are already ``fixed``."""
-        cv2.fillConvexPoly(self.image, outline, self.ink(colour, shade), cv2.LINE_8, _BITS)
-        if kind is not None:
-            cv2.fillConvexPoly(self.label, outline, kind, cv2.LINE_8, _BITS)
+        ink = self.ink(colour, kind, shade)
+        cv2.fillConvexPoly(self.pixels, outline, ink, cv2.LINE_8, BITS)
 
     def polygon(
         self,
         points: np.ndarray | Sequence[Point],
         colour: Colour,
-        kind: int | None,
+        kind: int,
         shade: float = 1.0,
     ) -> None:
         """Paint a polygon of any shape."""
-        self.polygons([fixed(points)], colour, kind, shade)
+        ink = self.ink(colour, kind, shade)
+        cv2.fillPoly(self.pixels, [fixed(points)], ink, cv2.LINE_8, BITS)
 
     def polygons(
         self,
         outlines: Sequence[np.ndarray] | np.ndarray,
         colour: Colour,
-        kind: int | None,
+        kind: int,
         shade: float = 1.0,
     ) -> None:
         """Paint polygons (already ``fixed``) of one colour that do not overlap, in one call."""
-        if not len(outlines):
-            return
-        pieces = list(outlines)
-        cv2.fillPoly(self.image, pieces, self.ink(colour, shade), cv2.LINE_8, _BITS)
-        if kind is not None:
-            cv2.fillPoly(self.label, pieces, kind, cv2.LINE_8, _BITS)
+        if len(outlines):
+            ink = self.ink(colour, kind, shade)
+            cv2.fillPoly(self.pixels, list(outlines), ink, cv2.LINE_8, BITS)
 
     def stroke(
-        self, a: Point, b: Point, width: float, colour: Colour, kind: int | None, shade: float = 1.0
+        self, a: Point, b: Point, width: float, colour: Colour, kind: int, shade: float = 1.0
     ) -> None:
-        """Paint a line with a width in pixels; it is never thinner than one pixel of the canvas."""
-        first = int(a[0] * _ONE), int(a[1] * _ONE)
-        second = int(b[0] * _ONE), int(b[1] * _ONE)
-        thick = max(1, min(255, round(width)))
-        ink = self.ink(colour, shade)
-        cv2.line(self.image, first, second, ink, thick, cv2.LINE_8, _BITS)
-        if kind is not None:
-            # Two pixels of the canvas: the label is sampled at every second one.
-            cv2.line(self.label, first, second, kind, max(2, thick), cv2.LINE_8, _BITS)
+        """Paint a line with a width in pixels.
 
-    def strokes(self, lines: np.ndarray, width: float, colour: Colour, shade: float = 1.0) -> None:
-        """Paint many lines (n, k, 2) into the image only."""
+        It is never thinner than two pixels of the canvas: the label is sampled at every second one.
+        """
+        first = int(a[0] * ONE), int(a[1] * ONE)
+        second = int(b[0] * ONE), int(b[1] * ONE)
+        thick = max(2, min(255, round(width)))
+        ink = self.ink(colour, kind, shade)
+        cv2.line(self.pixels, first, second, ink, thick, cv2.LINE_8, BITS)
+
+    def path(
+        self, points: Sequence[Point], width: float, colour: Colour, kind: int, shade: float = 1.0
+    ) -> None:
+        """Paint lines through points as `stroke` does."""
+        thick = max(2, min(255, round(width)))
+        ink = self.ink(colour, kind, shade)
+        cv2.polylines(self.pixels, [fixed(points)], False, ink, thick, cv2.LINE_8, BITS)
+
+    def strokes(
+        self, lines: np.ndarray, width: float, colour: Colour, kind: int, shade: float = 1.0
+    ) -> None:
+        """Paint many lines (n, k, 2) onto a thing of this kind; they may be one pixel thin."""
         thick = max(1, min(255, round(width)))
-        ink = self.ink(colour, shade)
-        cv2.polylines(self.image, list(fixed(lines)), False, ink, thick, cv2.LINE_8, _BITS)
+        ink = self.ink(colour, kind, shade)
+        cv2.polylines(self.pixels, list(fixed(lines)), False, ink, thick, cv2.LINE_8, BITS)
 
     def oval(
         self,
         centre: Point,
         axes: tuple[float, float],
         colour: Colour,
-        kind: int | None,
+        kind: int,
         shade: float = 1.0,
     ) -> None:
         """Paint a filled ellipse with upright axes, radii in pixels."""
-        middle = int(centre[0] * _ONE), int(centre[1] * _ONE)
-        radii = int(max(axes[0], 0.5) * _ONE), int(max(axes[1], 0.5) * _ONE)
-        cv2.ellipse(
-            self.image, middle, radii, 0, 0, 360, self.ink(colour, shade), -1, cv2.LINE_8, _BITS
-        )
-        if kind is not None:
-            cv2.ellipse(self.label, middle, radii, 0, 0, 360, kind, -1, cv2.LINE_8, _BITS)
+        middle = int(centre[0] * ONE), int(centre[1] * ONE)
+        radii = int(max(axes[0], 0.5) * ONE), int(max(axes[1], 0.5) * ONE)
+        ink = self.ink(colour, kind, shade)
+        cv2.ellipse(self.pixels, middle, radii, 0, 0, 360, ink, -1, cv2.LINE_8, BITS)
 
     def hoop(
         self,
@@ -274,25 +177,49 @@ class Canvas:
         kind: int,
     ) -> None:
         """Paint the outline of an ellipse, but label all of it."""
-        middle = int(centre[0] * _ONE), int(centre[1] * _ONE)
-        radii = int(max(axes[0], 0.5) * _ONE), int(max(axes[1], 0.5) * _ONE)
-        thick, ink = max(1, round(width)), self.ink(colour)
-        cv2.ellipse(self.image, middle, radii, 0, 0, 360, ink, thick, cv2.LINE_8, _BITS)
-        cv2.ellipse(self.label, middle, radii, 0, 0, 360, kind, -1, cv2.LINE_8, _BITS)
+        (u, v), (ru, rv) = centre, (max(axes[0], 0.5), max(axes[1], 0.5))
+        view = self._view(u - ru, v - rv, u + ru, v + rv)
+        if view is None:
+            return
+        radii = int(ru * ONE), int(rv * ONE)
+        mask = np.zeros((view[3] - view[1], view[2] - view[0]), np.uint8)
+        local = int((u - view[0]) * ONE), int((v - view[1]) * ONE)
+        cv2.ellipse(mask, local, radii, 0, 0, 360, 255, -1, cv2.LINE_8, BITS)
+        self._mark(mask, view, kind)
+        middle, thick = (int(u * ONE), int(v * ONE)), max(1, round(width))
+        ink = self.ink(colour, kind)
+        cv2.ellipse(self.pixels, middle, radii, 0, 0, 360, ink, thick, cv2.LINE_8, BITS)
 
-    def region(self, points: np.ndarray | Sequence[Point], kind: int) -> None:
-        """Label a polygon of any shape without painting it (railings, spokes)."""
-        cv2.fillPoly(self.label, [fixed(points)], kind, cv2.LINE_8, _BITS)
+    def region(self, quad: Sequence[Point], kind: int) -> None:
+        """Label a convex polygon without painting it: railings are seen through."""
+        across, down = [p[0] for p in quad], [p[1] for p in quad]
+        view = self._view(min(across), min(down), max(across), max(down))
+        if view is None:
+            return
+        x0, y0, x1, y1 = view
+        mask = np.zeros((y1 - y0, x1 - x0), np.uint8)
+        local = fixed([(x - x0, y - y0) for x, y in quad])
+        cv2.fillConvexPoly(mask, local, 255, cv2.LINE_8, BITS)
+        self._mark(mask, view, kind)
 
-    def _lit(self, texture: np.ndarray, tint: Colour, shade: float) -> np.ndarray:
-        """The texture's three colours under the tone; a fourth channel is left out."""
+    def _mark(self, mask: np.ndarray, view: tuple[int, int, int, int], kind: int) -> None:
+        """Set the label where the mask (h, w) of a view is not 0, at the pixels that are kept."""
+        x0, y0, x1, y1 = view
+        kept = self.pixels[y0 + 1 : y1 : 2, x0 + 1 : x1 : 2, 3]
+        np.copyto(kept, kind, where=mask[1::2, 1::2].astype(bool))
+
+    def _lit(self, texture: np.ndarray, kind: int, tint: Colour, shade: float) -> np.ndarray:
+        """The texture's three colours under the tone, and the label instead of the fourth."""
         (gr, gg, gb), (hr, hg, hb) = self.gain, self.haze
         r, g, b = gr * tint[0] * shade, gg * tint[1] * shade, gb * tint[2] * shade
-        if texture.shape[2] == 4:
-            rows: list[list[float]] = [[r, 0, 0, 0, hr], [0, g, 0, 0, hg], [0, 0, b, 0, hb]]
-        else:
-            rows = [[r, 0, 0, hr], [0, g, 0, hg], [0, 0, b, hb]]
-        return cv2.transform(texture, np.array(rows))
+        if texture.size < 8000:
+            rows = [[r, 0, 0, 0, hr], [0, g, 0, 0, hg], [0, 0, b, 0, hb], [0, 0, 0, 0, kind]]
+            return cv2.transform(texture, np.array(rows))
+        # For many pixels this matrix takes three times as long as these four calls.
+        rgb = cv2.cvtColor(texture, cv2.COLOR_RGBA2RGB)
+        rgb = cv2.transform(rgb, np.array([[r, 0, 0, hr], [0, g, 0, hg], [0, 0, b, hb]]))
+        lit = cv2.cvtColor(rgb, cv2.COLOR_RGB2RGBA)
+        return cv2.subtract(lit, (0, 0, 0, 255 - kind), dst=lit)
 
     def _view(self, x0: float, y0: float, x1: float, y1: float) -> tuple[int, int, int, int] | None:
         """Visible part of a box from an even pixel on, or None when nothing of it is in view."""
@@ -303,18 +230,18 @@ class Canvas:
     def drape(
         self,
         texture: np.ndarray,
-        source: Sequence[Point],
+        source: tuple[float, float, float, float],
         quad: Sequence[Point],
         kind: int,
         tint: Colour = (1.0, 1.0, 1.0),
         shade: float = 1.0,
     ) -> None:
-        """Paint a texture (h, w, 3), repeated as needed, onto a quadrilateral in perspective.
+        """Paint a texture onto a quadrilateral in perspective.
 
         Args:
-            texture: the picture.
-            source: four corners in the texture, pixels.
-            quad: four corners on the canvas in the same order.
+            texture: the picture, `framed`; its fourth channel is not used.
+            source: left, top, right, bottom in the texture, pixels inside of its frame.
+            quad: its corners on the canvas: top left, top right, bottom right, bottom left.
             kind: label of the quadrilateral.
             tint: factor per channel.
             shade: factor for the side's direction.
@@ -325,17 +252,21 @@ class Canvas:
             return
         x0, y0, x1, y1 = box
         # Textures are sampled at the final size and enlarged: four times fewer pixels.
-        local = np.array([(x - x0, y - y0) for x, y in quad], np.float32)
-        matrix = cv2.getPerspectiveTransform(np.array(source, np.float32), local / 2)
+        local = [(x - x0, y - y0) for x, y in quad]
+        matrix = _perspective(source, local)
+        if matrix is None:
+            return
         size = ((x1 - x0 + 1) // 2, (y1 - y0 + 1) // 2)
-        flags = cv2.INTER_LINEAR
-        warped = cv2.warpPerspective(texture, matrix, size, flags=flags, borderMode=cv2.BORDER_WRAP)
-        picture = self._enlarge(self._lit(warped, tint, shade), box, cv2.INTER_NEAREST)
+        warped = cv2.warpPerspective(texture, matrix, size, flags=cv2.INTER_LINEAR)
+        picture = self._enlarge(self._lit(warped, kind, tint, shade), box, cv2.INTER_NEAREST)
         mask = np.zeros((y1 - y0, x1 - x0), np.uint8)
-        outline = fixed(local)
-        cv2.fillConvexPoly(mask, outline, 255, cv2.LINE_8, _BITS)
-        cv2.copyTo(picture, mask, self.image[y0:y1, x0:x1])
-        cv2.fillConvexPoly(self.label[y0:y1, x0:x1], outline, kind, cv2.LINE_8, _BITS)
+        cv2.fillConvexPoly(mask, fixed(local), 255, cv2.LINE_8, BITS)
+        cv2.copyTo(picture, mask, self.pixels[y0:y1, x0:x1])
+
+    def enlarge(self, half: np.ndarray, top: int) -> None:
+        """Fill rows from the even row ``top`` on with pixels (h, W/2, 4) of the final size."""
+        target = self.pixels[top : top + 2 * half.shape[0]]
+        cv2.resize(half, target.shape[1::-1], dst=target, interpolation=cv2.INTER_NEAREST)
 
     @staticmethod
     def _enlarge(
@@ -381,10 +312,10 @@ class Canvas:
         small = cv2.warpAffine(sprite, matrix, size, flags=flags)
         alpha = self._enlarge(cv2.extractChannel(small, 3), view)
         _, paint = cv2.threshold(alpha, 127, 255, cv2.THRESH_BINARY)
-        picture = self._enlarge(self._lit(small, tint, 1.0), view, cv2.INTER_NEAREST)
-        cv2.copyTo(picture, paint, self.image[y0:y1, x0:x1])
+        picture = self._enlarge(self._lit(small, kind, tint, 1.0), view, cv2.INTER_NEAREST)
+        cv2.copyTo(picture, paint, self.pixels[y0:y1, x0:x1])
         if region is not None:
             small = cv2.warpAffine(region, matrix, size, flags=flags)
             alpha = self._enlarge(small, view)
             _, paint = cv2.threshold(alpha, 127, 255, cv2.THRESH_BINARY)
-        np.putmask(self.label[y0:y1, x0:x1], paint > 0, kind)
+            self._mark(paint, view, kind)

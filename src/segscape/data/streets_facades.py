@@ -7,10 +7,12 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from segscape.data.streets_canvas import Colour, Dice, tinted
+from segscape.data.streets_canvas import framed
+from segscape.data.streets_dice import Colour, Dice, tinted
 
 BAY = FLOOR = 64  # pixels of one bay (width) and one floor (height) at the finest level
 BAYS, FLOORS = 6, 5
+SPAN = 8  # bays that can be draped in one piece
 
 _BRICK, _RENDER, _STONE, _CONCRETE, _GLASS, _IVY = range(6)
 _WALLS: dict[int, tuple[Colour, ...]] = {
@@ -43,7 +45,8 @@ class Facade:
     """Front of BAYS x FLOORS cells, ground floor at the bottom.
 
     Attributes:
-        levels: mip levels (h, w, 3), largest first; every level halves both sides.
+        levels: mip levels, largest first; every level halves both sides. SPAN cells wide, as the
+            first ones are repeated, and `framed`.
         wall: mean colour of the wall, for gables, chimneys and the like.
         tall: True for kinds that also suit high houses.
     """
@@ -254,7 +257,8 @@ def draw_facade(dice: Dice, stains: np.ndarray, number: int) -> Facade:
         target = ground[:, (bay + 1) * BAY : (bay + 2) * BAY]
         cv2.copyTo(cell, np.where(cell.any(axis=2), 255, 0).astype(np.uint8), target)
     ground[-5:] = ground[-5:] // 2
-    levels = [wall]
+    levels = [np.hstack((wall, wall[:, : (SPAN - BAYS) * BAY]))]
     for _ in range(4):
         levels.append(cv2.resize(levels[-1], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA))
-    return Facade(tuple(levels), colour, kind in (_CONCRETE, _GLASS, _STONE, _BRICK))
+    tall = kind in (_CONCRETE, _GLASS, _STONE, _BRICK)
+    return Facade(tuple(framed(level) for level in levels), colour, tall)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from segscape.data.streets_canvas import PAVEMENT, ROAD, TREE, Colour, fixed, tinted
+from segscape.data.streets_camera import fixed
+from segscape.data.streets_canvas import PAVEMENT, ROAD, TREE
+from segscape.data.streets_dice import Colour, tinted
 from segscape.data.streets_stage import FLAT, Stage
 
 _WHITE: Colour = (214, 214, 208)
@@ -29,12 +31,13 @@ def _roughness(stage: Stage, top: int, height: int, width: int) -> np.ndarray:
     camera, dice, density, reach = stage.camera, stage.dice, 32.0, 34.0
     out = np.full((height, width), FLAT, np.uint8)
     focal, u, v = camera.focal / 2, camera.u / 2, camera.v / 2
-    du, dv = dice.uniform(0, 1024), dice.uniform(0, 1024)
+    du, dv = dice.uniform(0, 1024), dice.uniform(0, 900)
     first = max(0, int(v + focal * camera.height / reach) - top)
     if first >= height:
         return out
     row = v - (top + first)  # vanishing row seen from the part's first row
-    step, shift = camera.height * density, camera.x * density + du
+    # From the texture's left edge on: it is large enough, and repeating it takes twice as long.
+    step, shift = camera.height * density, u * reach * density / focal + du
     matrix = np.array(
         (
             (step, shift, -u * step - shift * row),
@@ -62,13 +65,16 @@ def light_ground(stage: Stage) -> None:
         clear = np.rint((1 - air[:hazy, None]) * 255).astype(np.uint8)
         wide = cv2.resize(clear, (width, hazy), interpolation=cv2.INTER_NEAREST)
         shade[:hazy] = cv2.multiply(shade[:hazy], wide, scale=1 / 255)
-    large = cv2.resize(shade, (2 * width, 2 * height), interpolation=cv2.INTER_LINEAR)
-    part = canvas.image[2 * top :]
-    cv2.multiply(part, cv2.merge((large, large, large)), dst=part, scale=1 / FLAT)
+    # At the final size: light that changes within a pixel is not seen, and this is faster.
+    part = canvas.pixels[2 * top :]
+    ground = cv2.resize(part, (width, height), interpolation=cv2.INTER_AREA)
+    cv2.multiply(ground, cv2.merge((shade, shade, shade, shade)), dst=ground, scale=1 / FLAT)
     if hazy:
-        colour = np.rint(air[:hazy, None, None] * np.array(stage.light.haze)).astype(np.uint8)
-        veil = cv2.resize(colour, (2 * width, 2 * hazy), interpolation=cv2.INTER_LINEAR)
-        cv2.add(part[: 2 * hazy], veil, dst=part[: 2 * hazy])
+        colour = np.rint(air[:hazy, None, None] * np.array((*stage.light.haze, 0))).astype(np.uint8)
+        veil = cv2.resize(colour, (width, hazy), interpolation=cv2.INTER_NEAREST)
+        cv2.add(ground[:hazy], veil, dst=ground[:hazy])
+    ground[..., 3] = part[1::2, 1::2, 3]
+    canvas.enlarge(ground, 2 * top)
 
 
 def _dashes(

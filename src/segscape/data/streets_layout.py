@@ -10,7 +10,9 @@ from functools import partial
 from segscape.data import streets_borders as borders
 from segscape.data import streets_buildings as buildings
 from segscape.data import streets_objects as objects
-from segscape.data.streets_canvas import Camera, Canvas, Dice
+from segscape.data.streets_camera import Camera
+from segscape.data.streets_canvas import Canvas
+from segscape.data.streets_dice import Dice
 from segscape.data.streets_people import cyclist, pedestrian
 from segscape.data.streets_stage import Road, Stage
 from segscape.data.streets_traffic import car, choose, footprint

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from segscape.data.streets_canvas import SKY, Camera, Canvas, Colour, Dice
+from segscape.data.streets_camera import Camera
+from segscape.data.streets_canvas import SKY, Canvas
+from segscape.data.streets_dice import Colour, Dice
 from segscape.data.streets_textures import Atlas
 
 
@@ -110,15 +112,17 @@ def paint_sky(canvas: Canvas, camera: Camera, light: Light, atlas: Atlas, dice: 
     # Clouds lie flatter and thinner towards the horizon.
     level = np.linspace(0.0, 1.0, rows, dtype=np.float32)[:, None]
     density = np.clip((cloud - (1.0 - light.cover)) * 4.0, 0.0, 1.0) * (1.0 - 0.5 * level**3)
-    blue = np.array(light.zenith, np.float32) * (1 - level[..., None] ** 1.5)
-    blue = blue + np.array(light.haze, np.float32) * level[..., None] ** 1.5
-    white = np.array(light.cloud, np.float32) * (0.88 + 0.12 * cloud[..., None])
-    sky = blue + (white - blue) * density[..., None]
-    small = np.clip(sky, 0, 255).astype(np.uint8)
-    canvas.image[:bottom] = cv2.resize(
-        small, (canvas.width, bottom), interpolation=cv2.INTER_LINEAR
-    )
-    canvas.label[:bottom] = SKY
+    clear, white = 1.0 - density, density * (0.88 + 0.12 * cloud)
+    high_up, low_down = 1.0 - level**1.5, level**1.5
+    planes = [np.full((rows, columns), SKY, np.uint8)] * 4
+    for k in range(3):
+        blue = light.zenith[k] * high_up + light.haze[k] * low_down
+        pixels = blue * clear + light.cloud[k] * white
+        planes[k] = np.clip(pixels, 0, 255).astype(np.uint8)
+    small = cv2.merge(planes)
+    size = (canvas.width // 2, (bottom + 1) // 2)
+    half = cv2.resize(small, size, interpolation=cv2.INTER_LINEAR)
+    canvas.enlarge(half, 0)
 
 
 @dataclass(frozen=True)

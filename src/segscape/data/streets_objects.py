@@ -6,16 +6,9 @@ import math
 
 import numpy as np
 
-from segscape.data.streets_canvas import (
-    BUILDING,
-    POLE,
-    SIGN,
-    TREE,
-    VOID,
-    Colour,
-    Point,
-    fixed,
-)
+from segscape.data.streets_camera import Point, fixed
+from segscape.data.streets_canvas import BUILDING, POLE, SIGN, TREE, VOID
+from segscape.data.streets_dice import Colour
 from segscape.data.streets_stage import Stage
 from segscape.data.streets_textures import Crown
 
@@ -41,7 +34,7 @@ def column(
         side = 1 if stage.light.sun[0] < 0 else -1
         inner, outer = side * half * 0.2, side * half
         edge = [(u0 + inner, v0), (u0 + outer, v0), (u1 + outer, v1), (u1 + inner, v1)]
-        canvas.fill(edge, colour, None, 0.68)
+        canvas.fill(edge, colour, POLE, 0.68)
 
 
 def lamp(stage: Stage, x: float, z: float) -> None:
@@ -101,7 +94,7 @@ def _board(stage: Stage, u: float, v: float, r: float) -> None:
     ink = _WHITE if sum(colour) < 420 else _INK
     for row in (-0.4, 0.1, 0.55):
         y, end = v + row * high, u + wide * dice.uniform(0.1, 0.7)
-        canvas.stroke((u - wide * 0.7, y), (end, y), 0.16 * r, ink, None)
+        canvas.stroke((u - wide * 0.7, y), (end, y), 0.16 * r, ink, SIGN)
 
 
 def _plate(stage: Stage, x: float, y: float, z: float, size: float) -> None:
@@ -111,23 +104,23 @@ def _plate(stage: Stage, x: float, y: float, z: float, size: float) -> None:
     r = size / 2 * stage.scale(z)
     if kind < 0.3:  # prohibition
         canvas.oval((u, v), (r, r), _RED, SIGN)
-        canvas.oval((u, v), (r * 0.72, r * 0.72), _WHITE, None)
-        canvas.fill(_block(u, v, r * 0.4, r * 0.16), _INK, None)
+        canvas.oval((u, v), (r * 0.72, r * 0.72), _WHITE, SIGN)
+        canvas.fill(_block(u, v, r * 0.4, r * 0.16), _INK, SIGN)
     elif kind < 0.42:  # command
         canvas.oval((u, v), (r, r), _BLUE, SIGN)
-        canvas.stroke((u, v + r * 0.5), (u, v - r * 0.5), r * 0.3, _WHITE, None)
+        canvas.stroke((u, v + r * 0.5), (u, v - r * 0.5), r * 0.3, _WHITE, SIGN)
     elif kind < 0.65:  # warning or give way
         turn = math.pi if dice.chance(0.3) else 0.0
         canvas.fill(_ring(u, v, 3, r * 1.2, turn), _RED, SIGN)
-        canvas.fill(_ring(u, v, 3, r * 0.72, turn), _WHITE, None)
+        canvas.fill(_ring(u, v, 3, r * 0.72, turn), _WHITE, SIGN)
     elif kind < 0.73:  # stop
         canvas.fill(_ring(u, v, 8, r * 1.08, math.pi / 8), _RED, SIGN)
-        canvas.stroke((u - r * 0.6, v), (u + r * 0.6, v), r * 0.3, _WHITE, None)
+        canvas.stroke((u - r * 0.6, v), (u + r * 0.6, v), r * 0.3, _WHITE, SIGN)
     elif kind < 0.8:  # no parking
         canvas.oval((u, v), (r, r), _RED, SIGN)
-        canvas.oval((u, v), (r * 0.8, r * 0.8), _BLUE, None)
+        canvas.oval((u, v), (r * 0.8, r * 0.8), _BLUE, SIGN)
         d = r * 0.55
-        canvas.stroke((u - d, v - d), (u + d, v + d), r * 0.22, _RED, None)
+        canvas.stroke((u - d, v - d), (u + d, v + d), r * 0.22, _RED, SIGN)
     else:
         _board(stage, u, v, r)
 
@@ -159,7 +152,7 @@ def signal(stage: Stage, x: float, z: float) -> None:
         ((236.0, 50.0, 40.0), (240.0, 170.0, 40.0), (70.0, 220.0, 130.0))
     ):
         glow = 1.0 if place == on else 0.3
-        canvas.oval((u, v + (place - 1) * 0.35 * scale), (w * 0.6, w * 0.6), colour, None, glow)
+        canvas.oval((u, v + (place - 1) * 0.35 * scale), (w * 0.6, w * 0.6), colour, SIGN, glow)
 
 
 def bollard(stage: Stage, x: float, z: float) -> None:
@@ -200,7 +193,7 @@ def wall_sign(stage: Stage, x: float, z: float, side: int) -> None:
     stage.canvas.fill(points, colour, SIGN)
     middle = points.mean(axis=0)
     ink = (238.0, 234.0, 224.0) if sum(colour) < 400 else (44.0, 40.0, 44.0)
-    stage.canvas.fill(middle + (points - middle) * (0.62, 0.3), ink, None)
+    stage.canvas.fill(middle + (points - middle) * (0.62, 0.3), ink, SIGN)
 
 
 def tree(stage: Stage, x: float, z: float, height: float, crown: Crown) -> None:
@@ -224,7 +217,7 @@ def tree(stage: Stage, x: float, z: float, height: float, crown: Crown) -> None:
         a, b = max(wide * 1.3 * scale, 1.5), max(wide * 0.7 * scale, 1.0)
         bark = dice.jitter((84, 70, 58), 16)
         canvas.fill([(u0 - a, v0), (u0 + a, v0), (u1 + b, v1), (u1 - b, v1)], bark, TREE)
-        canvas.fill([(u0, v0), (u0 + a, v0), (u1 + b, v1), (u1, v1)], bark, None, 0.7)
+        canvas.fill([(u0, v0), (u0 + a, v0), (u1 + b, v1), (u1, v1)], bark, TREE, 0.7)
     u, top = stage.at(x, height, z)
     bottom = stage.at(x, start, z)[1]
     half = spread * scale / 2

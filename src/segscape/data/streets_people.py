@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
-from segscape.data.streets_canvas import BICYCLIST, PEDESTRIAN, Colour, Dice, Point
+from segscape.data.streets_camera import Point
+from segscape.data.streets_canvas import BICYCLIST, PEDESTRIAN
+from segscape.data.streets_dice import Colour, Dice
 from segscape.data.streets_stage import Stage
 
 _CLOTHES: tuple[Colour, ...] = (
@@ -59,8 +59,7 @@ class _Figure:
     ) -> None:
         """Lines through joints."""
         points = [self.at(x, y) for x, y in joints]
-        for a, b in pairwise(points):
-            self.stage.canvas.stroke(a, b, width * self.scale, colour, self.kind, shade)
+        self.stage.canvas.path(points, width * self.scale, colour, self.kind, shade)
 
     def shape(self, corners: list[tuple[float, float]], colour: Colour, shade: float = 1.0) -> None:
         """A convex shape."""

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from segscape.data.streets_canvas import Camera, Canvas, Dice, Point
+from segscape.data.streets_camera import Camera, Point
+from segscape.data.streets_canvas import Canvas
+from segscape.data.streets_dice import Dice
 from segscape.data.streets_light import Light
 from segscape.data.streets_textures import Atlas
 
@@ -56,7 +58,7 @@ class Stage:
         atlas: textures.
         dice: random numbers of this scene.
         shade: (H/2, W/2) uint8, factor of the ground's light times 128.
-        shaded: bands (side, x, z0, z1, reach) where buildings keep the sun away.
+        shaded: bands (x, z0, z1, reach) where buildings keep the sun away.
     """
 
     canvas: Canvas
@@ -66,21 +68,23 @@ class Stage:
     atlas: Atlas
     dice: Dice
     shade: np.ndarray
-    shaded: list[tuple[int, float, float, float, float]]
+    shaded: list[tuple[float, float, float, float]]
 
     def cast(self, places: list[tuple[float, float, float]], factor: float) -> None:
         """Darken a patch of ground given by places (x, y, z), before the ground is lit."""
         near = self.camera.near
-        corners = self.camera.outline([(x, y, max(z, near)) for x, y, z in places])
-        points = cv2.convexHull((np.array(corners) * 8).astype(np.int32))
+        corners = self.camera.outline([(x, y, z if z > near else near) for x, y, z in places])
+        across = [u for u, _ in corners]
+        if max(across) < 0 or min(across) > self.canvas.width:
+            return
+        flat = [8 * coordinate for corner in corners for coordinate in corner]
+        points = cv2.convexHull(np.array(flat, np.int32).reshape(-1, 2))
         value = int(FLAT * max(0.0, min(1.0, factor)))
         cv2.fillConvexPoly(self.shade, points, value, cv2.LINE_8, 4)
 
     def in_shadow(self, x: float, z: float) -> bool:
         """Whether a building keeps the sun from this place on the ground."""
-        return any(
-            z0 <= z <= z1 and (reach - abs(x - wall)) > 0 for _, wall, z0, z1, reach in self.shaded
-        )
+        return any(z0 <= z <= z1 and reach > abs(x - a) for a, z0, z1, reach in self.shaded)
 
     def lit(self, x: float, z: float, shade: float = 1.0) -> None:
         """Set the canvas' tone for a thing standing at this place."""

@@ -12,7 +12,8 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from segscape.data.streets_canvas import Dice
+from segscape.data.streets_canvas import framed
+from segscape.data.streets_dice import Dice
 from segscape.data.streets_facades import Facade, draw_facade
 
 _SEED = 20240607
@@ -40,10 +41,10 @@ class Atlas:
     """Everything that is drawn once.
 
     Attributes:
-        ground: (1024, 1024) uint8 around 128, seamless; grain and stains.
+        ground: (2048, 3072) uint8 around 128, repeated from 1024 on; grain and stains.
         clouds: (256, 512) float32 in 0..1.
         grain: four strengths of noise, (1024, 1024, 3) uint8.
-        leaves: (256, 256, 3) uint8, seamless foliage.
+        leaves: foliage of 256 x 512 pixels, `framed`.
         facades: fronts of houses.
         crowns: heads of trees.
     """
@@ -73,7 +74,8 @@ def _leaves(rng: np.random.Generator) -> np.ndarray:
     value = np.clip(0.62 + 0.17 * fine + 0.13 * coarse, 0.12, 1.3)[..., None]
     hue = np.clip(0.5 + 0.25 * coarse, 0, 1)[..., None]
     colour = np.array((70, 96, 42)) * (1 - hue) + np.array((112, 128, 58)) * hue
-    return np.clip(colour * value * 1.25, 0, 255).astype(np.uint8)
+    leaves = np.clip(colour * value * 1.25, 0, 255).astype(np.uint8)
+    return framed(np.hstack((leaves, leaves)))
 
 
 def _levels(
@@ -167,4 +169,5 @@ def atlas() -> Atlas:
     facades = tuple(draw_facade(dice, stains, number) for number in range(_FACADES))
     crowns = [_leafy(dice, rng, _CONIFER if k % 6 == 5 else _LEAFY) for k in range(_CROWNS)]
     crowns += [_bare(dice, rng) for _ in range(3)]
+    ground = np.tile(ground, (2, 3))
     return Atlas(ground, clouds, grain, _leaves(rng), facades, tuple(crowns))

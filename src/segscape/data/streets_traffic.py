@@ -8,7 +8,9 @@ from functools import cache
 
 import numpy as np
 
-from segscape.data.streets_canvas import CAR, Colour, Dice, fixed
+from segscape.data.streets_camera import fixed
+from segscape.data.streets_canvas import CAR
+from segscape.data.streets_dice import Colour, Dice
 from segscape.data.streets_stage import Stage
 
 _PAINTS: tuple[Colour, ...] = (
@@ -303,7 +305,7 @@ def _flank(frame: _Frame) -> None:
         canvas.polygons(frame.part(name + " arch", len(_CIRCLE)), (20, 20, 22), CAR, 0.7)
     canvas.polygons(frame.part(name + " tyre", len(_CIRCLE)), (26, 26, 28), CAR)
     if frame.near:
-        canvas.polygons(frame.part(name + " rim", len(_CIRCLE)), (140, 142, 146), None, shade)
+        canvas.polygons(frame.part(name + " rim", len(_CIRCLE)), (140, 142, 146), CAR, shade)
 
 
 def _end(frame: _Frame, braking: bool) -> None:
@@ -314,16 +316,16 @@ def _end(frame: _Frame, braking: bool) -> None:
     quads = frame.part("rear" if rear else "front", 4)
     canvas.polygons(quads[:2], (24, 24, 26), CAR, 0.8)
     if frame.near:
-        canvas.facet(quads[5], (44, 44, 48), None)
+        canvas.facet(quads[5], (44, 44, 48), CAR)
     if rear:
         glow = ((236.0, 40.0, 34.0), 1.2) if braking else ((138.0, 26.0, 28.0), 0.9)
         plate: Colour = (214, 176, 60)
     else:
         glow = ((236.0, 234.0, 222.0), 1.1 if braking else 0.85)
         plate = (224, 224, 220)
-    canvas.polygons(quads[2:4], glow[0], None, glow[1])
+    canvas.polygons(quads[2:4], glow[0], CAR, glow[1])
     if frame.near:
-        canvas.facet(quads[4], plate, None, 0.9)
+        canvas.facet(quads[4], plate, CAR, 0.9)
 
 
 def car(stage: Stage, shape: Shape, x: float, z: float, heading: float) -> None:
