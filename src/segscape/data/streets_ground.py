@@ -236,8 +236,6 @@ def paint_ground(stage: Stage, lawns: tuple[bool, bool]) -> None:
     w, h = canvas.width, canvas.height
     canvas.fill([(0, top), (w, top), (w, h), (0, h)], asphalt, ROAD)
     _sides(stage, lawns, asphalt)
-    outline = camera.ground(-stage.road.half, stage.road.half, 0, _END)
-    canvas.polygon(outline, asphalt, ROAD)
     _lanes(stage)
     _markings(stage)
     _patches(stage)

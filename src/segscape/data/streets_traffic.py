@@ -215,6 +215,12 @@ def _places(shape: Shape) -> tuple[np.ndarray, dict[str, slice]]:
                 for axle in shape.axles
                 for c, s in _CIRCLE
             ]
+    left, right = groups["left"], groups["right"]
+    groups["hull"] = [
+        place
+        for k in range(len(left) - 1)
+        for place in (left[k], left[k + 1], right[k + 1], right[k])
+    ]
     for name, end in (("rear", -0.502), ("front", 0.502)):
         a, bottom = end * long, shape.profile[0][1]
         belt = shape.profile[1][1] if end < 0 else shape.profile[-2][1]
@@ -270,7 +276,7 @@ class _Frame:
 def _hull(frame: _Frame, paint: Colour) -> None:
     """Front, rear, roof and screens: every edge of the profile that faces the camera."""
     canvas, shape = frame.stage.canvas, frame.shape
-    left, right = frame.part("left"), frame.part("right")
+    quads = frame.part("hull", 4)
     outline = [(a * shape.length, h) for a, h in shape.profile]
     ahead, across, height = frame.eye
     faces = []
@@ -283,14 +289,13 @@ def _hull(frame: _Frame, paint: Colour) -> None:
     for _, k, na, nh in sorted(faces, reverse=True):
         size = math.hypot(na, nh)
         shade = frame.shade(na / size, 0, nh / size)
-        quad = np.concatenate((left[k : k + 2], right[k + 1 : k - 1 if k else None : -1]))
         if k in shape.glass:
-            canvas.facet(quad, _GLASS, CAR, 0.5 + 0.5 * shade)
+            canvas.facet(quads[k], _GLASS, CAR, 0.5 + 0.5 * shade)
         else:
-            canvas.facet(quad, paint, CAR, shade)
+            canvas.facet(quads[k], paint, CAR, shade)
     if abs(across) > shape.width / 2:
-        side, shade = (right, 1) if across > 0 else (left, -1)
-        canvas.polygons([side], paint, CAR, frame.shade(0, shade, 0))
+        side, shade = ("right", 1) if across > 0 else ("left", -1)
+        canvas.polygons([frame.part(side)], paint, CAR, frame.shade(0, shade, 0))
 
 
 def _flank(frame: _Frame) -> None:
