@@ -182,6 +182,12 @@ def make_trainer(
             hint = None if close is None or close == key else f"did you mean trainer.{close}?"
             raise UserError(f"trainer.{key} cannot be set", hint)
     settings = dict(arguments)
+    strategy = str(settings.get("strategy", "auto"))
+    if any(word in strategy for word in ("spawn", "fork", "notebook")):
+        raise UserError(
+            f"trainer.strategy={strategy}: the training would run where its result is lost",
+            "use trainer.strategy=ddp, which starts one process per device by itself",
+        )
     plugins = [AtomicCheckpointIO(), *settings.pop("plugins", [])]
     if SLURMEnvironment.detect():
         # Whoever submitted the job requeues it; two owners of one signal fight.

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 
-def seed_step(seed: int, epoch: int, batch: int, rank: int) -> None:
+def seed_step(seed: int, epoch: int, batch: int, rank: int, device: torch.device) -> None:
     """Seed every global generator for one batch (dropout, drop path, random layers).
 
     A generator that is carried from step to step also moves when a loader is opened, a validation
@@ -21,9 +21,13 @@ def seed_step(seed: int, epoch: int, batch: int, rank: int) -> None:
         epoch: counted from 0.
         batch: counted from 0 within the epoch.
         rank: of the process; ranks draw different numbers.
+        device: that the step runs on.
     """
     words = np.random.SeedSequence((seed, epoch, batch, rank)).generate_state(4)
     value = int(words[0])
-    torch.manual_seed(value)
+    # Not torch.manual_seed: for every kind of device that is not there it formats a stack trace.
+    torch.default_generator.manual_seed(value)
+    if device.type != "cpu":
+        getattr(torch, device.type).manual_seed(value)
     random.seed(value)
     np.random.seed(words)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lightning.fabric.utilities.rank_zero import rank_zero_only
+
 from segscape.checkpoint import LAST, read
 from segscape.engine.checkpoint_io import remove_leftovers
 from segscape.engine.position import Position
@@ -33,7 +35,7 @@ class Resume:
 
 
 def prepare(run: RunDirectory, resume: str | Path) -> Resume | None:
-    """Find the checkpoint and drop the records that are later than it.
+    """Find the checkpoint and, in the main process, drop the records that are later than it.
 
     Doing it twice changes nothing. Call it before a tracker starts, so that the tracker continues
     from the rows that are kept.
@@ -43,7 +45,7 @@ def prepare(run: RunDirectory, resume: str | Path) -> Resume | None:
         resume: `never`, `auto` (continue if there is something to continue), or a path.
 
     Returns:
-        None when the run starts from the beginning.
+        What to continue from; None when the run starts from the beginning.
 
     Raises:
         UserError: `never` in a directory that already holds a training; no such checkpoint; one
@@ -58,15 +60,13 @@ def prepare(run: RunDirectory, resume: str | Path) -> Resume | None:
             )
         return None
     if str(resume) == "auto":
-        remove_leftovers(run.checkpoints)
-        if not last.is_file():
-            run.truncate_metrics(-1)
-            return None
-        path = last
+        found = _describe(last) if last.is_file() else None
     else:
-        path = Path(resume)
-    found = _describe(path)
-    run.truncate_metrics(-1 if found.row is None else int(found.row["step"]))
+        found = _describe(Path(resume))
+    if getattr(rank_zero_only, "rank", 0) == 0:
+        remove_leftovers(run.checkpoints)
+        row = None if found is None else found.row
+        run.truncate_metrics(-1 if row is None else int(row["step"]))
     return found
 
 

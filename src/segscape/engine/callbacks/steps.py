@@ -36,7 +36,8 @@ class Steps(Callback):
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Seed the step."""
-        seed_step(self.seed, trainer.current_epoch, batch_idx, trainer.global_rank)
+        epoch, rank = trainer.current_epoch, trainer.global_rank
+        seed_step(self.seed, epoch, batch_idx, rank, pl_module.device)
 
     def on_train_batch_end(
         self,
