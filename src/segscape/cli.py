@@ -71,10 +71,11 @@ def train() -> NoReturn:
 def _train() -> int:
     import hydra
 
-    from segscape.config import CONFIG_NAME, config_dir
+    from segscape.config import CONFIG_NAME, admit, config_dir
 
     # Hydra then raises instead of printing a traceback of its own: _guarded has the last word.
     os.environ["HYDRA_FULL_ERROR"] = "1"
+    sys.argv[1:] = admit(sys.argv[1:])
     hydra.main(config_path=str(config_dir()), config_name=CONFIG_NAME, version_base="1.3")(_job)()
     return DONE
 
@@ -85,9 +86,11 @@ def _job(composed: Any) -> float | None:
     from hydra.types import RunMode
     from omegaconf import OmegaConf
 
+    from segscape.config import as_typed
+
     context = HydraConfig.get()
     multirun = context.mode == RunMode.MULTIRUN
-    overrides = list(context.overrides.task)
+    overrides = as_typed(context.overrides.task)
     if multirun:
         print(f"\njob {context.job.num}: {' '.join(overrides)}", flush=True)
     from segscape.job import Request, run
@@ -140,13 +143,13 @@ def _explained(error: Exception) -> UserError | None:
         return None
     from hydra._internal.utils import get_args_parser
 
-    from segscape.config import explain
+    from segscape.config import as_typed, explain
 
     try:
         arguments, _ = get_args_parser().parse_known_args()
     except SystemExit:  # another command than train: its arguments are not Hydra's
         return explain([], error)
-    return explain(arguments.overrides, error, arguments.config_dir)
+    return explain(as_typed(arguments.overrides), error, arguments.config_dir)
 
 
 def _report_crash(error: Exception) -> int:

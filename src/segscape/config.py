@@ -18,6 +18,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from segscape.build import SUPPLIED
 from segscape.errors import UserError, nearest
 
 CONFIG_NAME = "train"
@@ -73,6 +74,24 @@ def _own_hydra() -> Iterator[None]:
         GlobalHydra.instance().__dict__.update(state)
 
 
+# An argument of a group whose options are a class or function.
+_ARGUMENT = re.compile(rf"^({'|'.join(SUPPLIED)})\.[\w.]+=")
+
+
+def admit(overrides: Sequence[str]) -> list[str]:
+    """Let an override give any argument of a part, also one that its yaml leaves at the default.
+
+    Hydra takes `optim.momentum=0.8` only when the yaml has that key; `++` lifts this. Whether the
+    part has such an argument is checked against its signature before the run.
+    """
+    return [f"++{text}" if _ARGUMENT.match(text) else text for text in overrides]
+
+
+def as_typed(overrides: Sequence[str]) -> list[str]:
+    """Take back what `admit` added."""
+    return [text.removeprefix("++") for text in overrides]
+
+
 def compose(overrides: Sequence[str] = ()) -> DictConfig:
     """The configuration that `python train.py OVERRIDES` would run.
 
@@ -83,7 +102,7 @@ def compose(overrides: Sequence[str] = ()) -> DictConfig:
 
     try:
         with _own_hydra():
-            return hydra_compose(CONFIG_NAME, overrides=list(overrides))
+            return hydra_compose(CONFIG_NAME, overrides=admit(overrides))
     except (HydraException, OmegaConfBaseException) as error:
         raise explain(overrides, error) from error
 
@@ -136,7 +155,8 @@ def explain(
     for override in parsed:
         if override.key_or_group in known or override.key_or_group.startswith("hydra"):
             continue
-        if keys and override.key_or_group not in keys and not override.is_add():
+        added = override.is_add() or override.is_force_add()
+        if keys and override.key_or_group not in keys and not added:
             return _unknown_key(override.key_or_group, keys, known)
     return UserError(_first_lines(error), "python train.py --cfg job shows every key and value")
 

@@ -79,7 +79,18 @@ def test_composing_inside_a_hydra_application_leaves_it_alone() -> None:
 
 def test_the_package_and_the_help_import_no_torch() -> None:
     code = (
-        "import sys, segscape, segscape.cli, segscape.config; segscape.config.compose(['fusion=add'])\n"
+        "import sys, segscape, segscape.cli, segscape.config\n"
+        "segscape.config.compose(['fusion=add'])\n"
         "assert not {'torch', 'lightning', 'wandb'} & set(sys.modules), sorted(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_any_argument_of_a_part_can_be_given() -> None:
+    composed = config.compose(["optim.momentum=0.8", "optim=sgd", "data.train_size=3"])
+    assert (composed.optim.momentum, composed.data.train_size) == (0.8, 3)
+    assert config.admit(["fusion=add", "trainer.max_steps=3"]) == [
+        "fusion=add",
+        "trainer.max_steps=3",
+    ]
+    assert config.as_typed(config.admit(["optim.lr=1"])) == ["optim.lr=1"]

@@ -22,8 +22,8 @@ def test_the_default_is_right() -> None:
 @pytest.mark.parametrize(
     ("override", "expected"),
     [
-        ("+fusion.reduction=4", "fusion.reduction"),
-        ("+optim.momentun=0.9", "optim.momentun"),
+        ("fusion.reduction=4", "fusion.reduction"),
+        ("optim.wieght_decay=0.9", "did you mean optim.weight_decay?"),
         ("optim.lr=fast", "expected float"),
         ("trainer.max_epochs=many", "expected int"),
         ("trainer.max_epochs=0", "at least 1"),
@@ -70,7 +70,7 @@ def test_a_part_must_be_a_module() -> None:
 def test_batchnorm_on_one_pixel_with_one_image() -> None:
     network = build.model(settings(), num_classes=3)
     preflight.check_training_step(network, 2, (64, 64))
-    with pytest.raises(UserError, match="context.*BatchNorm on 1x1 maps"):
+    with pytest.raises(UserError, match=r"context.*BatchNorm on 1x1 maps"):
         preflight.check_training_step(network, 1, (64, 64))
     assert not network.encoder.training or next(network.parameters()).device.type == "cpu"
 

@@ -58,5 +58,5 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
 
 def test_unknown_ids_are_named(tmp_path: Path) -> None:
     write(tmp_path, "val", "lindau", 1, np.full((2, 2), 77, np.uint8))
-    with pytest.raises(UserError, match="lindau.*77"):
+    with pytest.raises(UserError, match=r"lindau.*77"):
         Cityscapes(tmp_path).dataset("val").read(0)

@@ -167,7 +167,7 @@ def test_multirun_runs_and_finishes_every_job(tmp_path: Path) -> None:
     ("arguments", "expected"),
     [
         (["fusion=uafm_spatal"], "did you mean fusion=uafm_spatial?"),
-        (["+fusion.reduction=4"], "fusion.reduction"),
+        (["fusion.reduction=4"], "fusion.reduction"),
         (["data=camvid"], "data.root=DIR"),
         (["data.batch_size=1", "data.crop=[32,32]"], "BatchNorm on 1x1 maps"),
         (["resume=nowhere.ckpt"], "nowhere.ckpt"),

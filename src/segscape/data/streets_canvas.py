@@ -219,7 +219,8 @@ class Canvas:
         rgb = cv2.cvtColor(texture, cv2.COLOR_RGBA2RGB)
         rgb = cv2.transform(rgb, np.array([[r, 0, 0, hr], [0, g, 0, hg], [0, 0, b, hb]]))
         lit = cv2.cvtColor(rgb, cv2.COLOR_RGB2RGBA)
-        return cv2.subtract(lit, (0, 0, 0, 255 - kind), dst=lit)
+        # OpenCV's stubs do not know that a scalar may stand for an image.
+        return cv2.subtract(lit, (0, 0, 0, 255 - kind), dst=lit)  # type: ignore[call-overload]
 
     def _view(self, x0: float, y0: float, x1: float, y1: float) -> tuple[int, int, int, int] | None:
         """Visible part of a box from an even pixel on, or None when nothing of it is in view."""

@@ -14,7 +14,7 @@ import math
 import os
 import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -163,7 +163,7 @@ class RunDirectory:
             **info: anything else worth keeping, e.g. `error="..."`, `step=120`.
         """
         assert state in STATES, state
-        now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        now = datetime.now(UTC).isoformat(timespec="seconds")
         status: dict[str, Any] = {
             "state": state,
             "started": self.read_status().get("started", now),
