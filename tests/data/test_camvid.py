@@ -162,3 +162,11 @@ def test_real_labels_have_the_published_frequencies(shared: Path) -> None:
     assert share[11] == pytest.approx(3.95, abs=0.0051)
     sample = train.read(200)
     assert sample.image.shape == (360, 480, 3) and sample.label.shape == (360, 480)
+
+
+def test_a_damaged_file_in_the_middle_is_found_before_training(segnet_root: Path) -> None:
+    CamVid(root=segnet_root, batch_size=2).check()
+    broken = segnet_root / "train" / "with blank.png"
+    broken.write_bytes(broken.read_bytes()[:300])
+    with pytest.raises(UserError, match=r"with blank\.png"):
+        CamVid(root=segnet_root, batch_size=2).check()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 import weakref
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import lightning
+import numpy as np
 import torch
 
 from segscape.data.base import IGNORE_INDEX, Palette, SegmentationDataset
@@ -23,6 +25,7 @@ from segscape.data.transforms import Transform, check_size
 from segscape.errors import UserError, nearest
 
 SPLITS = ("train", "val", "test")
+CHECK_SECONDS = 4.0
 
 
 class SegmentationDataModule(lightning.LightningDataModule, ABC):
@@ -54,6 +57,8 @@ class SegmentationDataModule(lightning.LightningDataModule, ABC):
     classes: tuple[str, ...]
     palette: Palette
     ignore_index: int = IGNORE_INDEX
+    # Samples come out of a program: there are no files that could be damaged.
+    generated: bool = False
 
     def __init__(
         self,
@@ -116,7 +121,10 @@ class SegmentationDataModule(lightning.LightningDataModule, ABC):
         return self._datasets[split]
 
     def check(self, splits: Sequence[str] = ("train", "val")) -> None:
-        """Find out now what would stop the run later: lists, files, the first sample.
+        """Find out now what would stop the run later: lists, files, samples.
+
+        Files are read for at most CHECK_SECONDS per split, spread over it: a small data set is
+        read whole, of a large one a sample.
 
         Raises:
             UserError: what is missing or unreadable, naming the file.
@@ -126,6 +134,13 @@ class SegmentationDataModule(lightning.LightningDataModule, ABC):
             if split == "train":
                 TrainOrder(len(dataset), self.batch_size, self.seed, *self._processes())
             dataset.read(0)
+            if self.generated:
+                continue
+            end = time.monotonic() + CHECK_SECONDS
+            for index in np.random.default_rng(0).permutation(len(dataset)):
+                if time.monotonic() > end:
+                    break
+                dataset.read(int(index))
 
     def start_at(self, epoch: int, batch: int) -> None:
         """Make the next training iterator begin at this batch of this epoch.

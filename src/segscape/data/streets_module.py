@@ -71,6 +71,7 @@ class Streets(SegmentationDataModule):
     """
 
     name = "streets"
+    generated = True
     classes = CLASSES
     palette = PALETTE
 

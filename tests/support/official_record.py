@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-FOLDER = Path(__file__).parent / "records"
+FOLDER = Path(__file__).resolve().parents[1] / "parity" / "records"
 
 
 def read(name: str) -> dict[str, Any]:
