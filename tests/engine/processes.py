@@ -49,7 +49,7 @@ class Child:
         self.process = _context.Process(target=_target, args=(str(path), options))
         self.process.start()
 
-    def end(self, timeout: float = 60) -> int:
+    def end(self, timeout: float = 300) -> int:
         """Exit code; negative is the signal that killed it."""
         self.process.join(timeout)
         if self.process.exitcode is None:
@@ -62,7 +62,7 @@ class Child:
         assert self.process.pid is not None
         os.killpg(self.process.pid, number)
 
-    def wait_for(self, happened: Callable[[], bool], timeout: float = 60) -> None:
+    def wait_for(self, happened: Callable[[], bool], timeout: float = 300) -> None:
         end = time.monotonic() + timeout
         while not happened():
             assert self.process.is_alive() and time.monotonic() < end, self.log()

@@ -76,8 +76,8 @@ class Gallery(Callback):
                 self._items[index] = GalleryItem(
                     name=data.name(index),
                     # Copies: a view would keep the whole batch in memory.
-                    image=np.array(batch["image"][place].permute(1, 2, 0).cpu()),
-                    label=np.array(batch["label"][place].cpu()),
+                    image=batch["image"][place].permute(1, 2, 0).cpu().numpy().copy(),
+                    label=batch["label"][place].cpu().numpy().copy(),
                     prediction=outputs[place].byte().cpu().numpy(),
                     classes=data.classes,
                     palette=data.palette,
