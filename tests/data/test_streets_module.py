@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from segscape.data.base import SegmentationDataset
-from segscape.data.streets_module import Streets, StreetsDataset
+from segscape.data.streets.module import Streets, StreetsDataset
 from segscape.data.transforms import TrainTransform
 from segscape.errors import UserError
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-import weakref
 import time
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from segscape.data.streets_camera import BITS, ONE, Point, fixed
-from segscape.data.streets_dice import Colour
+from segscape.data.streets.camera import BITS, ONE, Point, fixed
+from segscape.data.streets.dice import Colour
 
 Ink = tuple[float, float, float, int]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from segscape.data.streets_camera import fixed
-from segscape.data.streets_canvas import PAVEMENT, ROAD, TREE
-from segscape.data.streets_dice import Colour, tinted
-from segscape.data.streets_stage import FLAT, Stage
+from segscape.data.streets.camera import fixed
+from segscape.data.streets.canvas import PAVEMENT, ROAD, TREE
+from segscape.data.streets.dice import Colour, tinted
+from segscape.data.streets.stage import FLAT, Stage
 
 _WHITE: Colour = (214, 214, 208)
 _YELLOW: Colour = (206, 166, 62)

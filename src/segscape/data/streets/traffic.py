@@ -8,10 +8,10 @@ from functools import cache
 
 import numpy as np
 
-from segscape.data.streets_camera import fixed
-from segscape.data.streets_canvas import CAR
-from segscape.data.streets_dice import Colour, Dice
-from segscape.data.streets_stage import Stage
+from segscape.data.streets.camera import fixed
+from segscape.data.streets.canvas import CAR
+from segscape.data.streets.dice import Colour, Dice
+from segscape.data.streets.stage import Stage
 
 _PAINTS: tuple[Colour, ...] = (
     (206, 208, 210),

@@ -6,11 +6,11 @@ import math
 
 import numpy as np
 
-from segscape.data.streets_camera import Point, fixed
-from segscape.data.streets_canvas import BUILDING, POLE, SIGN, TREE, VOID
-from segscape.data.streets_dice import Colour
-from segscape.data.streets_stage import Stage
-from segscape.data.streets_textures import Crown
+from segscape.data.streets.camera import Point, fixed
+from segscape.data.streets.canvas import BUILDING, POLE, SIGN, TREE, VOID
+from segscape.data.streets.dice import Colour
+from segscape.data.streets.stage import Stage
+from segscape.data.streets.textures import Crown
 
 _STEEL: tuple[Colour, ...] = (
     (118, 122, 124),

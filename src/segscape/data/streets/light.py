@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from segscape.data.streets_camera import Camera
-from segscape.data.streets_canvas import SKY, Canvas
-from segscape.data.streets_dice import Colour, Dice
-from segscape.data.streets_textures import Atlas
+from segscape.data.streets.camera import Camera
+from segscape.data.streets.canvas import SKY, Canvas
+from segscape.data.streets.dice import Colour, Dice
+from segscape.data.streets.textures import Atlas
 
 
 @dataclass

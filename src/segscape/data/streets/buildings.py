@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from segscape.data.streets_canvas import BUILDING
-from segscape.data.streets_dice import Colour, Dice, tinted
-from segscape.data.streets_facades import BAY, FLOOR, FLOORS, SPAN, Facade
-from segscape.data.streets_stage import Stage
+from segscape.data.streets.canvas import BUILDING
+from segscape.data.streets.dice import Colour, Dice, tinted
+from segscape.data.streets.facades import BAY, FLOOR, FLOORS, SPAN, Facade
+from segscape.data.streets.stage import Stage
 
 _METRES = 2.9  # width of a bay and height of a floor
 _ROOFS: tuple[Colour, ...] = ((78, 80, 88), (120, 78, 62), (96, 86, 80), (64, 66, 72))

@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
-from segscape.data.streets_canvas import BUILDING, FENCE, TREE
-from segscape.data.streets_dice import Colour
-from segscape.data.streets_stage import Stage
+from segscape.data.streets.canvas import BUILDING, FENCE, TREE
+from segscape.data.streets.dice import Colour
+from segscape.data.streets.stage import Stage
 
 _RAILS: tuple[Colour, ...] = (
     (48, 52, 52),

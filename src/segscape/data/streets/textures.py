@@ -12,9 +12,9 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from segscape.data.streets_canvas import framed
-from segscape.data.streets_dice import Dice
-from segscape.data.streets_facades import Facade, draw_facade
+from segscape.data.streets.canvas import framed
+from segscape.data.streets.dice import Dice
+from segscape.data.streets.facades import Facade, draw_facade
 
 _SEED = 20240607
 _FACADES = 32

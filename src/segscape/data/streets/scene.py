@@ -10,41 +10,17 @@ import cv2
 import numpy as np
 
 from segscape.data.base import Sample
-from segscape.data.streets_canvas import VOID, Canvas
-from segscape.data.streets_dice import Dice
-from segscape.data.streets_ground import light_ground, paint_ground
-from segscape.data.streets_layout import draw_camera, draw_road, furnish
-from segscape.data.streets_light import develop, exposure, paint_sky, weather
-from segscape.data.streets_objects import skyline
-from segscape.data.streets_stage import FLAT, Stage
-from segscape.data.streets_textures import atlas
+from segscape.data.camvid_labels import CLASSES, PALETTE
+from segscape.data.streets.canvas import VOID, Canvas
+from segscape.data.streets.dice import Dice
+from segscape.data.streets.ground import light_ground, paint_ground
+from segscape.data.streets.layout import draw_camera, draw_road, furnish
+from segscape.data.streets.light import develop, exposure, paint_sky, weather
+from segscape.data.streets.objects import skyline
+from segscape.data.streets.stage import FLAT, Stage
+from segscape.data.streets.textures import atlas
 
-CLASSES: tuple[str, ...] = (
-    "sky",
-    "building",
-    "pole",
-    "road",
-    "pavement",
-    "tree",
-    "sign",
-    "fence",
-    "car",
-    "pedestrian",
-    "bicyclist",
-)
-PALETTE: tuple[tuple[int, int, int], ...] = (
-    (128, 128, 128),
-    (128, 0, 0),
-    (192, 192, 128),
-    (128, 64, 128),
-    (0, 0, 192),
-    (128, 128, 0),
-    (192, 128, 128),
-    (64, 64, 128),
-    (64, 0, 128),
-    (64, 64, 0),
-    (0, 128, 192),
-)
+__all__ = ["CLASSES", "PALETTE", "render"]
 
 
 def _hood(stage: Stage) -> None:

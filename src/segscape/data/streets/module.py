@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from segscape.data.base import IGNORE_INDEX, Palette, Sample, SegmentationDataset
 from segscape.data.module import SegmentationDataModule, require_count
-from segscape.data.streets import CLASSES, PALETTE, render
+from segscape.data.streets.scene import CLASSES, PALETTE, render
 from segscape.data.transforms import Transform, check_size
 
 # The splits take their scenes from ranges that cannot meet.

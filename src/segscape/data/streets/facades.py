@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from segscape.data.streets_canvas import framed
-from segscape.data.streets_dice import Colour, Dice, tinted
+from segscape.data.streets.canvas import framed
+from segscape.data.streets.dice import Colour, Dice, tinted
 
 BAY = FLOOR = 64  # pixels of one bay (width) and one floor (height) at the finest level
 BAYS, FLOORS = 6, 5

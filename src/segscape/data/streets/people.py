@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from segscape.data.streets_camera import Point
-from segscape.data.streets_canvas import BICYCLIST, PEDESTRIAN
-from segscape.data.streets_dice import Colour, Dice
-from segscape.data.streets_stage import Stage
+from segscape.data.streets.camera import Point
+from segscape.data.streets.canvas import BICYCLIST, PEDESTRIAN
+from segscape.data.streets.dice import Colour, Dice
+from segscape.data.streets.stage import Stage
 
 _CLOTHES: tuple[Colour, ...] = (
     (34, 36, 42),

@@ -7,15 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
-from segscape.data import streets_borders as borders
-from segscape.data import streets_buildings as buildings
-from segscape.data import streets_objects as objects
-from segscape.data.streets_camera import Camera
-from segscape.data.streets_canvas import Canvas
-from segscape.data.streets_dice import Dice
-from segscape.data.streets_people import cyclist, pedestrian
-from segscape.data.streets_stage import Road, Stage
-from segscape.data.streets_traffic import car, choose, footprint
+from segscape.data.streets import borders, buildings, objects
+from segscape.data.streets.camera import Camera
+from segscape.data.streets.canvas import Canvas
+from segscape.data.streets.dice import Dice
+from segscape.data.streets.people import cyclist, pedestrian
+from segscape.data.streets.stage import Road, Stage
+from segscape.data.streets.traffic import car, choose, footprint
 
 TERRACE, OFFICES, HOUSES, PARK = range(4)
 _REACH = 118.0  # metres; beyond this the skyline closes the view

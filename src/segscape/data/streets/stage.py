@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from segscape.data.streets_camera import Camera, Point
-from segscape.data.streets_canvas import Canvas
-from segscape.data.streets_dice import Dice
-from segscape.data.streets_light import Light
-from segscape.data.streets_textures import Atlas
+from segscape.data.streets.camera import Camera, Point
+from segscape.data.streets.canvas import Canvas
+from segscape.data.streets.dice import Dice
+from segscape.data.streets.light import Light
+from segscape.data.streets.textures import Atlas
 
 FLAT = 128  # value of the shade map that leaves the ground as it is
 
