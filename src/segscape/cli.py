@@ -76,12 +76,23 @@ def _train() -> int:
     # Hydra then raises instead of printing a traceback of its own: _guarded has the last word.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     sys.argv[1:] = admit(sys.argv[1:])
-    hydra.main(config_path=str(config_dir()), config_name=CONFIG_NAME, version_base="1.3")(_job)()
-    return DONE
+    codes: list[int] = []
+
+    def job(composed: Any) -> float | None:
+        # Not raised through Hydra, which would add lines of its own; the other jobs of a
+        # multirun still run.
+        found: list[float | None] = []
+        codes.append(_guarded(lambda: _job(composed, found)))
+        if codes[-1] == STOPPED:
+            sys.exit(STOPPED)
+        return found[0] if found else None
+
+    hydra.main(config_path=str(config_dir()), config_name=CONFIG_NAME, version_base="1.3")(job)()
+    return max(codes, default=DONE)
 
 
-def _job(composed: Any) -> float | None:
-    """One Hydra job; returns the best val/miou for sweepers."""
+def _job(composed: Any, found: list[float | None]) -> int:
+    """One Hydra job: its exit code; the best val/miou goes to `found`, for sweepers."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
     from omegaconf import OmegaConf
@@ -102,15 +113,9 @@ def _job(composed: Any) -> float | None:
         choices={k: str(v) for k, v in context.runtime.choices.items()},
         group=Path(context.sweep.dir).name if multirun else None,
     )
-    try:
-        result = run(request)
-    except UserError as error:
-        if multirun:  # the other jobs still run; Hydra raises this one again at the end
-            print_error(error)
-        raise
-    if result.exit_code:
-        sys.exit(result.exit_code)
-    return result.best.get("val/miou") if result.best else None
+    result = run(request)
+    found.append(result.best.get("val/miou") if result.best else None)
+    return result.exit_code
 
 
 def _guarded(action: Callable[[], int]) -> int:

@@ -165,8 +165,11 @@ def _explain_group(override: Override, known: Mapping[str, list[str]]) -> UserEr
     group = override.key_or_group
     if group not in known or override.is_delete():
         return None
-    value = override.value()
-    wanted = value if isinstance(value, list) else [value]
+    if override.is_sweep_override():
+        wanted: list[Any] = list(override.sweep_string_iterator())
+    else:
+        value = override.value()
+        wanted = value if isinstance(value, list) else [value]
     for option in [str(w) for w in wanted if isinstance(w, str)]:
         if option not in known[group] and option != "null":
             close = nearest(option, known[group])

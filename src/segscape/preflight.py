@@ -50,6 +50,7 @@ def check_config(config: Config, typed: Sequence[str] = ()) -> None:
             target, given = build.arguments(node, key, supplied)
             check_types(target, given, key)
     _check_keys(config["model"], "model", MODEL_KEYS)
+    _check_model(config["model"])
     _check_keys(config["metrics"], "metrics", ("void",))
     _check_keys(config["profile"], "profile", _parameters_of_profile())
     _check_keys(config["callbacks"], "callbacks", _callback_keys())
@@ -57,6 +58,21 @@ def check_config(config: Config, typed: Sequence[str] = ()) -> None:
     _one_of("metrics.void", config["metrics"]["void"], ("ignore", "as_false_positive"))
     _check_trainer(config["trainer"], typed)
     check_parts(config, chosen={text.split("=", 1)[0].lstrip("+~") for text in typed})
+
+
+def _check_model(node: Config) -> None:
+    expected: dict[str, tuple[Any, str]] = {
+        "mean": (tuple[float, float, float], "three numbers, RGB in 0..1"),
+        "std": (tuple[float, float, float], "three numbers, RGB in 0..1"),
+        "align_corners": (bool, "true or false"),
+        "auxiliary": (dict[str, float] | None, "null or {decoder_16: 1.0, ...}"),
+    }
+    for name, (hint, words) in expected.items():
+        if not _fits(node.get(name), hint):
+            raise UserError(f"model.{name}={node.get(name)!r} cannot be used", f"expected {words}")
+    for name, weight in (node.get("auxiliary") or {}).items():
+        if not _fits(weight, float) or weight < 0:
+            raise UserError(f"model.auxiliary.{name}={weight!r}", "expected a weight, 0 or above")
 
 
 def check_files(config: Config) -> None:
