@@ -144,7 +144,9 @@ def _explained(error: Exception) -> UserError | None:
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    if not isinstance(error, HydraException | OmegaConfBaseException):
+    # Hydra raises a bare ValueError for fusion=null.
+    composing = isinstance(error, ValueError) and str(error).startswith("Config group override")
+    if not composing and not isinstance(error, HydraException | OmegaConfBaseException):
         return None
     from hydra._internal.utils import get_args_parser
 

@@ -63,7 +63,9 @@ def evaluate(rest: Sequence[str]) -> int:
         )
     if "run" in own:
         settings, network, data = _from_run(own["run"], own.get("checkpoint", "best"), overrides)
-        out = Path(own.get("run_dir") or Path(own["run"]) / f"evaluate-{split}")
+        place = Path(own["run"])
+        beside = place if place.is_dir() else place.parent
+        out = Path(own.get("run_dir") or beside / f"evaluate-{split}")
     else:
         settings, network, data = _from_weights(own["weights"], overrides)
         stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")

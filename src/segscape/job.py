@@ -80,7 +80,11 @@ def run(request: Request) -> FitResult:
     preflight.check_config(config, request.overrides)
     data = build.data(config)
     network = prepare(config, data)
-    place = Path(config["run_dir"] or default_run_dir(request)).absolute()
+    place = Path(str(config["run_dir"] or default_run_dir(request))).absolute()
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"run_dir={place} cannot be made: {error.strerror}") from error
     directory = RunDirectory(place)
     with directory.lock():
         config = {**config, "run_dir": str(place)}

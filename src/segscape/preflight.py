@@ -44,6 +44,9 @@ def check_config(config: Config, typed: Sequence[str] = ()) -> None:
     for key in config:
         if key not in known:
             _unknown(key, known)
+    for key in known:
+        if key not in config:
+            raise UserError(f"{key} was taken out", f"choose one: segscape list {key}")
     for key, supplied in build.SUPPLIED.items():
         node = config.get(key)
         if isinstance(node, Mapping) and node.get("_target_"):
@@ -53,7 +56,8 @@ def check_config(config: Config, typed: Sequence[str] = ()) -> None:
     _check_model(config["model"])
     _check_keys(config["metrics"], "metrics", ("void",))
     _check_keys(config["profile"], "profile", _parameters_of_profile())
-    _check_keys(config["callbacks"], "callbacks", _callback_keys())
+    _check_callbacks(config["callbacks"])
+    _check_profile(config["profile"])
     check_files(config)
     _one_of("metrics.void", config["metrics"]["void"], ("ignore", "as_false_positive"))
     _check_trainer(config["trainer"], typed)
@@ -77,6 +81,9 @@ def _check_model(node: Config) -> None:
 
 def check_files(config: Config) -> None:
     """The files that a training starts from must be there."""
+    run_dir = config.get("run_dir")
+    if run_dir is not None and Path(str(run_dir)).is_file():
+        raise UserError(f"run_dir={run_dir} is a file", "give a directory, or leave it out")
     for key in ("resume", "init"):
         value = config.get(key)
         if value in (None, "never", "auto") or Path(str(value)).is_file():
@@ -142,7 +149,7 @@ def _fits(value: Any, hint: Any) -> bool:
         return isinstance(value, int) and not isinstance(value, bool)
     if hint is float:
         return isinstance(value, int | float) and not isinstance(value, bool)
-    if hint is str:
+    if hint in (str, Path):
         return isinstance(value, str)
     kind = origin or hint
     if kind in (dict, Mapping) or (inspect.isclass(kind) and issubclass(kind, Mapping)):
@@ -193,13 +200,24 @@ def _parameters_of_profile() -> tuple[str, ...]:
     return ("enabled", "size", "latency", "min_seconds", "max_seconds")
 
 
-def _callback_keys() -> tuple[str, ...]:
+def _check_callbacks(node: Config) -> None:
     from segscape.engine.fit import fit
 
     # What the job supplies itself; the rest are choices.
     supplied = {"task", "datamodule", "run", "tracker", "trainer", "meta", "constants"}
     supplied |= {"resume", "seed"}
-    return tuple(sorted(set(inspect.signature(fit).parameters) - supplied))
+    known = sorted(set(inspect.signature(fit).parameters) - supplied)
+    _check_keys(node, "callbacks", known)
+    check_types(fit, node, "callbacks")
+
+
+def _check_profile(node: Config) -> None:
+    size = node.get("size")
+    if size is not None and not (_fits(size, tuple[int, int]) and min(size) > 0):
+        raise UserError(f"profile.size={size!r} cannot be used", "expected null or [height, width]")
+    for name, hint in (("enabled", bool), ("latency", bool), ("min_seconds", float)):
+        if name in node and not _fits(node[name], hint):
+            raise UserError(f"profile.{name}={node[name]!r} has the wrong type")
 
 
 def _check_trainer(node: Config, typed: Sequence[str]) -> None:
