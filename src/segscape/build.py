@@ -165,13 +165,26 @@ def auxiliary_weights(config: Config) -> dict[str, float]:
     return {name: float(weight) for name, weight in weights.items() if weight}
 
 
-def data(config: Config) -> SegmentationDataModule:
-    """The data module, with its augmentation."""
+def data(config: Config, *, training: bool = True) -> SegmentationDataModule:
+    """The data module.
+
+    Args:
+        config: with the group data, and augment for training.
+        training: with the augmentation. Scoring needs none, and then nothing but the data module
+            is called: the configuration may come out of somebody's checkpoint.
+
+    Raises:
+        UserError: `data._target_` is not a data module.
+    """
+    from segscape.data.module import SegmentationDataModule
+
     target, given = arguments(config["data"], "data", SUPPLIED["data"])
+    if not (inspect.isclass(target) and issubclass(target, SegmentationDataModule)):
+        raise UserError(f"data._target_={config['data']['_target_']} is not a data module")
+    if not training:
+        return target(**{**given, "crop": None})
     augment = config.get("augment")
-    transform = None
-    if augment and augment.get("_target_"):
-        transform = factory(augment, "augment")()
+    transform = factory(augment, "augment")() if augment and augment.get("_target_") else None
     return target(augment=transform, **given)
 
 

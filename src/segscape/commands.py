@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from segscape.models.segmenter import Segmenter
 
 SPLITS = ("train", "val", "test")
+# What may differ from the training when a run is scored.
+SCORING_KEYS = ("data", "profile", "metrics.void", "trainer.accelerator", "trainer.precision")
+SCORING_GROUPS = ("data.", "profile.")
 
 
 def list_choices(rest: Sequence[str]) -> int:
@@ -61,6 +64,8 @@ def evaluate(rest: Sequence[str]) -> int:
             "evaluate needs either run=DIR or model=NAME weights=FILE",
             "e.g. segscape evaluate run=runs/streets-ppliteseg/2026-01-31_12-00-00_abc123",
         )
+    if "weights" in own and "checkpoint" in own:
+        raise UserError("checkpoint= belongs to run=", "weights= names the file itself")
     if "run" in own:
         settings, network, data = _from_run(own["run"], own.get("checkpoint", "best"), overrides)
         place = Path(own["run"])
@@ -132,7 +137,7 @@ def _split_keys(texts: Sequence[str], names: Sequence[str]) -> tuple[dict[str, s
 def _from_run(
     run: str, checkpoint: str, overrides: Sequence[str]
 ) -> tuple[dict[str, Any], Segmenter, SegmentationDataModule]:
-    from segscape import api, build, preflight
+    from segscape import api, build
     from segscape.checkpoint import find, read
 
     place = Path(run)
@@ -142,8 +147,7 @@ def _from_run(
         raise UserError(f"checkpoint={checkpoint} is not a choice", "choices: best, last")
     path = find(place, f"{checkpoint}.ckpt")
     settings = _changed(read(path)["segscape"]["config"], overrides)
-    preflight.check_config(settings)
-    return settings, api.load_model(path), build.data(settings)
+    return settings, api.load_model(path), build.data(settings, training=False)
 
 
 def _changed(settings: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
@@ -153,10 +157,15 @@ def _changed(settings: dict[str, Any], overrides: Sequence[str]) -> dict[str, An
     from segscape import config
 
     known = config.groups()
+    for text in overrides:
+        key = text.partition("=")[0]
+        if key not in SCORING_KEYS and not key.startswith(SCORING_GROUPS):
+            raise UserError(
+                f"{text} has no effect on the score of a trained run",
+                "what can be changed: data, data.KEY, metrics.void, profile.KEY, "
+                "trainer.accelerator, trainer.precision",
+            )
     chosen = [text for text in overrides if text.partition("=")[0] in known]
-    for text in chosen:
-        if text.partition("=")[0] in ("encoder", "context", "decoder", "fusion", "head", "model"):
-            raise UserError(f"{text} would change the trained network", "train that model instead")
     if chosen:
         fresh: Any = OmegaConf.to_container(config.compose(overrides), resolve=True)
         for text in chosen:

@@ -76,8 +76,8 @@ def run(request: Request) -> FitResult:
     from segscape.tracking.run_directory import RunDirectory
 
     quieten()
-    config = request.config
-    preflight.check_config(config, request.overrides)
+    preflight.check_config(request.config, request.overrides)
+    config = with_one_budget(request.config, request.overrides)
     data = build.data(config)
     network = prepare(config, data)
     place = Path(str(config["run_dir"] or default_run_dir(request))).absolute()
@@ -104,11 +104,22 @@ def run(request: Request) -> FitResult:
     return result
 
 
+def with_one_budget(config: Config, overrides: Sequence[str]) -> Config:
+    """Let a budget in epochs that was typed replace one in steps that an experiment chose."""
+    keys = {text.split("=", 1)[0].lstrip("+") for text in overrides}
+    if "trainer.max_epochs" in keys and "trainer.max_steps" not in keys:
+        return {**config, "trainer": {**config["trainer"], "max_steps": None}}
+    return config
+
+
 def open_records(directory: RunDirectory, config: Config, overrides: Sequence[str]) -> None:
     """Make the directory ready; of a run that continues, drop the rows it will write again."""
     from segscape.engine.resume import prepare as prepare_records
 
-    prepare_records(directory, config["resume"])
+    if prepare_records(directory, config["resume"]) is None:
+        # What a start that never reached a checkpoint left is not this run's.
+        for left in (directory.cost_path, directory.metrics_path, directory.summary_path):
+            left.unlink(missing_ok=True)
     _same_as_before(directory, config)
     directory.write_config(config)
     directory.write_overrides(list(overrides))

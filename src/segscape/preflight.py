@@ -234,6 +234,14 @@ def _check_trainer(node: Config, typed: Sequence[str]) -> None:
             raise UserError(f"trainer.{name}={value!r} has the wrong type", "expected int")
         if value < 1:
             raise UserError(f"trainer.{name}={value} must be at least 1")
+    if node.get("limit_val_batches") == 0:
+        raise UserError("trainer.limit_val_batches=0 leaves no score to keep", "give at least 1")
+    devices = node.get("devices")
+    if isinstance(devices, int) and devices > 1:
+        raise UserError(
+            f"trainer.devices={devices}: a run of several processes is not supported yet",
+            "give trainer.devices=1, and trainer.accumulate_grad_batches for larger batches",
+        )
     keys = {text.split("=", 1)[0].lstrip("+") for text in typed}
     if {"trainer.max_epochs", "trainer.max_steps"} <= keys:
         raise UserError(

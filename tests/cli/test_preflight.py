@@ -86,3 +86,20 @@ def test_a_missing_stride_names_those_that_exist() -> None:
     wrong = settings("encoder=timm", "encoder.name=vit_tiny_patch16_224")
     with pytest.raises(UserError, match=r"stride"):
         build.model(wrong, num_classes=3)
+
+
+def test_typed_epochs_replace_the_steps_of_an_experiment() -> None:
+    from segscape.job import with_one_budget
+
+    typed = ["experiment=ppliteseg_t_camvid", "trainer.max_epochs=2"]
+    assert with_one_budget(settings(*typed), typed)["trainer"]["max_steps"] is None
+    assert with_one_budget(settings(typed[0]), typed[:1])["trainer"]["max_steps"] == 10000
+
+
+def test_scoring_a_foreign_checkpoint_calls_no_function_of_its_choice() -> None:
+    foreign = settings()
+    foreign["augment"] = {"_target_": "subprocess.getoutput", "cmd": "exit 1"}
+    assert build.data(foreign, training=False).augment is None
+    foreign["data"] = {"_target_": "subprocess.getoutput", "cmd": "exit 1"}
+    with pytest.raises(UserError, match="not a data module"):
+        build.data(foreign, training=False)

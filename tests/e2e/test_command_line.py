@@ -132,6 +132,12 @@ def test_evaluate_repeats_the_score_of_the_training(run: tuple[Path, str], tmp_p
         assert ours[key] == pytest.approx(theirs[key], abs=1e-6), key
 
 
+def test_evaluate_refuses_what_it_would_ignore(run: tuple[Path, str], tmp_path: Path) -> None:
+    done = call("evaluate", f"run={run[0]}", "optim.lr=7", f"run_dir={tmp_path}", script="segscape")
+    assert done.returncode == 2
+    assert "no effect" in done.stderr
+
+
 def test_predict_writes_class_maps_and_overlays(run: tuple[Path, str], tmp_path: Path) -> None:
     image = tmp_path / "street photo.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (50, 70, 3), np.uint8)).save(image)
