@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,7 @@ PARTS = ("encoder", "context", "decoder", "fusion", "head")
 SUPPLIED = {
     "encoder": (),
     "context": ("in_channels",),
-    "decoder": ("spec", "context_channels", "fusion"),
+    "decoder": ("spec", "context_channels", "fusion", "num_classes"),
     "fusion": ("low_channels", "high_channels", "out_channels"),
     "head": ("in_channels", "num_classes"),
     "loss": (),
@@ -109,10 +110,13 @@ def part(config: Config, key: str) -> partial[nn.Module]:
     A configuration may come out of somebody's checkpoint, so a `_target_` there must not be able
     to run just any function.
     """
+    return _module_factory(config[key], key, SUPPLIED[key])
+
+
+def _module_factory(node: Config, key: str, supplied: tuple[str, ...]) -> partial[nn.Module]:
     from torch import nn
 
-    node = config[key]
-    target, given = arguments(node, key, SUPPLIED[key])
+    target, given = arguments(node, key, supplied)
     if not (inspect.isclass(target) and issubclass(target, nn.Module)):
         raise UserError(f"{key}._target_={node['_target_']} is not a torch.nn.Module class")
     return partial(target, **given)
@@ -136,33 +140,102 @@ def model(
     Raises:
         UserError: parts that do not fit together, or wrong arguments.
     """
+    from segscape.models.contracts import MissingFeatures
     from segscape.models.segmenter import assemble
 
     settings = config["model"]
     decoder = part(config, "decoder")
     uses: frozenset[str] = getattr(decoder.func, "uses", frozenset())
     encoder: Any = part(config, "encoder")()
-    return assemble(
-        encoder,
-        part(config, "context") if "context" in uses else None,
-        decoder,
-        part(config, "fusion") if "fusion" in uses else None,
-        part(config, "head"),
-        num_classes=num_classes,
-        auxiliary=tuple(auxiliary_weights(config)),
-        mean=tuple(settings["mean"]),
-        std=tuple(settings["std"]),
-        align_corners=bool(settings["align_corners"]),
-        classes=classes,
-        palette=palette,
-        name=str(settings["name"]),
-    )
+    heads = auxiliary(config)
+    try:
+        return assemble(
+            encoder,
+            part(config, "context") if "context" in uses else None,
+            decoder,
+            part(config, "fusion") if "fusion" in uses else None,
+            part(config, "head"),
+            num_classes=num_classes,
+            auxiliary={name: head.make for name, head in heads.items()},
+            reads={name: head.reads for name, head in heads.items()},
+            mean=tuple(settings["mean"]),
+            std=tuple(settings["std"]),
+            channel_order=str(settings.get("channel_order", "rgb")),
+            align_corners=bool(settings["align_corners"]),
+            classes=classes,
+            palette=palette,
+            name=str(settings["name"]),
+        )
+    except MissingFeatures as error:
+        raise MissingFeatures(
+            error.needed_by, error.missing, error.available, encoders_giving(error.missing)
+        ) from error
 
 
-def auxiliary_weights(config: Config) -> dict[str, float]:
-    """Training-only heads and their loss weights; a weight of 0 switches a head off."""
-    weights = config["model"].get("auxiliary") or {}
-    return {name: float(weight) for name, weight in weights.items() if weight}
+def encoders_giving(features: Iterable[int | str]) -> list[str]:
+    """The options of the group encoder that give all these strides and extras."""
+    import torch
+
+    from segscape import config
+
+    wanted, found = set(features), []
+    for option in config.groups()["encoder"]:
+        try:
+            with torch.device("meta"):
+                encoder: Any = part({"encoder": config.option("encoder", option)}, "encoder")()
+                spec = encoder.spec
+        except UserError:  # needs a package that is not installed
+            continue
+        if wanted <= {*spec.strides, *spec.extras}:
+            found.append(option)
+    return found
+
+
+@dataclass(frozen=True)
+class Auxiliary:
+    """A head that exists in training only.
+
+    Attributes:
+        weight: of its loss.
+        reads: the feature that it reads, `encoder_<key>` or `decoder_<key>`.
+        make: makes the head from (channels, classes); None for the same as the main head.
+        loss: configuration of its own loss; None for the same as the main head.
+    """
+
+    weight: float
+    reads: str
+    make: partial[nn.Module] | None = None
+    loss: Config | None = None
+
+
+def auxiliary(config: Config) -> dict[str, Auxiliary]:
+    """The training-only heads by name; a weight of 0 switches a head off.
+
+    In yaml a head is a weight, or a mapping with `weight`, `feature` (default: the name of the
+    head), `head` (with `_target_`, or further choices for the main head's class) and `loss`.
+
+    Raises:
+        UserError: an unknown key, or a head that cannot be made.
+    """
+    found = {}
+    for name, given in (config["model"].get("auxiliary") or {}).items():
+        node = given if isinstance(given, Mapping) else {"weight": given}
+        key = f"model.auxiliary.{name}"
+        for field in node:
+            if field not in ("weight", "feature", "head", "loss"):
+                raise UserError(
+                    f"{key}.{field}: there is no such key", "it takes: weight, feature, head, loss"
+                )
+        weight = float(node.get("weight", 1.0))
+        if not weight:
+            continue
+        make = None
+        if node.get("head") is not None:
+            own = {**node["head"]}
+            own.setdefault("_target_", config["head"]["_target_"])
+            make = _module_factory(own, f"{key}.head", SUPPLIED["head"])
+        found[name] = Auxiliary(weight, str(node.get("feature", name)), make, node.get("loss"))
+    return found
 
 
 def data(config: Config, *, training: bool = True) -> SegmentationDataModule:
@@ -188,9 +261,10 @@ def data(config: Config, *, training: bool = True) -> SegmentationDataModule:
     return target(augment=transform, **given)
 
 
-def criterion(config: Config, data: SegmentationDataModule) -> nn.Module:
-    """The loss of one head; class weights given by a rule's name are worked out from the data."""
-    made = factory(config["loss"], "loss")
+def criterion(node: Config, data: SegmentationDataModule, key: str = "loss") -> nn.Module:
+    """The loss of a head; class weights given by a rule's name are worked out from the data."""
+    target, given = arguments(node, key)
+    made = partial(target, **given)
     rule = made.keywords.get("class_weights")
     if isinstance(rule, str):
         from segscape.data.shares import class_shares
@@ -206,9 +280,16 @@ def task(config: Config, network: Segmenter, data: SegmentationDataModule) -> Se
     from segscape.engine.task import SegmentationTask
     from segscape.losses.heads import HeadLosses
 
+    heads = auxiliary(config)
+    own = {
+        name: criterion(head.loss, data, f"model.auxiliary.{name}.loss")
+        for name, head in heads.items()
+        if head.loss is not None
+    }
+    weights = {"main": 1.0, **{name: head.weight for name, head in heads.items()}}
     return SegmentationTask(
         network,
-        HeadLosses(criterion(config, data), {"main": 1.0, **auxiliary_weights(config)}),
+        HeadLosses(criterion(config["loss"], data), weights, own),
         factory(config["optim"], "optim"),
         factory(config["schedule"], "schedule"),
         metrics=dict(config["metrics"]),

@@ -51,6 +51,13 @@ def groups(extra: str | Path | None = None) -> dict[str, list[str]]:
     return dict(sorted(found.items()))
 
 
+def option(group: str, name: str) -> dict[str, Any]:
+    """What the yaml of an option says, as plain data."""
+    file = config_dir() / group / f"{name}.yaml"
+    node: Any = OmegaConf.to_container(OmegaConf.load(file))
+    return node
+
+
 def describe(group: str, option: str) -> str:
     """The one-line description of an option: its yaml's first comment."""
     for line in (config_dir() / group / f"{option}.yaml").read_text().splitlines():

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Config = Mapping[str, Any]
 
-MODEL_KEYS = ("name", "auxiliary", "mean", "std", "align_corners")
+MODEL_KEYS = ("name", "auxiliary", "mean", "std", "channel_order", "align_corners")
 TOP_LEVEL = ("seed", "run_dir", "resume", "init", "model", "trainer", "metrics", "callbacks")
 RESERVED_TRAINER = (
     "logger",
@@ -69,12 +69,14 @@ def _check_model(node: Config) -> None:
         "mean": (tuple[float, float, float], "three numbers, RGB in 0..1"),
         "std": (tuple[float, float, float], "three numbers, RGB in 0..1"),
         "align_corners": (bool, "true or false"),
-        "auxiliary": (dict[str, float] | None, "null or {decoder_16: 1.0, ...}"),
+        "auxiliary": (dict[str, Any] | None, "null or {decoder_16: 1.0, ...}"),
     }
     for name, (hint, words) in expected.items():
         if not _fits(node.get(name), hint):
             raise UserError(f"model.{name}={node.get(name)!r} cannot be used", f"expected {words}")
-    for name, weight in (node.get("auxiliary") or {}).items():
+    _one_of("model.channel_order", node.get("channel_order", "rgb"), ("rgb", "bgr"))
+    for name, given in (node.get("auxiliary") or {}).items():
+        weight = given.get("weight", 1.0) if isinstance(given, Mapping) else given
         if not _fits(weight, float) or weight < 0:
             raise UserError(f"model.auxiliary.{name}={weight!r}", "expected a weight, 0 or above")
 

@@ -45,7 +45,7 @@ def test_the_command_line_beats_the_model_and_the_experiment() -> None:
         ("trainer.max_epoch=3", "did you mean trainer.max_epochs?"),
         ("trainer.lr=3", "did you mean optim.lr?"),
         ("fusion", "write key=value"),
-        ("encoder=resnet18", "segscape list encoder"),
+        ("encoder=alexnet", "segscape list encoder"),
         ("data.root='", "quote"),
     ],
 )

@@ -91,7 +91,9 @@ def test_a_decoder_names_the_strides_that_it_lacks(option: str) -> None:
     factory = part_catalog.factory("decoder", option)
     fusion = part_catalog.factory("fusion", part_catalog.options("fusion")[0])
     lacking = FeatureSpec({16: 192})
-    with pytest.raises(UserError, match=r"needs features at stride .*8, 32.*gives strides 16\."):
+    with pytest.raises(
+        UserError, match=r"needs features at stride 8, stride 32.*gives stride 16\."
+    ):
         factory(lacking, 10, fusion)
 
 

@@ -55,3 +55,18 @@ def test_a_weight_without_a_head_names_the_nearest_head() -> None:
 def test_weights_out_of_range(weights: dict[str, float]) -> None:
     with pytest.raises(UserError, match="weight"):
         HeadLosses(CrossEntropy(), weights)
+
+
+def test_a_head_may_have_a_loss_of_its_own() -> None:
+    class Squares(torch.nn.Module):
+        def forward(self, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+            return logits.square().mean()
+
+    heads = {"main": torch.ones(1, 3, 2, 2), "detail": torch.full((1, 1, 2, 2), 3.0)}
+    label = torch.zeros(1, 2, 2, dtype=torch.long)
+    losses = HeadLosses(
+        torch.nn.CrossEntropyLoss(), {"main": 1.0, "detail": 0.5}, {"detail": Squares()}
+    )
+    total, terms = losses(heads, label)
+    assert terms["detail"].item() == 9.0
+    assert total.item() == pytest.approx(terms["main"].item() + 4.5)

@@ -180,13 +180,16 @@ def test_a_decoder_may_use_neither_context_nor_fusion() -> None:
         ({"decoder": partial(Straight), "fusion": None}, "Straight uses no context"),
         ({"fusion": None}, "FLD needs a fusion"),
         ({"context": None}, "FLD needs a context"),
-        ({"encoder": Tiny((4, 8))}, r"fld needs features at stride 16, 32.*gives strides 4, 8\."),
+        (
+            {"encoder": Tiny((4, 8))},
+            r"fld needs features at stride 16, stride 32.*gives stride 4, stride 8,",
+        ),
         (
             {"auxiliary": ("decoder_4",)},
             r"'decoder_4': There is no feature 4; available: 8, 16, 32",
         ),
         ({"auxiliary": ("encoder_edge",)}, r"available: 4, 8, 16, 32, detail"),
-        ({"auxiliary": ("head_8",)}, "Names are decoder_<stride>"),
+        ({"auxiliary": ("head_8",)}, "Features are decoder_<stride>"),
         ({"classes": ("a", "b")}, "2 class names for num_classes=3"),
     ],
 )

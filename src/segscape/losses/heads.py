@@ -1,4 +1,4 @@
-"""The weighted sum of one criterion over a network's heads."""
+"""The weighted sum of the losses of a network's heads."""
 
 from __future__ import annotations
 
@@ -10,18 +10,22 @@ from segscape.errors import UserError, nearest
 
 
 class HeadLosses(nn.Module):
-    """Apply one criterion to every head and add the terms up with weights.
+    """Apply a criterion to every head and add the terms up with weights.
 
     Args:
         criterion: takes (logits (B, C, H, W), label (B, H, W)) and returns a scalar.
         weights: weight of each head by name, such as `{"main": 1.0, "decoder_16": 0.4}`.
+        own: criteria of heads that do not share `criterion` (STDC's detail head), by name.
 
     Raises:
         UserError: no weight at all, or a negative one.
     """
 
     def __init__(
-        self, criterion: Callable[[Tensor, Tensor], Tensor], weights: Mapping[str, float]
+        self,
+        criterion: Callable[[Tensor, Tensor], Tensor],
+        weights: Mapping[str, float],
+        own: Mapping[str, nn.Module] | None = None,
     ) -> None:
         super().__init__()
         if not weights:
@@ -30,6 +34,7 @@ class HeadLosses(nn.Module):
             if not weight >= 0:
                 raise UserError(f"the loss weight of head '{name}' is negative: {weight}")
         self.criterion = criterion
+        self.own = nn.ModuleDict(dict(own or {}))
         self.weights = {name: float(weight) for name, weight in weights.items()}
 
     def forward(
@@ -48,11 +53,15 @@ class HeadLosses(nn.Module):
             UserError: a head without a weight or a weight without a head.
         """
         self.check(outputs)
-        terms = {name: self.criterion(logits, label) for name, logits in outputs.items()}
+        terms = {name: self._of(name)(logits, label) for name, logits in outputs.items()}
         total = sum(
             (self.weights[name] * term for name, term in terms.items()), start=label.new_zeros(())
         )
         return total, {name: term.detach() for name, term in terms.items()}
+
+    def _of(self, name: str) -> Callable[[Tensor, Tensor], Tensor]:
+        criteria: dict[str, Callable[[Tensor, Tensor], Tensor]] = dict(self.own.items())
+        return criteria.get(name, self.criterion)
 
     def check(self, heads: Mapping[str, object] | list[str]) -> None:
         """Compare the names of the heads with those of the weights.

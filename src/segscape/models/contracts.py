@@ -46,24 +46,21 @@ class FeatureSpec:
         """The largest stride: inputs are padded to a multiple of it."""
         return self.strides[-1]
 
-    def require(self, strides: Iterable[int], needed_by: str) -> None:
-        """Check that the strides exist.
+    def require(self, strides: Iterable[int], needed_by: str, extras: Iterable[str] = ()) -> None:
+        """Check that features exist.
 
         Args:
             strides: strides that `needed_by` reads.
             needed_by: the part that needs them, for the message.
+            extras: names of further outputs that it reads.
 
         Raises:
-            UserError: a stride is missing; names the missing and the available ones.
+            MissingFeatures: something is missing; names the missing and the available ones.
         """
-        missing = [stride for stride in strides if stride not in self.channels]
+        missing: list[int | str] = [s for s in strides if s not in self.channels]
+        missing += [name for name in extras if name not in self.extras]
         if missing:
-            raise UserError(
-                f"{needed_by} needs features at stride {_join(missing)}, "
-                f"but the encoder gives strides {_join(self.strides)}.",
-                "Choose an encoder that gives them (stdc1 and stdc2 give 2, 4, 8, 16, 32), "
-                "or another decoder.",
-            )
+            raise MissingFeatures(needed_by, missing, [*self.strides, *self.extras])
 
     def channels_of(self, key: int | str) -> int:
         """Channels of one output.
@@ -80,6 +77,35 @@ class FeatureSpec:
             return self.extras[key][1]  # type: ignore[index]
         available = _join([*self.strides, *self.extras])
         raise UserError(f"There is no feature {key!r}; available: {available}.")
+
+
+class MissingFeatures(UserError):
+    """A decoder needs features that the encoder does not give.
+
+    Args:
+        needed_by: the part that needs them.
+        missing: strides and names of extras.
+        available: what the encoder gives.
+        choices: encoders that would do, where they are known.
+    """
+
+    def __init__(
+        self,
+        needed_by: str,
+        missing: Iterable[int | str],
+        available: Iterable[int | str],
+        choices: Iterable[str] = (),
+    ) -> None:
+        self.needed_by = needed_by
+        self.missing = tuple(missing)
+        self.available = tuple(available)
+        words = [f"stride {s}" if isinstance(s, int) else repr(s) for s in self.missing]
+        given = [f"stride {s}" if isinstance(s, int) else repr(s) for s in self.available]
+        would = f"Encoders that would do: {_join(choices)}. " if choices else ""
+        super().__init__(
+            f"{needed_by} needs features at {_join(words)}, but the encoder gives {_join(given)}.",
+            f"{would}Or choose another decoder (segscape list decoder).",
+        )
 
 
 def _join(items: Iterable[object]) -> str:
@@ -141,10 +167,15 @@ class Decoder(Protocol):
     Constructor: `Decoder(spec, context_channels, fusion, **choices)`, where `fusion` is a
     `FusionFactory`.
 
+    Some networks of the literature (FCN, ESPNet) decode maps of class scores instead of features.
+    Such a decoder takes a further argument `num_classes`, and its head is `scores`.
+
     Attributes:
-        requires: strides of the encoder that it reads.
+        requires: strides of the encoder that it reads. Further outputs that it cannot do without
+            are named in an attribute `extras`, a tuple of names, where there are any.
         uses: subset of {"context", "fusion"}: what it does something with.
-        spec: of its outputs.
+        spec: of its outputs. The main head reads the finest stride; auxiliary heads may read any
+            stride or extra.
         fusions: its fusions, apart so that they can be measured apart.
     """
 
@@ -153,14 +184,17 @@ class Decoder(Protocol):
     spec: FeatureSpec
     fusions: nn.ModuleList
 
-    def __call__(self, features: Features, context: Tensor | None, /) -> dict[int, Tensor]:
-        """From the encoder's features and the context to features by stride, finest first."""
+    def __call__(self, features: Features, context: Tensor | None, /) -> Features:
+        """From the encoder's features and the context to features keyed like `spec`."""
         ...
 
 
 class Head(Protocol):
-    """Feature to logits. Constructor: `Head(in_channels, num_classes, **choices)`."""
+    """Feature to logits. Constructor: `Head(in_channels, num_classes, **choices)`.
+
+    A head may give its logits at a multiple of the feature's size (ENet's last layer does).
+    """
 
     def __call__(self, x: Tensor, /) -> Tensor:
-        """From (B, in_channels, h, w) to logits (B, num_classes, h, w)."""
+        """From (B, in_channels, h, w) to logits (B, num_classes, h, w) or finer ones."""
         ...

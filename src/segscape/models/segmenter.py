@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -29,11 +30,14 @@ class Segmenter(nn.Module):
         context: deepest feature to context, or None when the decoder uses none.
         decoder: features and context to finer features.
         head: finest feature of the decoder to logits.
-        auxiliary: further heads for training by name: `decoder_<stride>`, `encoder_<stride>` or
-            `encoder_<name of an extra>`. They do not exist for evaluation.
+        auxiliary: further heads for training by name: `decoder_<stride>`, `encoder_<stride>`, or
+            with the name of an extra for the stride. They do not exist for evaluation.
+        reads: which feature an auxiliary head reads, where its name does not say it.
         num_classes: number of classes.
         mean: per channel, of RGB in 0..1.
         std: per channel, of RGB in 0..1.
+        channel_order: "rgb" or "bgr", in which the network takes its images. mean and std are
+            given in the order RGB for both.
         align_corners: how the logits are resized to the image.
         classes: names, in the order of the logits.
         palette: RGB colours 0..255, in the same order.
@@ -55,8 +59,10 @@ class Segmenter(nn.Module):
         auxiliary: Mapping[str, nn.Module],
         *,
         num_classes: int,
+        reads: Mapping[str, str] | None = None,
         mean: Sequence[float] = (0.5, 0.5, 0.5),
         std: Sequence[float] = (0.5, 0.5, 0.5),
+        channel_order: str = "rgb",
         align_corners: bool = False,
         classes: Sequence[str] = (),
         palette: Sequence[Colour] = (),
@@ -65,13 +71,17 @@ class Segmenter(nn.Module):
         super().__init__()
         if classes and len(classes) != num_classes:
             raise UserError(f"{len(classes)} class names for num_classes={num_classes}.")
+        if channel_order not in ("rgb", "bgr"):
+            raise UserError(f"channel_order={channel_order!r}", "There are rgb and bgr.")
         self.encoder = encoder
         self.context = context
         self.decoder = decoder
         self.head = head
         self.auxiliary = nn.ModuleDict(dict(auxiliary))
+        self.reads = {name: (reads or {}).get(name, name) for name in auxiliary}
         self.num_classes = num_classes
         self.align_corners = align_corners
+        self.channel_order = channel_order
         self.mean = tuple(float(value) for value in mean)
         self.std = tuple(float(value) for value in std)
         self.classes = tuple(classes)
@@ -91,10 +101,16 @@ class Segmenter(nn.Module):
             images: uint8 (B, 3, H, W), RGB 0..255.
 
         Returns:
-            Float (B, 3, H, W), `(images - 255 mean) / (255 std)`.
+            Float (B, 3, H, W), `(images - 255 mean) / (255 std)`, in `channel_order`.
         """
         # uint8 minus float converts and subtracts in one pass; the result is ours to scale.
-        return torch.sub(images, self.offset).mul_(self.factor)
+        normal = torch.sub(images, self.offset).mul_(self.factor)
+        if self.channel_order == "rgb":
+            return normal
+        # flip() would lay the copy out planar.
+        last = normal.is_contiguous(memory_format=torch.channels_last)
+        order = torch.channels_last if last else torch.contiguous_format
+        return normal.flip(1).contiguous(memory_format=order)
 
     def forward(self, x: Tensor) -> Tensor | dict[str, Tensor]:
         """Logits at the size of the image.
@@ -108,20 +124,32 @@ class Segmenter(nn.Module):
             `main` and the auxiliary ones, each (B, classes, H, W).
         """
         height, width = size_of(x)
-        x = self._pad(x)
+        padded = self._pad(x)
+        full = {
+            name: resize(y, size_of(padded), self.align_corners)[:, :, :height, :width]
+            for name, y in self.raw(padded, auxiliary=self.training).items()
+        }
+        return full if self.training else full["main"]
+
+    def raw(self, x: Tensor, auxiliary: bool = False) -> dict[str, Tensor]:
+        """Logits as the heads give them, before they are resized to the image.
+
+        Args:
+            x: normalised images (B, 3, H, W), sides multiples of `encoder.multiple`.
+            auxiliary: with those of the auxiliary heads.
+
+        Returns:
+            By name, `main` first, each (B, maps, h, w) with sizes of their own.
+        """
         features = self.encoder(x)
         deepest = features[self.encoder.spec.deepest]
         context = None if self.context is None else self.context(deepest)
         decoded = self.decoder(features, context)
         logits = {"main": self.head(decoded[self.decoder.spec.strides[0]])}
-        if self.training:
+        if auxiliary:
             for name, head in self.auxiliary.items():
-                logits[name] = head(_feature(name, features, decoded))
-        full = {
-            name: resize(y, size_of(x), self.align_corners)[:, :, :height, :width]
-            for name, y in logits.items()
-        }
-        return full if self.training else full["main"]
+                logits[name] = head(_feature(self.reads[name], features, decoded))
+        return logits
 
     def _pad(self, x: Tensor) -> Tensor:
         multiple = self.encoder.multiple
@@ -166,7 +194,11 @@ def assemble(
     head: Callable[..., Any],
     *,
     num_classes: int,
-    auxiliary: Sequence[str] = ("decoder_16", "decoder_32"),
+    auxiliary: Mapping[str, Callable[..., Any] | None] | Sequence[str] = (
+        "decoder_16",
+        "decoder_32",
+    ),
+    reads: Mapping[str, str] | None = None,
     **about: Any,
 ) -> Segmenter:
     """Build a network from parts, giving each the channels that it meets.
@@ -175,14 +207,18 @@ def assemble(
         encoder: a module.
         context: called with the channels of the encoder's deepest feature; None for a decoder
             that uses none.
-        decoder: called with the encoder's spec, the channels of the context and `fusion`.
+        decoder: called with the encoder's spec, the channels of the context and `fusion`, and
+            with `num_classes` if it takes that.
         fusion: called by the decoder with (low, high, out) channels; None for a decoder that
             uses none.
         head: called with the channels of a feature and the number of classes, once for the
             network and once for each auxiliary head.
         num_classes: number of classes.
-        auxiliary: names of the auxiliary heads, see `Segmenter`.
-        **about: `mean`, `std`, `align_corners`, `classes`, `palette` and `name` of `Segmenter`.
+        auxiliary: names of the auxiliary heads, see `Segmenter`; as a mapping with what makes
+            the head, None for the same as `head`.
+        reads: which feature an auxiliary head reads, where its name does not say it.
+        **about: `mean`, `std`, `channel_order`, `align_corners`, `classes`, `palette` and `name`
+            of `Segmenter`.
 
     Raises:
         UserError: the parts do not fit together; says which and what would.
@@ -191,22 +227,39 @@ def assemble(
     spec = encoder.spec
     context_module = None if context is None else context(spec.channels[spec.deepest])
     context_channels = 0 if context_module is None else context_module.out_channels
-    decoder_module = decoder(spec, context_channels, fusion)
+    counted = {"num_classes": num_classes} if _takes_classes(decoder) else {}
+    decoder_module = decoder(spec, context_channels, fusion, **counted)
     finest = decoder_module.spec.strides[0]
+    made = auxiliary if isinstance(auxiliary, Mapping) else dict.fromkeys(auxiliary)
     return Segmenter(
         encoder,
         context_module,
         decoder_module,
         head(decoder_module.spec.channels[finest], num_classes),
-        {name: head(_channels(name, encoder, decoder_module), num_classes) for name in auxiliary},
+        {
+            name: (make or head)(
+                _channels((reads or {}).get(name, name), encoder, decoder_module), num_classes
+            )
+            for name, make in made.items()
+        },
         num_classes=num_classes,
+        reads=reads,
         **about,
     )
 
 
+def _class_of(factory: Callable[..., Any]) -> Any:
+    """The class inside a functools.partial."""
+    return getattr(factory, "func", factory)
+
+
+def _takes_classes(decoder: Callable[..., Any]) -> bool:
+    return "num_classes" in inspect.signature(_class_of(decoder)).parameters
+
+
 def _check_uses(decoder: Callable[..., Any], **parts: object) -> None:
     """A part that the decoder needs must be there, one that it ignores must not."""
-    kind: Any = getattr(decoder, "func", decoder)  # the class inside a functools.partial
+    kind = _class_of(decoder)
     for part, given in parts.items():
         used = part in kind.uses
         if used and given is None:
@@ -223,8 +276,8 @@ def _source(auxiliary: str) -> tuple[str, int | str]:
     part, _, key = auxiliary.partition("_")
     if part not in ("encoder", "decoder") or not key:
         raise UserError(
-            f"Unknown auxiliary head {auxiliary!r}.",
-            "Names are decoder_<stride> or encoder_<stride>, for example decoder_16.",
+            f"Unknown feature {auxiliary!r} of an auxiliary head.",
+            "Features are decoder_<stride> or encoder_<stride>, for example decoder_16.",
         )
     return part, int(key) if key.isdigit() else key
 
@@ -235,7 +288,11 @@ def _channels(auxiliary: str, encoder: Encoder, decoder: Decoder) -> int:
     try:
         return spec.channels_of(key)
     except UserError as error:
-        raise UserError(f"Auxiliary head {auxiliary!r}: {error.what}", error.hint) from error
+        raise UserError(
+            f"Auxiliary head {auxiliary!r}: {error.what}",
+            "With other parts than the system's own, leave it out (model.auxiliary=null) "
+            "or name a feature that there is (model.auxiliary={decoder_16: 0.4}).",
+        ) from error
 
 
 def _feature(auxiliary: str, features: Features, decoded: Mapping[Any, Tensor]) -> Tensor:
