@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 FOLDER = Path(__file__).resolve().parents[1] / "parity" / "records"
 
@@ -28,9 +28,10 @@ def _generator(name: str) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(zlib.crc32(name.encode())))
 
 
+_FAN_IN = {"conv": slice(1, None), "linear_oi": slice(1, 2), "linear_io": slice(0, 1)}
+
+
 def _draw(name: str, shape: list[int], kind: str) -> np.ndarray:
-    if kind == "keep":  # PaddleSeg's _scale, the constant 1
-        return np.ones(shape, np.float32)
     rng = _generator(name)
     if kind == "var":
         values = rng.uniform(0.5, 1.5, shape)
@@ -39,16 +40,41 @@ def _draw(name: str, shape: list[int], kind: str) -> np.ndarray:
     elif kind in ("mean", "shift"):
         values = rng.normal(0, 0.1 if kind == "mean" else 0.2, shape)
     else:
-        assert kind == "conv", f"{name} is of the unknown kind {kind}"
-        values = rng.normal(0, math.sqrt(1 / math.prod(shape[1:])), shape)
+        assert kind in _FAN_IN, f"{name} is of the unknown kind {kind}"
+        values = rng.normal(0, math.sqrt(1 / math.prod(shape[_FAN_IN[kind]])), shape)
     return values.astype(np.float32)
 
 
 def tensors(record: dict[str, Any]) -> dict[str, Tensor]:
-    """The official state dict."""
-    return {
-        name: torch.from_numpy(_draw(name, shape, kind)) for name, shape, kind in record["tensors"]
-    }
+    """The official state dict.
+
+    What is left at its initial value is PaddleSeg's `_scale` and BatchNorm's counter in the
+    records that there are: a constant 1, or a count.
+    """
+    found: dict[str, Tensor] = {}
+    for name, shape, kind in record["tensors"]:
+        if kind == "keep":
+            count = name.endswith("num_batches_tracked")
+            found[name] = torch.zeros(shape, dtype=torch.long) if count else torch.ones(shape)
+        elif not kind.startswith("alias:"):
+            found[name] = torch.from_numpy(_draw(name, shape, kind))
+    for name, _, kind in record["tensors"]:
+        if kind.startswith("alias:"):
+            found[name] = found[kind.removeprefix("alias:")]
+    return found
+
+
+def feature(name: str, shape: list[int]) -> Tensor:
+    """A standard normal feature map, for the record of a single module."""
+    return torch.from_numpy(_generator(name).normal(0, 1, shape).astype(np.float32))
+
+
+def without_dropout(model: nn.Module) -> nn.Module:
+    """The model with every dropout at p = 0: training outputs were recorded without."""
+    for module in model.modules():
+        if isinstance(module, nn.modules.dropout._DropoutNd):
+            module.p = 0.0
+    return model
 
 
 def image(record: dict[str, Any]) -> Tensor:
