@@ -5,6 +5,7 @@ No torch here: `python train.py --help` and every mistake on the command line an
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from segscape.build import SUPPLIED
@@ -36,6 +37,35 @@ def config_dir() -> Path:
     )
 
 
+_own_folders: list[Path] = []
+"""Folders given with --config-dir, while a command runs."""
+
+
+@contextmanager
+def own_folder(folder: str | Path | None) -> Iterator[None]:
+    """Offer the options of a folder of the user's own too, as --config-dir does for a training.
+
+    Raises:
+        UserError: there is no such folder.
+    """
+    if folder is None:
+        yield
+        return
+    place = Path(folder).resolve()
+    if not place.is_dir():
+        raise UserError(f"--config-dir {folder}: there is no such directory")
+    _own_folders.append(place)
+    try:
+        yield
+    finally:
+        _own_folders.remove(place)
+
+
+def _folders(extra: str | Path | None = None) -> list[Path]:
+    """Where yaml files are looked for, first found first used."""
+    return [config_dir(), *_own_folders, *([Path(extra)] if extra else [])]
+
+
 def groups(extra: str | Path | None = None) -> dict[str, list[str]]:
     """Every group and its options, in alphabetical order.
 
@@ -43,24 +73,54 @@ def groups(extra: str | Path | None = None) -> dict[str, list[str]]:
         extra: a folder of the user's own, as given with --config-dir.
     """
     found: dict[str, list[str]] = {}
-    for root in [config_dir(), *([Path(extra)] if extra else [])]:
+    for root in _folders(extra):
         for file in sorted(root.rglob("*.yaml")):
             if file.parent != root:
                 options = found.setdefault(file.parent.relative_to(root).as_posix(), [])
-                options.append(file.stem)
+                if file.stem not in options:
+                    options.append(file.stem)
     return dict(sorted(found.items()))
 
 
+def file_of(group: str, option: str) -> Path:
+    """The yaml of an option."""
+    files = [folder / group / f"{option}.yaml" for folder in _folders()]
+    return next((file for file in files if file.is_file()), files[0])
+
+
 def option(group: str, name: str) -> dict[str, Any]:
-    """What the yaml of an option says, as plain data."""
-    file = config_dir() / group / f"{name}.yaml"
+    """What the yaml of an option says, as plain data.
+
+    Raises:
+        UserError: there is no such option.
+    """
+    file = file_of(group, name)
+    if not file.is_file():
+        raise UserError(
+            f"{group}={name}: there is no such {group} ({file} is missing)",
+            f"choices: {', '.join(groups().get(group, []))}",
+        )
+    return copy.deepcopy(_loaded(file))
+
+
+def root() -> dict[str, Any]:
+    """What train.yaml says, as plain data."""
+    return copy.deepcopy(_loaded(config_dir() / f"{CONFIG_NAME}.yaml"))
+
+
+def _loaded(file: Path) -> dict[str, Any]:
+    return _load_yaml(file, file.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=1024)
+def _load_yaml(file: Path, changed: int) -> dict[str, Any]:
     node: Any = OmegaConf.to_container(OmegaConf.load(file))
     return node
 
 
 def describe(group: str, option: str) -> str:
     """The one-line description of an option: its yaml's first comment."""
-    for line in (config_dir() / group / f"{option}.yaml").read_text().splitlines():
+    for line in file_of(group, option).read_text().splitlines():
         if line.startswith("#") and "@package" not in line:
             return line.lstrip("# ").rstrip()
     return ""
@@ -105,13 +165,31 @@ def compose(overrides: Sequence[str] = ()) -> DictConfig:
     Raises:
         UserError: an override names no group, option or key, or cannot be parsed.
     """
+    return compose_with_choices(overrides)[0]
+
+
+def compose_with_choices(overrides: Sequence[str] = ()) -> tuple[DictConfig, dict[str, str]]:
+    """Like `compose`, with the option that each group has in the end."""
     from hydra.compose import compose as hydra_compose
 
+    wanted = [*_search_path(), *admit(overrides)]
     try:
         with _own_hydra():
-            return hydra_compose(CONFIG_NAME, overrides=admit(overrides))
+            composed = hydra_compose(CONFIG_NAME, overrides=wanted, return_hydra_config=True)
+        choices = {str(k): str(v) for k, v in composed.hydra.runtime.choices.items()}
+        with open_dict(composed):
+            del composed["hydra"]
+        return composed, choices
     except (HydraException, OmegaConfBaseException) as error:
         raise explain(overrides, error) from error
+
+
+def _search_path() -> list[str]:
+    if not _own_folders:
+        return []
+    escaped = [str(folder).replace("\\", "\\\\").replace("'", "\\'") for folder in _own_folders]
+    listed = ",".join(f"'file://{folder}'" for folder in escaped)
+    return [f"hydra.searchpath=[{listed}]"]
 
 
 @lru_cache
@@ -157,7 +235,10 @@ def explain(
         found = _explain_group(override, known)
         if found is not None:
             return found
-    choices = tuple(o.input_line or "" for o in parsed if o.key_or_group in known)
+    choices = (
+        *_search_path(),
+        *(o.input_line or "" for o in parsed if o.key_or_group in known),
+    )
     keys = _known_keys(choices)
     for override in parsed:
         if override.key_or_group in known or override.key_or_group.startswith("hydra"):

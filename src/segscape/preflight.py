@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from segscape import build
 from segscape.errors import UserError, nearest
+from segscape.systems import using
 
 if TYPE_CHECKING:
     from torch import nn
@@ -109,10 +110,12 @@ def check_parts(config: Config, chosen: Collection[str]) -> None:
         if group in chosen and group not in uses:
             name = config["model"]["name"]
             what = ", ".join(sorted(uses)) or "neither a context nor a fusion"
+            decoders, systems = using(group)
             raise UserError(
                 f"{group} has no effect: the decoder of model={name} ({target.__name__}) "
                 f"uses {what}",
-                f"leave {group}= out, or choose a decoder with one (segscape list decoder)",
+                f"leave {group}= out, or choose a decoder with a {group}: {', '.join(decoders)}; "
+                f"systems with one: {', '.join(systems)}",
             )
 
 

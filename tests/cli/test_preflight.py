@@ -67,6 +67,17 @@ def test_a_choice_that_has_no_effect_is_an_error(monkeypatch: pytest.MonkeyPatch
         preflight.check_config(settings("fusion=add"), ["fusion=add"])
 
 
+def test_what_would_have_an_effect_is_named() -> None:
+    typed = ["model=afformer_tiny", "fusion=add"]
+    with pytest.raises(UserError) as caught:
+        preflight.check_config(settings(*typed), typed)
+    assert "model=afformer_tiny" in caught.value.what
+    hint = str(caught.value.hint)
+    assert "fld" in hint and "head_free" not in hint.partition("systems")[0]
+    assert "ppliteseg" in hint and "afformer" not in hint
+    assert len(str(caught.value).splitlines()) <= 10
+
+
 def test_a_part_must_be_a_module() -> None:
     wrong = settings()
     wrong["fusion"] = {"_target_": "os.system", "command": "true"}

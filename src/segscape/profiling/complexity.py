@@ -128,7 +128,6 @@ def measure(
     dtype = next((p.dtype for p in replica.parameters() if p.is_floating_point()), None)
     image = torch.empty(batch, channels, height, width, device="meta", dtype=dtype)
     try:
-        # no_grad and not inference_mode: composite operators then reach the counter in pieces.
         with torch.no_grad(), torch.device("meta"), counter:
             replica(image)
     except (RuntimeError, NotImplementedError) as error:
@@ -149,6 +148,19 @@ def measure(
         input_size=(height, width),
         batch=batch,
     )
+
+
+def count_macs(run: Callable[[], Any]) -> tuple[Any, int]:
+    """What `run` returns, and the multiply-adds of the operators that it calls.
+
+    Args:
+        run: calls modules in eval mode on meta tensors.
+    """
+    counter = _Counter()
+    # no_grad and not inference_mode: composite operators then reach the counter in pieces.
+    with torch.no_grad(), torch.device("meta"), counter:
+        out = run()
+    return out, sum(counter.macs.values())
 
 
 def _parts(model: nn.Module) -> dict[str, list[nn.Module]]:
