@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
+
+from segscape.models.contracts import FeatureSpec
 
 CONF = Path(__file__).parents[2] / "conf"
 
@@ -24,3 +27,37 @@ def factory(group: str, option: str) -> Callable[..., Any]:
     choices = yaml.safe_load((CONF / group / f"{option}.yaml").read_text())
     module, _, name = choices.pop("_target_").rpartition(".")
     return partial(getattr(importlib.import_module(module), name), **choices)
+
+
+def kind(group: str, option: str) -> Any:
+    """The class behind an option."""
+    made: Any = factory(group, option)
+    return made.func
+
+
+def needs(decoder: str) -> set[int | str]:
+    """Strides and extras that a decoder cannot do without."""
+    found = kind("decoder", decoder)
+    return {*found.requires, *getattr(found, "extras", ())}
+
+
+def pyramid_decoders() -> list[str]:
+    """The decoders with a fusion that read strides only."""
+    return [
+        option
+        for option in options("decoder")
+        if "fusion" in kind("decoder", option).uses
+        and not getattr(kind("decoder", option), "extras", ())
+    ]
+
+
+@lru_cache
+def spec(encoder: str) -> FeatureSpec:
+    with torch.device("meta"):
+        found: FeatureSpec = factory("encoder", encoder)().spec
+    return found
+
+
+def encoders_for(decoder: str) -> list[str]:
+    """The encoders that give what a decoder needs."""
+    return [e for e in options("encoder") if needs(decoder) <= {*spec(e).strides, *spec(e).extras}]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
+
 import part_catalog
 import pytest
 import torch
 from torch import Tensor, nn
 
-from segscape.errors import UserError
-from segscape.models.contracts import Context, Decoder, Encoder, FeatureSpec
+from segscape.models.contracts import Context, Decoder, Encoder, FeatureSpec, MissingFeatures
 
 encoders = pytest.mark.parametrize("option", part_catalog.options("encoder"))
 contexts = pytest.mark.parametrize("option", part_catalog.options("context"))
@@ -33,7 +34,7 @@ def test_an_encoder_gives_what_its_spec_says(option: str) -> None:
     encoder = part_catalog.factory("encoder", option)().eval()
     assert isinstance(encoder, Encoder)
     spec = encoder.spec
-    image = torch.randn(1, 3, 2 * spec.deepest, 3 * spec.deepest)
+    image = torch.randn(1, 3, 64, 96)
     before = image.clone()
     with torch.no_grad():
         outputs = encoder(image)
@@ -72,34 +73,64 @@ def test_a_context_runs_on_the_meta_device(option: str) -> None:
     assert context(torch.empty(1, 12, 4, 5, device="meta")).shape[2:] == (4, 5)
 
 
+def meets(option: str) -> tuple[FeatureSpec, dict[int | str, Tensor]]:
+    """Features that a decoder can read: invented ones, or those of an encoder that fits."""
+    if part_catalog.needs(option) <= set(SPEC.strides):
+        return SPEC, features()
+    fitting = part_catalog.encoders_for(option)
+    assert fitting, f"no encoder gives what decoder {option} needs"
+    encoder = part_catalog.factory("encoder", fitting[0])().eval()
+    with torch.no_grad():
+        return encoder.spec, encoder(torch.randn(2, 3, 64, 96))
+
+
+def build_decoder(option: str, spec: FeatureSpec, context_channels: int) -> nn.Module:
+    kind = part_catalog.kind("decoder", option)
+    fusion = part_catalog.factory("fusion", "add") if "fusion" in kind.uses else None
+    counted = {"num_classes": 5} if "num_classes" in inspect.signature(kind).parameters else {}
+    return part_catalog.factory("decoder", option)(spec, context_channels, fusion, **counted)
+
+
 @decoders
 def test_a_decoder_gives_what_its_spec_says(option: str) -> None:
-    factory = part_catalog.factory("decoder", option)
-    fusion = part_catalog.factory("fusion", part_catalog.options("fusion")[0])
-    decoder = factory(SPEC, 10, fusion)
+    spec, given = meets(option)
+    deepest = given[spec.deepest]
+    context = torch.randn(2, 10, *deepest.shape[2:])
+    decoder = build_decoder(option, spec, 10)
     assert isinstance(decoder, Decoder)
     assert decoder.uses <= {"context", "fusion"}
-    outputs = decoder(features(), torch.randn(2, 10, 2, 3))
-    assert list(outputs) == list(decoder.spec.strides)
-    for stride, x in outputs.items():
-        assert x.shape == (2, decoder.spec.channels[stride], 64 // stride, 96 // stride)
-    assert_all_learn(decoder, outputs[decoder.spec.strides[0]])
+    assert bool(len(decoder.fusions)) == ("fusion" in decoder.uses)
+    before = {key: x.clone() for key, x in given.items()}
+    outputs = decoder(given, context if "context" in decoder.uses else None)
+    strides = {s: (s, c) for s, c in decoder.spec.channels.items()}
+    expected = {
+        key: (2, channels, 64 // stride, 96 // stride)
+        for key, (stride, channels) in {**strides, **decoder.spec.extras}.items()
+    }
+    assert {key: tuple(x.shape) for key, x in outputs.items()} == expected
+    assert all(torch.equal(given[key], x) for key, x in before.items())
+    if not any(True for _ in decoder.parameters()):
+        return
+    # Attach points of auxiliary heads may have layers of their own.
+    total = torch.stack([x.square().sum() for x in outputs.values() if x.requires_grad]).sum()
+    total.backward()
+    silent = [n for n, p in decoder.named_parameters() if p.requires_grad and p.grad is None]
+    assert not silent, f"no gradient for {silent}"
 
 
 @decoders
 def test_a_decoder_names_the_strides_that_it_lacks(option: str) -> None:
-    factory = part_catalog.factory("decoder", option)
-    fusion = part_catalog.factory("fusion", part_catalog.options("fusion")[0])
-    lacking = FeatureSpec({16: 192})
-    with pytest.raises(
-        UserError, match=r"needs features at stride 8, stride 32.*gives stride 16\."
-    ):
-        factory(lacking, 10, fusion)
+    lacking = FeatureSpec({64: 192})
+    with pytest.raises(MissingFeatures, match=r"needs features at .*the encoder gives stride 64\."):
+        build_decoder(option, lacking, 10)
 
 
 @heads
-def test_a_head_keeps_the_size(option: str) -> None:
-    head = part_catalog.factory("head", option)(6, 4)
-    logits = head(torch.randn(2, 6, 5, 7))
-    assert logits.shape == (2, 4, 5, 7)
-    assert_all_learn(head, logits)
+def test_a_head_keeps_the_size_or_gives_more(option: str) -> None:
+    # As many channels as classes, which the head of score maps insists on.
+    head = part_catalog.factory("head", option)(4, 4)
+    logits = head(torch.randn(2, 4, 5, 7))
+    factor = logits.shape[2] // 5
+    assert factor >= 1 and logits.shape == (2, 4, 5 * factor, 7 * factor)
+    if any(True for _ in head.parameters()):
+        assert_all_learn(head, logits)
