@@ -1,0 +1,317 @@
+"""Parameters and multiply-adds of many designs at once, every part counted once.
+
+A design is a choice of encoder, context, decoder, fusion and head. What a part costs depends on
+the channels and sizes that it meets and on nothing else, so a grid of designs costs little more
+than its parts: the encoder is counted once per image size, a context once per feature, a decoder
+once per set of features, a fusion once per (low, high, out). The figures are those of
+`complexity.measure` on the assembled network; a test compares the two on a random sample.
+
+While a decoder is counted, stand-ins take the place of its fusions: they cost nothing, give what
+the contract of a fusion promises, and note with which channels and sizes they were called.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from segscape import build
+from segscape.errors import UserError
+from segscape.models.contracts import FeatureSpec
+from segscape.profiling.complexity import count_macs
+
+Size = tuple[int, int]
+_Shape = tuple[int, ...]
+Config = Mapping[str, Any]
+
+SIZE: Size = (512, 1024)
+"""Height and width at which lists and benchmarks count."""
+
+CLASSES = 19
+"""Number of classes that they assume, that of Cityscapes."""
+
+
+@dataclass(frozen=True)
+class PartCost:
+    """What a part costs where it stands.
+
+    Attributes:
+        params: number of parameters.
+        macs: multiply-adds of one forward pass.
+    """
+
+    params: int = 0
+    macs: int = 0
+
+    def __add__(self, other: PartCost) -> PartCost:
+        return PartCost(self.params + other.params, self.macs + other.macs)
+
+
+@dataclass(frozen=True)
+class DesignCost:
+    """What the inference graph of a design costs.
+
+    Attributes:
+        parts: encoder, context, decoder (without its fusions), fusion (all of them), head.
+        input_size: height and width of the image, in pixels.
+    """
+
+    parts: Mapping[str, PartCost]
+    input_size: Size
+
+    @property
+    def params(self) -> int:
+        """Number of parameters, auxiliary heads left out."""
+        return sum(cost.params for cost in self.parts.values())
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds of one forward pass."""
+        return sum(cost.macs for cost in self.parts.values())
+
+    @property
+    def flops(self) -> int:
+        """Two per multiply-add."""
+        return 2 * self.macs
+
+
+@dataclass(frozen=True)
+class _Features:
+    """What a part gave: its spec and the shapes of its outputs."""
+
+    cost: PartCost
+    spec: FeatureSpec
+    shapes: tuple[tuple[int | str, _Shape], ...]
+    fusions: tuple[_FusionCalls, ...] = ()
+
+    def shape(self, key: int | str) -> _Shape:
+        return dict(self.shapes)[key]
+
+
+@dataclass(frozen=True)
+class _FusionCalls:
+    """One fusion of a decoder: its channels, and the shapes of (low, high) of each call."""
+
+    channels: tuple[int, int, int]
+    calls: tuple[tuple[_Shape, _Shape], ...]
+
+
+class DesignCosts:
+    """Counts designs, remembering every part that it has counted.
+
+    Args:
+        size: height and width of the image, in pixels.
+        num_classes: channels of the logits.
+    """
+
+    def __init__(self, size: Size = SIZE, num_classes: int = CLASSES) -> None:
+        self.size = (int(size[0]), int(size[1]))
+        self.num_classes = num_classes
+        self._known: dict[tuple[Any, ...], Any] = {}
+
+    def of(self, settings: Config) -> DesignCost:
+        """The cost of a design.
+
+        Args:
+            settings: with the groups encoder, context, decoder, fusion and head.
+
+        Raises:
+            UserError: parts that do not fit together, or cannot be built.
+        """
+        uses = _uses(settings["decoder"])
+        features = self.encoder(settings["encoder"])
+        context, shape = PartCost(), None
+        if "context" in uses:
+            deepest = features.shape(features.spec.deepest)
+            context, shape = self._context(settings["context"], deepest)
+        decoded = self._decoder(settings["decoder"], features, shape)
+        fusion = PartCost()
+        for one in decoded.fusions:
+            fusion += self._fusion(settings["fusion"], one)
+        finest = decoded.shape(decoded.spec.strides[0])
+        return DesignCost(
+            {
+                "encoder": features.cost,
+                "context": context,
+                "decoder": decoded.cost,
+                "fusion": fusion,
+                "head": self._head(settings["head"], finest),
+            },
+            self.size,
+        )
+
+    def encoder(self, node: Config) -> _Features:
+        """The cost and the features of an encoder on its own."""
+        return self._once(("encoder", _key(node)), lambda: self._count_encoder(node))
+
+    def _count_encoder(self, node: Config) -> _Features:
+        encoder: Any = _on_meta(build.part({"encoder": node}, "encoder"))
+        height, width = (side + -side % encoder.multiple for side in self.size)
+        outputs, cost = _count(encoder, _empty((1, 3, height, width)))
+        return _Features(cost, encoder.spec, _shapes(outputs))
+
+    def _context(self, node: Config, shape: _Shape) -> tuple[PartCost, _Shape | None]:
+        def count() -> tuple[PartCost, _Shape]:
+            context = _on_meta(build.part({"context": node}, "context"), shape[1])
+            output, cost = _count(context, _empty(shape))
+            return cost, tuple(output.shape)
+
+        found: tuple[PartCost, _Shape] = self._once(("context", _key(node), shape), count)
+        return found
+
+    def _decoder(self, node: Config, features: _Features, context: _Shape | None) -> _Features:
+        spec = features.spec
+        given = (tuple(spec.channels.items()), tuple(spec.extras.items()), features.shapes)
+        key = ("decoder", _key(node), *given, context, self.num_classes)
+        return self._once(key, lambda: self._count_decoder(node, features, context))
+
+    def _count_decoder(
+        self, node: Config, features: _Features, context: _Shape | None
+    ) -> _Features:
+        make = build.part({"decoder": node}, "decoder")
+        counted = {"num_classes": self.num_classes} if _takes_classes(make.func) else {}
+        fusion = _StandIn if "fusion" in _uses(node) else None
+        channels = 0 if context is None else context[1]
+        decoder: Any = _on_meta(make, features.spec, channels, fusion, **counted)
+        inputs = {key: _empty(shape) for key, shape in features.shapes}
+        outputs, cost = _count(decoder, inputs, None if context is None else _empty(context))
+        standing = [m for m in decoder.modules() if isinstance(m, _StandIn)]
+        fusions = tuple(_FusionCalls(one.channels, tuple(one.calls)) for one in standing)
+        return _Features(cost, decoder.spec, _shapes(outputs), fusions)
+
+    def _fusion(self, node: Config, one: _FusionCalls) -> PartCost:
+        def count() -> PartCost:
+            fusion = _on_meta(build.part({"fusion": node}, "fusion"), *one.channels)
+            costs = [_count(fusion, _empty(low), _empty(high))[1] for low, high in one.calls]
+            return PartCost(_params(fusion), sum(cost.macs for cost in costs))
+
+        return self._once(("fusion", _key(node), one), count)
+
+    def _head(self, node: Config, shape: _Shape) -> PartCost:
+        def count() -> PartCost:
+            head = _on_meta(build.part({"head": node}, "head"), shape[1], self.num_classes)
+            return _count(head, _empty(shape))[1]
+
+        return self._once(("head", _key(node), shape, self.num_classes), count)
+
+    def _once(self, key: tuple[Any, ...], count: Callable[[], Any]) -> Any:
+        """The remembered result, or what `count` gives; a mistake is remembered too."""
+        if key not in self._known:
+            try:
+                self._known[key] = count()
+            except UserError as error:
+                self._known[key] = error
+        found = self._known[key]
+        if isinstance(found, UserError):
+            raise found
+        return found
+
+
+class _StandIn(nn.Module):
+    """In the place of a fusion: costs nothing, notes its calls."""
+
+    def __init__(self, low_channels: int, high_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.channels = (low_channels, high_channels, out_channels)
+        self.calls: list[tuple[_Shape, _Shape]] = []
+
+    def forward(self, low: Tensor, high: Tensor) -> Tensor:
+        assert (low.shape[1], high.shape[1]) == self.channels[:2], "a decoder breaks its word"
+        self.calls.append((tuple(low.shape), tuple(high.shape)))
+        return low.new_empty(low.shape[0], self.channels[2], *low.shape[2:])
+
+
+#: What keeps the shape of its input and has no multiply-adds: not run at all while counting.
+_SHAPELESS = frozenset(
+    {
+        *(nn.BatchNorm2d, nn.GroupNorm, nn.Dropout, nn.Dropout2d, nn.ReLU, nn.ReLU6, nn.PReLU),
+        *(nn.LeakyReLU, nn.Sigmoid, nn.GELU, nn.SiLU, nn.Hardswish, nn.Hardsigmoid, nn.Softmax),
+    }
+)
+
+_FILLS = frozenset(
+    {
+        *(Tensor.normal_, Tensor.uniform_, Tensor.zero_, Tensor.fill_, Tensor.erfinv_),
+        *(Tensor.mul_, Tensor.add_, Tensor.div_, Tensor.clamp_),
+    }
+)
+
+
+class _WithoutInit(TorchFunctionMode):
+    """Initial values of meta tensors are not drawn: there is nothing to draw them into."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        if func in _FILLS and args[0].is_meta:
+            return args[0]
+        return func(*args, **(kwargs or {}))
+
+
+@contextmanager
+def on_meta() -> Iterator[None]:
+    """Modules that are made inside have shapes and no values, and cost no time to fill."""
+    with torch.device("meta"), _WithoutInit():
+        yield
+
+
+def _on_meta(make: Callable[..., nn.Module], *arguments: Any, **named: Any) -> nn.Module:
+    """A part in evaluation mode on the meta device."""
+    try:
+        with on_meta():
+            module = make(*arguments, **named)
+    except (RuntimeError, NotImplementedError):  # reads a value while it is made: timm, some
+        module = make(*arguments, **named).to("meta")
+    module.eval()
+    for child in module.modules():
+        if type(child) in _SHAPELESS:
+            child.forward = _same  # type: ignore[method-assign]
+    return module
+
+
+def _same(x: Tensor) -> Tensor:
+    return x
+
+
+def _count(module: nn.Module, *inputs: Any) -> tuple[Any, PartCost]:
+    try:
+        output, macs = count_macs(lambda: module(*inputs))
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"{type(module).__name__} does not fit what it is given: {reason}"
+        ) from error
+    return output, PartCost(_params(module), macs)
+
+
+def _params(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def _empty(shape: _Shape) -> Tensor:
+    return torch.empty(shape, device="meta")
+
+
+def _shapes(outputs: Mapping[int | str, Tensor]) -> tuple[tuple[int | str, _Shape], ...]:
+    return tuple((key, tuple(x.shape)) for key, x in outputs.items())
+
+
+def _key(node: Config) -> str:
+    return json.dumps(node, sort_keys=True, default=str)
+
+
+def _uses(node: Config) -> frozenset[str]:
+    target = build.part({"decoder": node}, "decoder").func
+    return getattr(target, "uses", frozenset())
+
+
+def _takes_classes(decoder: Any) -> bool:
+    return "num_classes" in inspect.signature(decoder).parameters

@@ -1,0 +1,124 @@
+"""Counting part by part gives the figures of counting whole networks."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from segscape import build, config, systems
+from segscape.errors import UserError
+from segscape.profiling import complexity
+from segscape.profiling.designs import DesignCost, DesignCosts, on_meta
+
+SIZE = (96, 192)
+QUICK = ("ppliteseg", "ppliteseg_b")
+
+
+def whole(settings: Any, size: tuple[int, int], num_classes: int) -> dict[str, tuple[int, int]]:
+    """Parameters and MACs by part, of the assembled network."""
+    bare = {**settings, "model": {**settings["model"], "auxiliary": None}}
+    counted = complexity.measure(build.model(bare, num_classes=num_classes), size)
+    found = {name: (part["params"], part["macs"]) for name, part in counted.parts.items()}
+    return {**found, "all": (counted.params, counted.macs)}
+
+
+def in_parts(cost: DesignCost) -> dict[str, tuple[int, int]]:
+    found = {name: (part.params, part.macs) for name, part in cost.parts.items()}
+    return {**found, "all": (cost.params, cost.macs)}
+
+
+def grid() -> list[dict[str, str]]:
+    groups = config.groups()
+    parts = ("encoder", "context", "decoder", "fusion")
+    return [
+        dict(zip(parts, options, strict=True))
+        for options in itertools.product(*(groups[part] for part in parts))
+    ]
+
+
+def design(choices: dict[str, str]) -> dict[str, Any]:
+    base = systems.read("ppliteseg")
+    return {**base.settings, **{part: config.option(part, o) for part, o in choices.items()}}
+
+
+def sample(count: int) -> Iterator[tuple[DesignCost, dict[str, Any]]]:
+    """Designs that can be built, in a fixed random order."""
+    costs = DesignCosts(SIZE, num_classes=7)
+    designs = grid()
+    random.Random(0).shuffle(designs)
+    for choices in designs:
+        try:
+            yield costs.of(design(choices)), design(choices)
+        except UserError:  # does not fit
+            continue
+        count -= 1
+        if not count:
+            return
+
+
+def test_a_random_sample_of_the_grid_costs_what_the_networks_cost() -> None:
+    compared = [in_parts(cost) == whole(settings, SIZE, 7) for cost, settings in sample(6)]
+    assert compared == [True] * 6
+
+
+@pytest.mark.parametrize(
+    "name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in systems.names()]
+)
+def test_every_system_costs_what_its_network_costs(name: str) -> None:
+    settings = systems.read(name).settings
+    size = (101, 203)  # odd on purpose: padding and rounding up count too
+    assert in_parts(DesignCosts(size, 5).of(settings)) == whole(settings, size, 5)
+
+
+@pytest.mark.parametrize("name", systems.names())
+def test_a_system_is_what_hydra_composes(name: str) -> None:
+    composed, choices = config.compose_with_choices([f"model={name}"])
+    system = systems.read(name)
+    assert system.choices == {part: choices[part] for part in build.PARTS}
+    for key, value in system.settings.items():
+        assert value == composed[key], key
+
+
+def test_parts_are_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    original = build.part
+
+    def spied(node: Any, key: str) -> Any:
+        made.append(key)
+        return original(node, key)
+
+    monkeypatch.setattr(build, "part", spied)
+    costs = DesignCosts(SIZE)
+    first = costs.of(design({"fusion": "add"}))
+    made.clear()
+    second = costs.of(design({"fusion": "concat"}))
+    assert set(made) == {"decoder", "fusion"}  # the decoder is looked at, not counted again
+    assert first.parts["encoder"] is second.parts["encoder"]
+    assert first.parts["fusion"] != second.parts["fusion"]
+    assert first.flops == 2 * first.macs
+
+
+def test_a_design_that_does_not_fit_is_refused_every_time() -> None:
+    costs = DesignCosts(SIZE)
+    wrong = design({"encoder": "timm"})
+    wrong["encoder"] = {**wrong["encoder"], "name": "vit_tiny_patch16_224"}
+    for _ in range(2):
+        with pytest.raises(UserError, match="stride"):
+            costs.of(wrong)
+
+
+def test_modules_on_meta_are_not_filled() -> None:
+    with on_meta():
+        module = nn.Linear(10, 10)
+        nn.init.trunc_normal_(module.weight)
+    assert module.weight.is_meta
+    torch.manual_seed(0)
+    with on_meta():
+        filled = nn.init.ones_(torch.empty(3, device="cpu"))
+    assert filled.tolist() == [1, 1, 1]  # values elsewhere are not touched
