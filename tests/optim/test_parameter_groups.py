@@ -6,7 +6,7 @@ from torch import nn
 
 from segscape.errors import UserError
 from segscape.optim.groups import parameter_groups
-from segscape.optim.optimizers import adamw, sgd
+from segscape.optim.optimizers import adam, adamw, sgd
 
 
 class Net(nn.Module):
@@ -35,7 +35,7 @@ FACTORS = {"encoder": 0.1, r".*\.attention\.": 2.0, "context": 0.1}
 
 @pytest.mark.parametrize("decay_norm_and_bias", [True, False])
 @pytest.mark.parametrize("lr_factors", [None, FACTORS])
-@pytest.mark.parametrize("make", [sgd, adamw])
+@pytest.mark.parametrize("make", [sgd, adam, adamw])
 def test_every_trainable_parameter_is_in_exactly_one_group(
     make: object, decay_norm_and_bias: bool, lr_factors: dict | None
 ) -> None:
@@ -139,5 +139,19 @@ def test_adamw_takes_the_step_of_the_formula() -> None:
         mean = 0.8 * mean + 0.2 * gradient
         square = 0.9 * square + 0.1 * gradient**2
         weight -= 0.1 * 0.01 * weight
+        weight -= 0.1 * (mean / (1 - 0.8**t)) / ((square / (1 - 0.9**t)) ** 0.5 + 1e-8)
+    assert float(model.weight.detach()) == pytest.approx(weight, rel=1e-5)
+
+
+def test_adam_takes_the_step_of_the_formula_with_the_decay_in_the_gradient() -> None:
+    model = nn.Linear(1, 1, bias=False)
+    optimizer = adam(model, lr=0.1, betas=(0.8, 0.9), weight_decay=0.01)
+    weight, mean, square = float(model.weight.detach()), 0.0, 0.0
+    for t, gradient in enumerate((1.0, -0.5, 2.0), start=1):
+        model.weight.grad = torch.full_like(model.weight, gradient)
+        optimizer.step()
+        gradient += 0.01 * weight
+        mean = 0.8 * mean + 0.2 * gradient
+        square = 0.9 * square + 0.1 * gradient**2
         weight -= 0.1 * (mean / (1 - 0.8**t)) / ((square / (1 - 0.9**t)) ** 0.5 + 1e-8)
     assert float(model.weight.detach()) == pytest.approx(weight, rel=1e-5)

@@ -10,8 +10,10 @@ from omegaconf import OmegaConf
 from torch import nn
 
 from segscape.losses.cross_entropy import CrossEntropy
+from segscape.losses.lovasz import CrossEntropyLovasz, LovaszSoftmax
 from segscape.losses.ohem import OHEM
-from segscape.optim.schedules import Constant, Poly
+from segscape.losses.ohem_top_k import OHEMTopK
+from segscape.optim.schedules import Constant, Hybrid, Milestones, Poly
 
 CONF = Path(__file__).parents[2] / "conf"
 
@@ -23,15 +25,31 @@ def build(choice: str, *args: object, **kwargs: object) -> object:
 
 
 @pytest.mark.parametrize(
-    ("choice", "kind"), [("loss/cross_entropy", CrossEntropy), ("loss/ohem", OHEM)]
+    ("choice", "kind"),
+    [
+        ("loss/cross_entropy", CrossEntropy),
+        ("loss/ohem", OHEM),
+        ("loss/ohem_stdc", OHEMTopK),
+        ("loss/ohem_coincheung", OHEMTopK),
+        ("loss/ohem_per_image", OHEMTopK),
+        ("loss/ohem_torchseg", OHEMTopK),
+        ("loss/lovasz", LovaszSoftmax),
+        ("loss/alignseg", CrossEntropyLovasz),
+    ],
 )
 def test_losses(choice: str, kind: type) -> None:
     assert isinstance(build(choice), kind)
 
 
-@pytest.mark.parametrize("optim", ["optim/sgd", "optim/adamw"])
+@pytest.mark.parametrize("optim", ["optim/sgd", "optim/adam", "optim/adamw"])
 @pytest.mark.parametrize(
-    ("choice", "kind"), [("schedule/poly", Poly), ("schedule/constant", Constant)]
+    ("choice", "kind"),
+    [
+        ("schedule/poly", Poly),
+        ("schedule/constant", Constant),
+        ("schedule/step", Milestones),
+        ("schedule/hybrid", Hybrid),
+    ],
 )
 def test_optimisers_and_schedules(optim: str, choice: str, kind: type) -> None:
     optimizer = build(optim, nn.Linear(2, 2))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
-from torch.optim import SGD, AdamW, Optimizer
+from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from segscape.optim.groups import parameter_groups
 
@@ -43,6 +43,41 @@ def sgd(
         model, lr, weight_decay, decay_norm_and_bias=decay_norm_and_bias, lr_factors=lr_factors
     )
     return SGD(groups, lr=lr, momentum=momentum, nesterov=nesterov, fused=_fused(groups))
+
+
+def adam(
+    model: nn.Module,
+    lr: float,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+    decay_norm_and_bias: bool = True,
+    lr_factors: Mapping[str, float] | None = None,
+) -> Optimizer:
+    """Adam (Kingma and Ba, 1412.6980) with coupled weight decay, as ENet and ESPNet train.
+
+    The decay is an L2 penalty: it is part of the gradient and divided by its running size like
+    the rest, so it weighs differently from `adamw`'s.
+
+    Args:
+        model: its trainable parameters are optimised.
+        lr: learning rate.
+        betas: decay of the running means of the gradient and of its square.
+        eps: added to the denominator.
+        weight_decay: factor of the L2 penalty's gradient.
+        decay_norm_and_bias: whether normalisation layers and biases decay too.
+        lr_factors: factor on the learning rate by name pattern (see `parameter_groups`).
+
+    Returns:
+        The optimiser; its groups carry `name` and `lr_factor`.
+
+    Raises:
+        UserError: see `parameter_groups`.
+    """
+    groups = parameter_groups(
+        model, lr, weight_decay, decay_norm_and_bias=decay_norm_and_bias, lr_factors=lr_factors
+    )
+    return Adam(groups, lr=lr, betas=(betas[0], betas[1]), eps=eps, fused=_fused(groups))
 
 
 def adamw(
