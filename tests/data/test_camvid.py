@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from miniature import SEGNET_NAMES, ids, picture, save
 
-from segscape.data.base import read_label
 from segscape.data.camvid import CamVid, CamVidDataset
 from segscape.data.camvid_labels import CLASSES, COLOURS, PALETTE, colour_ids
+from segscape.data.codecs import read_label
 from segscape.errors import UserError
 
 

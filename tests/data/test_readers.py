@@ -10,7 +10,8 @@ import pytest
 from miniature import ids, picture, save
 from PIL import Image
 
-from segscape.data.base import ColourMap, LabelMap, read_colours, read_image, read_label
+from segscape.data.base import ColourMap, LabelMap
+from segscape.data.codecs import read_colours, read_image, read_label
 from segscape.errors import UserError
 
 

@@ -8,14 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
-from segscape.data.transforms import (
-    ColourJitter,
-    TrainTransform,
-    _Axis,
-    _shift_hue,
-    resample_image,
-    resample_label,
-)
+from segscape.data.base import Sample
+from segscape.data.transforms import ColourJitter, TrainTransform
+from segscape.data.transforms.colour import _shift_hue
+from segscape.data.transforms.geometry import Axis, Resampling
 from segscape.errors import UserError
 
 
@@ -26,14 +22,23 @@ def scene(seed: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     return image, rng.integers(0, 11, (height, width), dtype=np.uint8)
 
 
-def nearest_by_definition(label: np.ndarray, rows: _Axis, columns: _Axis) -> np.ndarray:
+def nearest_by_definition(label: np.ndarray, rows: Axis, columns: Axis) -> np.ndarray:
     """The pixel that holds the centre, one by one, in integers."""
 
-    def source(axis: _Axis) -> list[int]:
+    def source(axis: Axis) -> list[int]:
         pixels = range(axis.offset, axis.offset + axis.count)
         return [((2 * i + 1) * axis.size) // (2 * axis.scaled) for i in pixels]
 
     return np.array([[label[y, x] for x in source(columns)] for y in source(rows)])
+
+
+def resample(
+    image: np.ndarray, label: np.ndarray, rows: Axis, columns: Axis, antialias: bool = False
+) -> Sample:
+    """From the source pixels that are asked for, and no others."""
+    resampling = Resampling(rows, columns, antialias)
+    window = resampling.window()
+    return resampling(Sample(image[window].copy(), label[window].copy()))
 
 
 @pytest.mark.parametrize("scale", [0.5, 0.75, 1.0, 1.25, 1.75, 2.0, 2.25, 0.613, 1.377, 2.141])
@@ -42,14 +47,15 @@ def test_crop_equals_resizing_the_whole_image(scale: float, height: int, width: 
     image, label = scene(0, height, width)
     rng = np.random.default_rng(1)
     for _ in range(6):
-        rows = _Axis.draw(height, scale, 40, rng)
-        columns = _Axis.draw(width, scale, 56, rng)
+        rows = Axis.draw(height, scale, 40, rng)
+        columns = Axis.draw(width, scale, 56, rng)
         cut = np.s_[
             rows.offset : rows.offset + rows.count, columns.offset : columns.offset + columns.count
         ]
         shape = (columns.scaled, rows.scaled)
         whole = cv2.resize(image, shape, interpolation=cv2.INTER_LINEAR)[cut]
-        fused = resample_image(image, rows, columns)
+        got = resample(image, label, rows, columns)
+        fused = got.image
         difference = np.abs(fused.astype(int) - whole)
         if rows.aligned() and columns.aligned():
             assert difference.max() == 0
@@ -59,30 +65,32 @@ def test_crop_equals_resizing_the_whole_image(scale: float, height: int, width: 
             assert difference.max() <= 17
             assert difference.mean() < 3
         expected = nearest_by_definition(label, rows, columns)
-        np.testing.assert_array_equal(resample_label(label, rows, columns), expected)
+        np.testing.assert_array_equal(got.label, expected)
 
 
 def test_grid_of_the_recipe_takes_the_exact_path() -> None:
     for scale in np.arange(0.5, 2.51, 0.25):
         for size in (360, 480, 720, 960, 256, 512, 1024, 2048):
-            assert _Axis(size, round(size * scale), 0, 100).aligned() is not None
+            assert Axis(size, round(size * scale), 0, 100).aligned() is not None
 
 
 def test_edges_of_the_image_are_reached() -> None:
     """Crops at the first and the last position, where neighbours are missing."""
-    image, _ = scene(2, 60, 80)
+    image, label = scene(2, 60, 80)
     for scaled, offset in ((97, 0), (97, 57), (45, 0), (45, 5)):
-        rows = _Axis(60, scaled, offset, 40)
-        columns = _Axis(80, 80, 0, 80)
+        rows = Axis(60, scaled, offset, 40)
+        columns = Axis(80, 80, 0, 80)
         whole = cv2.resize(image, (80, scaled), interpolation=cv2.INTER_LINEAR)
-        difference = resample_image(image, rows, columns).astype(int) - whole[offset : offset + 40]
+        difference = (
+            resample(image, label, rows, columns).image.astype(int) - whole[offset : offset + 40]
+        )
         assert np.abs(difference).max() <= 9
 
 
 def test_antialias_averages() -> None:
-    image, _ = scene(3, 80, 80)
-    axis = _Axis(80, 20, 4, 12)
-    fused = resample_image(image, axis, axis, antialias=True)
+    image, label = scene(3, 80, 80)
+    axis = Axis(80, 20, 4, 12)
+    fused = resample(image, label, axis, axis, antialias=True).image
     blocks = image[16:64, 16:64].reshape(12, 4, 12, 4, 3).mean((1, 3))
     assert np.abs(fused - blocks).max() <= 0.51
 
@@ -140,7 +148,7 @@ def test_scales_positions_and_flips_cover_their_range() -> None:
     rng = np.random.default_rng(0)
     drawn = {transform._draw_scale(rng) for _ in range(300)}
     assert drawn == set(transform.scales.tolist())
-    assert {_Axis.draw(10, 1.0, 8, rng).offset for _ in range(100)} == {0, 1, 2}
+    assert {Axis.draw(10, 1.0, 8, rng).offset for _ in range(100)} == {0, 1, 2}
     image = np.zeros((8, 8, 3), np.uint8)
     label = np.arange(64, dtype=np.uint8).reshape(8, 8)
     plain = TrainTransform((8, 8), (1.0, 1.0), jitter_probability=0.0)

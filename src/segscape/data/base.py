@@ -1,27 +1,18 @@
-"""What every data set gives, and the readers of image and label files.
-
-Reading is strict: a file that is missing, empty, cut short or of the wrong kind is a
-`segscape.errors.UserError` that names the file, never a grey image or a wrong label.
-"""
+"""What every data set gives, and how ids and colours of label files become training ids."""
 
 from __future__ import annotations
 
-import io
-import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import cv2
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
+from segscape.data.codecs import decode_image, decode_label, image_size, read_bytes
 from segscape.errors import UserError
-
-# Parallelism comes from the loader's processes: a thread pool inside each of them only
-# makes them fight for the cores (and does not survive a fork).
-cv2.setNumThreads(0)
 
 IGNORE_INDEX = 255
 _UNKNOWN = 254
@@ -42,9 +33,55 @@ class Sample:
     label: np.ndarray
 
 
+class LazySample(Protocol):
+    """A sample whose pixels are fetched when it is known which of them are needed.
+
+    Attributes:
+        size: height and width, known without decoding.
+    """
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        ...
+
+    def window(self, rows: slice, columns: slice) -> Sample:
+        """These pixels of image and label; start and stop are within the size."""
+        ...
+
+    def label(self) -> np.ndarray:
+        """The whole label (H, W), for crops that look at it first."""
+        ...
+
+
+@dataclass(frozen=True)
+class WholeSample:
+    """A sample that is in memory already."""
+
+    sample: Sample
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        height, width = self.sample.label.shape
+        return height, width
+
+    def window(self, rows: slice, columns: slice) -> Sample:
+        """Views of these pixels."""
+        return Sample(self.sample.image[rows, columns], self.sample.label[rows, columns])
+
+    def label(self) -> np.ndarray:
+        """The whole label (H, W)."""
+        return self.sample.label
+
+
 @runtime_checkable
 class SegmentationDataset(Protocol):
-    """One split of a data set, read by index."""
+    """One split of a data set, read by index.
+
+    A data set may also have `open(index) -> LazySample`, from which a crop reads only the pixels
+    that it needs, and `files(index)`, the paths behind a sample; see `open_sample`.
+    """
 
     classes: tuple[str, ...]
     palette: Palette
@@ -86,7 +123,7 @@ class LabelMap:
         Raises:
             UserError: the label holds an id that the data set does not know.
         """
-        mapped = cv2.LUT(label, self.table)
+        mapped = cv2.LUT(np.ascontiguousarray(label), self.table)
         if (mapped == _UNKNOWN).any():
             known = np.flatnonzero(self.table != _UNKNOWN)
             strange = [int(i) for i in np.unique(label) if self.table[i] == _UNKNOWN]
@@ -118,7 +155,7 @@ class ColourMap:
         Raises:
             UserError: a colour is not in the table; `path` and the colour are named.
         """
-        bgra = cv2.cvtColor(colours, cv2.COLOR_RGB2BGRA)
+        bgra = cv2.cvtColor(np.ascontiguousarray(colours), cv2.COLOR_RGB2BGRA)
         packed = bgra.view("<u4")[..., 0] & 0xFFFFFF
         mapped = self.table.take(packed)
         unknown = mapped == _UNKNOWN
@@ -135,145 +172,132 @@ class ColourMap:
         return mapped
 
 
-def read_image(path: Path | str) -> np.ndarray:
-    """Read an image file.
-
-    Returns:
-        RGB, uint8, (H, W, 3).
+def open_sample(dataset: SegmentationDataset, index: int) -> LazySample:
+    """A sample by window, of any data set: one without `open` is read whole.
 
     Raises:
-        UserError: the file is missing, empty, cut short or not an image.
+        UserError: naming the file that is at fault.
     """
-    data = _read_bytes(path)
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR)
-    if image is None or not _is_complete(data):
-        _explain_broken(path, data)
-        # PIL reads it although OpenCV does not: a format that OpenCV was built without.
-        if image is None:
-            return np.asarray(Image.open(io.BytesIO(data.tobytes())).convert("RGB"))
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
+    opener = getattr(dataset, "open", None)
+    if opener is None:
+        return WholeSample(dataset.read(index))
+    lazy: LazySample = opener(index)
+    return lazy
 
 
-def read_label(path: Path | str) -> np.ndarray:
-    """Read a label file that holds class ids.
+class FileDataset:
+    """A split whose samples are pairs of an image file and a label file.
 
-    A palette image gives its indices, not its colours.
+    Subclasses set `classes` and `palette`, and say how a label file becomes ids.
 
-    Returns:
-        ids as stored, uint8, (H, W).
-
-    Raises:
-        UserError: missing, empty, cut short, 16 bits deep, or coloured.
+    Args:
+        pairs: image and label file of each sample.
     """
-    data = _read_bytes(path)
-    header = _png_header(data)
-    if header is None:
-        return _read_label_with_pil(path, data)
-    depth, colour_type = header
-    if depth == 16:
-        raise UserError(
-            f"{path}: the label has 16 bits per pixel",
-            "Class ids are 8-bit: save the label as an 8-bit single-channel PNG.",
-        )
-    if colour_type == 3:
-        return _read_label_with_pil(path, data)
-    if colour_type != 0:
-        raise _coloured(path)
-    label = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
-    if label is None or not _is_complete(data):
-        _explain_broken(path, data)
-        raise UserError(f"{path}: cannot be read as a PNG label")
-    # Ids of fewer than 8 bits come out stretched to 0..255.
-    return label if depth == 8 else label // (255 // (2**depth - 1))
+
+    classes: tuple[str, ...]
+    palette: Palette
+    ignore_index: int = IGNORE_INDEX
+
+    def __init__(self, pairs: Sequence[tuple[Path, Path]]) -> None:
+        self.pairs = [Pair(image, label) for image, label in pairs]
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def read(self, index: int) -> Sample:
+        """Read one sample; raises UserError naming the file that is at fault."""
+        lazy = self.open(index)
+        height, width = lazy.size
+        return lazy.window(slice(0, height), slice(0, width))
+
+    def open(self, index: int) -> FileSample:
+        """One sample, of which windows can be read."""
+        return FileSample(self, self.pairs[index])
+
+    def files(self, index: int) -> tuple[Path, Path]:
+        """Image and label file of a sample."""
+        pair = self.pairs[index]
+        return pair.image, pair.label
+
+    def name(self, index: int) -> str:
+        """The image file's name without its extension."""
+        return self.pairs[index].image.stem
+
+    def decode(self, data: np.ndarray, path: Path, stop: int | None) -> np.ndarray:
+        """The raw label of a file, rows from `stop` on not needed: by default ids (H, W)."""
+        return decode_label(data, path, stop)
+
+    def label_size(self, data: np.ndarray, path: Path) -> tuple[int, int] | None:
+        """Height and width from a label file's header; None when only decoding tells."""
+        return image_size(data, path)
+
+    def to_ids(self, raw: np.ndarray, path: Path) -> np.ndarray:
+        """Training ids (H, W) of a window of the raw label."""
+        raise TypeError(f"{type(self).__name__} does not say what its labels mean")
 
 
-def read_colours(path: Path | str) -> np.ndarray:
-    """Read a label painted in colours: RGB, uint8, (H, W, 3).
+@dataclass(frozen=True)
+class Pair:
+    """The files of one sample."""
 
-    Raises:
-        UserError: as `read_image`, and for a file with one channel.
+    image: Path
+    label: Path
+
+
+class FileSample:
+    """A sample in two files; each is read from the disk once, when it is first needed.
+
+    Args:
+        dataset: knows how to read its labels.
+        pair: the files.
     """
-    header = _png_header(_read_bytes(path))
-    if header is not None and header[1] in (0, 4):
-        raise UserError(
-            f"{path}: the label has one channel, but colours are expected",
-            "This layout paints classes in RGB; the data set's layout option may be wrong.",
-        )
-    return read_image(path)
+
+    def __init__(self, dataset: FileDataset, pair: Pair) -> None:
+        self._dataset = dataset
+        self._pair = pair
+
+    @cached_property
+    def _image(self) -> np.ndarray:
+        return read_bytes(self._pair.image)
+
+    @cached_property
+    def _label(self) -> np.ndarray:
+        return read_bytes(self._pair.label)
+
+    @cached_property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the image, from its header."""
+        return image_size(self._image, self._pair.image)
+
+    def window(self, rows: slice, columns: slice) -> Sample:
+        """These pixels of image and label.
+
+        Raises:
+            UserError: a damaged file, unknown ids, or a label of another size.
+        """
+        label = self._raw_label(rows.stop)[rows, columns]
+        image = decode_image(self._image, self._pair.image, rows.stop)[rows, columns]
+        return Sample(image, self._dataset.to_ids(label, self._pair.label))
+
+    def label(self) -> np.ndarray:
+        """The whole label (H, W), as training ids."""
+        return self._dataset.to_ids(self._raw_label(self.size[0]), self._pair.label)
+
+    def _raw_label(self, stop: int) -> np.ndarray:
+        path = self._pair.label
+        found = self._dataset.label_size(self._label, path)
+        raw = self._dataset.decode(self._label, path, stop)
+        require_same_size(self.size, found or raw.shape[:2], self._pair.image, path)
+        return raw
 
 
 def require_same_size(
-    image: np.ndarray, label: np.ndarray, image_path: Path | str, label_path: Path | str
+    image: tuple[int, ...], label: tuple[int, ...], image_path: Path | str, label_path: Path | str
 ) -> None:
-    """Raise UserError unless image and label have the same height and width."""
-    if image.shape[:2] != label.shape[:2]:
-        (h, w), (lh, lw) = image.shape[:2], label.shape[:2]
+    """Raise UserError unless image and label have the same (height, width)."""
+    if image != label:
+        (h, w), (lh, lw) = image, label
         raise UserError(f"{label_path}: the label is {lw}x{lh}, but {image_path} is {w}x{h}")
-
-
-def _read_bytes(path: Path | str) -> np.ndarray:
-    # Not cv2.imread: this also takes names that are not ASCII on every platform.
-    try:
-        data = np.fromfile(path, np.uint8)
-    except FileNotFoundError:
-        raise UserError(f"{path}: the file does not exist") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
-    if data.size == 0:
-        raise UserError(f"{path}: the file is empty (0 bytes)")
-    return data
-
-
-def _png_header(data: np.ndarray) -> tuple[int, int] | None:
-    """Bits per channel and colour type of a PNG file, None for other formats."""
-    head = data[:26].tobytes()
-    if len(head) < 26 or not head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return None
-    depth, colour_type = struct.unpack("BB", head[24:26])
-    return depth, colour_type
-
-
-def _is_complete(data: np.ndarray) -> bool:
-    """Whether the file ends as its format says; True for formats without an end mark.
-
-    OpenCV fills what is missing of a truncated file with grey and reports nothing.
-    """
-    head, tail = data[:2].tobytes(), data[-16:].tobytes()
-    if head == b"\xff\xd8":
-        return tail.endswith(b"\xff\xd9")
-    if head == b"\x89P":
-        return b"IEND" in tail
-    return True
-
-
-def _explain_broken(path: Path | str, data: np.ndarray) -> None:
-    """Raise UserError with what PIL finds wrong; return when PIL reads the whole file."""
-    try:
-        Image.open(io.BytesIO(data.tobytes())).load()
-    except UnidentifiedImageError:
-        raise UserError(f"{path}: is not an image ({data.size} bytes)") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path}: the image is damaged or cut short ({error})") from None
-
-
-def _read_label_with_pil(path: Path | str, data: np.ndarray) -> np.ndarray:
-    _explain_broken(path, data)
-    image = Image.open(io.BytesIO(data.tobytes()))
-    if image.format == "JPEG":
-        raise UserError(
-            f"{path}: the label is a JPEG, which alters class ids",
-            "Labels must be stored without loss, as 8-bit single-channel PNG.",
-        )
-    if image.mode not in ("L", "P"):
-        raise _coloured(path)
-    return np.array(image)
-
-
-def _coloured(path: Path | str) -> UserError:
-    return UserError(
-        f"{path}: the label is a colour image, but class ids are expected",
-        "Expected one channel of 8 bits (grey or palette) whose values are class ids.",
-    )
 
 
 def _enumerate(values: Iterable[int]) -> str:

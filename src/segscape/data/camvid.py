@@ -24,20 +24,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from segscape.data.base import (
-    IGNORE_INDEX,
-    ColourMap,
-    LabelMap,
-    Palette,
-    Sample,
-    read_colours,
-    read_image,
-    read_label,
-    require_same_size,
-)
+import numpy as np
+
+from segscape.data.base import IGNORE_INDEX, ColourMap, FileDataset, LabelMap, Palette
 from segscape.data.camvid_labels import (
     CLASSES,
     MERGES,
@@ -46,6 +37,7 @@ from segscape.data.camvid_labels import (
     colour_ids,
     require_choice,
 )
+from segscape.data.codecs import decode_colours, decode_label
 from segscape.data.module import SegmentationDataModule
 from segscape.data.transforms import Transform
 from segscape.errors import UserError, nearest
@@ -61,15 +53,7 @@ _EXTENSIONS = (".png", ".jpg", ".jpeg")
 _COLUMNS = re.compile(r"^(.+?\.(?:png|jpe?g))\s+(\S.*)$", re.IGNORECASE)
 
 
-@dataclass(frozen=True)
-class Pair:
-    """The files of one sample."""
-
-    image: Path
-    label: Path
-
-
-class CamVidDataset:
+class CamVidDataset(FileDataset):
     """One split of CamVid.
 
     Args:
@@ -84,7 +68,6 @@ class CamVidDataset:
 
     classes: tuple[str, ...] = CLASSES
     palette: Palette = PALETTE
-    ignore_index: int = IGNORE_INDEX
 
     def __init__(
         self, root: Path | str, split: str, layout: str = "auto", merge: str = "segnet"
@@ -97,7 +80,7 @@ class CamVidDataset:
                 "segnet layout, whose labels are merged already",
                 f"Use data.merge=segnet, or the 960x720 originals from {HOMEPAGE}",
             )
-        self.pairs = list_pairs(self.root, split, self.layout)
+        super().__init__(list_pairs(self.root, split, self.layout))
         self._ids: LabelMap | None = None
         self._colours: ColourMap | None = None
         if self.layout == "segnet":
@@ -105,24 +88,18 @@ class CamVidDataset:
         else:
             self._colours = ColourMap(colour_ids(merge))
 
-    def __len__(self) -> int:
-        return len(self.pairs)
-
-    def read(self, index: int) -> Sample:
-        """Read one sample; raises UserError naming the file that is at fault."""
-        pair = self.pairs[index]
-        image = read_image(pair.image)
+    def decode(self, data: np.ndarray, path: Path, stop: int | None) -> np.ndarray:
+        """Ids (H, W) or colours (H, W, 3), by the layout."""
         if self._ids is not None:
-            label = self._ids(read_label(pair.label), pair.label)
-        else:
-            assert self._colours is not None
-            label = self._colours(read_colours(pair.label), pair.label)
-        require_same_size(image, label, pair.image, pair.label)
-        return Sample(image, label)
+            return decode_label(data, path, stop)
+        return decode_colours(data, path, stop)
 
-    def name(self, index: int) -> str:
-        """The frame's name, such as 0016E5_07959."""
-        return self.pairs[index].image.stem
+    def to_ids(self, raw: np.ndarray, path: Path) -> np.ndarray:
+        """Training ids of a raw label."""
+        if self._ids is not None:
+            return self._ids(raw, path)
+        assert self._colours is not None
+        return self._colours(raw, path)
 
 
 class CamVid(SegmentationDataModule):
@@ -203,7 +180,7 @@ def find_layout(root: Path, layout: str = "auto") -> str:
     raise UserError(f"data.root={root} does not look like CamVid", _where_to_get(root))
 
 
-def list_pairs(root: Path, split: str, layout: str) -> list[Pair]:
+def list_pairs(root: Path, split: str, layout: str) -> list[tuple[Path, Path]]:
     """The files of a split, in the order of its list.
 
     Args:
@@ -231,7 +208,7 @@ def _lines(path: Path) -> list[tuple[int, str]]:
     return [(n, line.strip()) for n, line in enumerate(text.splitlines(), 1) if line.strip()]
 
 
-def _listed_pairs(root: Path, path: Path) -> list[Pair]:
+def _listed_pairs(root: Path, path: Path) -> list[tuple[Path, Path]]:
     pairs = []
     for number, line in _lines(path):
         columns = _COLUMNS.match(line)
@@ -247,7 +224,7 @@ def _listed_pairs(root: Path, path: Path) -> list[Pair]:
                     f"{found}: the file does not exist",
                     f"{path}, line {number} lists it as {column}",
                 )
-        pairs.append(Pair(image, label))
+        pairs.append((image, label))
     return pairs
 
 
@@ -263,7 +240,7 @@ def _resolve(root: Path, column: str) -> Path:
     return root.joinpath(*path.parts[-2:])
 
 
-def _paired_folders(root: Path, split: str) -> list[Pair]:
+def _paired_folders(root: Path, split: str) -> list[tuple[Path, Path]]:
     images, labels = root / split, root / f"{split}annot"
     for folder in (images, labels):
         if not folder.is_dir():
@@ -273,10 +250,10 @@ def _paired_folders(root: Path, split: str) -> list[Pair]:
                 _where_to_get(root),
             )
     files = sorted(f for f in images.iterdir() if f.suffix.lower() in _EXTENSIONS)
-    pairs = [Pair(file, labels / f"{file.stem}.png") for file in files]
-    for pair in pairs:
-        if not pair.label.is_file():
-            raise UserError(f"{pair.label}: there is no label for {pair.image}")
+    pairs = [(file, labels / f"{file.stem}.png") for file in files]
+    for image, label in pairs:
+        if not label.is_file():
+            raise UserError(f"{label}: there is no label for {image}")
     known = {file.stem for file in files}
     for label in sorted(labels.iterdir()):
         if label.suffix.lower() == ".png" and label.stem not in known:
@@ -284,7 +261,7 @@ def _paired_folders(root: Path, split: str) -> list[Pair]:
     return pairs
 
 
-def _original_pairs(root: Path, path: Path) -> list[Pair]:
+def _original_pairs(root: Path, path: Path) -> list[tuple[Path, Path]]:
     if not path.is_file():
         raise UserError(
             f"{path}: the list of the {path.stem} split is missing",
@@ -297,8 +274,8 @@ def _original_pairs(root: Path, path: Path) -> list[Pair]:
         columns = _COLUMNS.match(line)
         stem = Path(columns.group(1) if columns else line).name
         stem = stem.removesuffix(".png").removesuffix(".jpg")
-        pair = Pair(root / _IMAGES / f"{stem}.png", root / _LABELS / f"{stem}_L.png")
-        for file in (pair.image, pair.label):
+        pair = (root / _IMAGES / f"{stem}.png", root / _LABELS / f"{stem}_L.png")
+        for file in pair:
             if not file.is_file():
                 raise UserError(f"{file}: the file does not exist", f"{path}, line {number}")
         pairs.append(pair)

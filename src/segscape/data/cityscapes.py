@@ -16,15 +16,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from segscape.data.base import (
-    IGNORE_INDEX,
-    LabelMap,
-    Palette,
-    Sample,
-    read_image,
-    read_label,
-    require_same_size,
-)
+import numpy as np
+
+from segscape.data.base import IGNORE_INDEX, FileDataset, LabelMap, Palette
 from segscape.data.module import SegmentationDataModule
 from segscape.data.transforms import Transform
 from segscape.errors import UserError, nearest
@@ -67,7 +61,7 @@ def label_ids() -> dict[int, int]:
     return ids | {label: number for number, (_, label, _) in enumerate(LABELS)}
 
 
-class CityscapesDataset:
+class CityscapesDataset(FileDataset):
     """One split of Cityscapes with fine labels.
 
     Args:
@@ -80,27 +74,20 @@ class CityscapesDataset:
 
     classes = CLASSES
     palette = PALETTE
-    ignore_index = IGNORE_INDEX
 
     def __init__(self, root: Path | str, split: str) -> None:
         self.root = Path(root)
-        self.images = find_images(self.root, split)
+        images = find_images(self.root, split)
+        super().__init__([(image, label_of(self.root, image)) for image in images])
         self._ids = LabelMap(label_ids())
 
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def read(self, index: int) -> Sample:
-        """Read one sample; raises UserError naming the file that is at fault."""
-        path = self.images[index]
-        label_path = label_of(self.root, path)
-        image, label = read_image(path), self._ids(read_label(label_path), label_path)
-        require_same_size(image, label, path, label_path)
-        return Sample(image, label)
+    def to_ids(self, raw: np.ndarray, path: Path) -> np.ndarray:
+        """Training ids of label ids."""
+        return self._ids(raw, path)
 
     def name(self, index: int) -> str:
         """City, sequence and frame, such as frankfurt_000000_000294."""
-        return self.images[index].name.removesuffix("_leftImg8bit.png")
+        return self.pairs[index].image.name.removesuffix("_leftImg8bit.png")
 
 
 class Cityscapes(SegmentationDataModule):

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from segscape.data.base import SegmentationDataset
+from segscape.data.base import SegmentationDataset, open_sample
 from segscape.data.sampler import EvalOrder, TrainOrder
 from segscape.data.transforms import Transform
 from segscape.errors import UserError
@@ -70,14 +70,22 @@ class TrainItems(Dataset):
     def __getitem__(self, key: tuple[int, int]) -> Item | Failure:
         epoch, index = key
         try:
-            sample = self.dataset.read(index)
-            image, label = sample.image, sample.label
-            if self.augment is not None:
-                rng = np.random.default_rng([self.seed, epoch, index, _AUGMENT_STREAM])
-                image, label = self.augment(image, label, rng)
+            image, label = self._augmented(index, epoch)
         except UserError as error:
             return Failure(error.what, error.hint)
         return Item(image, label, index, True)
+
+    def _augmented(self, index: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        if self.augment is None:
+            sample = self.dataset.read(index)
+            return sample.image, sample.label
+        rng = np.random.default_rng([self.seed, epoch, index, _AUGMENT_STREAM])
+        apply = getattr(self.augment, "apply", None)
+        if apply is None:
+            sample = self.dataset.read(index)
+            return self.augment(sample.image, sample.label, rng)
+        sample = apply(open_sample(self.dataset, index), rng)
+        return sample.image, sample.label
 
 
 class EvalItems(Dataset):
