@@ -3,6 +3,8 @@
 Loading with `strict=False` hides a wrong file: the network then trains from scratch and is some
 ten points of mIoU worse without a word. So a tensor of the encoder that the file lacks, or has in
 another shape, is an error; what the file has beyond the encoder must be of a classifier.
+
+Checkpoints in the names of an official implementation are converted first, as `init=FILE` does.
 """
 
 from __future__ import annotations
@@ -14,9 +16,12 @@ from torch import Tensor, nn
 
 from segscape.errors import UserError
 from segscape.models.weights.read import read_tensors
+from segscape.models.weights.sources import detect
 
 CLASSIFIERS = ("fc.", "classifier.", "head.", "last_linear.", "linear.")
 """Where ImageNet checkpoints keep the layers that segmentation has no use for."""
+
+_PART = "encoder."
 
 
 def check_fit(
@@ -31,7 +36,8 @@ def check_fit(
         owner: name of the encoder, for the message.
 
     Raises:
-        UserError: tensors are missing, of another shape or left over; names some of each.
+        UserError: tensors are missing, of another shape, not finite or left over; names some of
+            each.
     """
     # Old checkpoints lack BatchNorm's counter, which only a momentum of None would read.
     missing = [
@@ -42,6 +48,7 @@ def check_fit(
         for name, tensor in expected.items()
         if name in given and given[name].shape != tensor.shape
     ]
+    broken = [name for name in expected if name in given and not torch.isfinite(given[name]).all()]
     left = [name for name in given if name not in expected and not name.startswith(CLASSIFIERS)]
     problems = [
         f"{len(names)} {what} (first: {', '.join(names[:3])})"
@@ -49,14 +56,15 @@ def check_fit(
             ("tensors of the encoder are not in it", missing),
             ("tensors have another shape", reshaped),
             ("of its tensors have no place", left),
+            ("tensors hold values that are not finite", broken),
         )
         if names
     ]
     if problems:
         raise UserError(
             f"{path} does not fit encoder {owner}: {'; '.join(problems)}.",
-            "The names must be those of the encoder's own implementation. For a checkpoint of a "
-            "whole official network use init=FILE instead of encoder.weights=FILE.",
+            "The names must be those of the encoder or of its official implementation. To start "
+            "from a whole network use init=FILE instead of encoder.weights=FILE.",
         )
 
 
@@ -65,20 +73,54 @@ def load_local(encoder: nn.Module, path: str, owner: str) -> None:
 
     Args:
         encoder: to fill.
-        path: a file with the encoder's state dict, a classifier allowed, or with that of a
-            whole network of ours, whose `encoder.` part is taken.
+        path: a file with the encoder's state dict, or with its official checkpoint (one of a
+            source in `segscape.models.weights`), a classifier allowed in both; or with a whole
+            network, ours or official, whose encoder is taken.
         owner: name of the encoder, for messages.
 
     Raises:
         UserError: the file cannot be read or does not fit.
     """
-    tensors = read_tensors(path)
-    if any(name.startswith("encoder.") for name in tensors):
-        prefix = len("encoder.")
-        tensors = {k[prefix:]: v for k, v in tensors.items() if k.startswith("encoder.")}
+    tensors: Mapping[str, Tensor] = read_tensors(path)
     expected = encoder.state_dict()
+    known = tensors.keys() & expected.keys()
+    if 2 * len(known) <= len(tensors) and not any(name.startswith(_PART) for name in tensors):
+        tensors = _converted(tensors, path)
+    if any(name.startswith(_PART) for name in tensors):
+        tensors = {
+            name.removeprefix(_PART): tensor
+            for name, tensor in tensors.items()
+            if name.startswith(_PART)
+        }
     check_fit(expected, tensors, path, owner)
     with torch.no_grad():
         for name, tensor in expected.items():
             if name in tensors:
                 tensor.copy_(tensors[name])
+
+
+def _converted(tensors: Mapping[str, Tensor], path: str) -> Mapping[str, Tensor]:
+    """An official checkpoint under our names; a file of no known source as it is.
+
+    Tensors without a place keep their name, so that `check_fit` reports them.
+    """
+    try:
+        source = detect(tensors)
+    except UserError:
+        return tensors
+    found: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        rule = source.ignore_rule(name)
+        if rule is not None:
+            objection = rule.check(name, tensors) if rule.check else None
+            if objection is not None:
+                raise UserError(
+                    f"{path} ({source.name}): '{name}' cannot be ignored as '{rule.rule}': "
+                    f"{objection}"
+                )
+            continue
+        ours = source.rename(name) or name
+        if ours in found:
+            raise UserError(f"{path} ({source.name}): two tensors stand for '{ours}'.")
+        found[ours] = source.converted(name, tensor)
+    return found
