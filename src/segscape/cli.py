@@ -5,6 +5,7 @@ Heavy packages are imported where they are needed, so that help and mistakes ans
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import traceback
@@ -21,7 +22,8 @@ COMMANDS = {
     "evaluate": "score a run or imported weights over a split",
     "predict": "segment images: class maps and overlays",
     "import-weights": "turn an official checkpoint into a segscape weights file",
-    "list": "show the groups, or the options of one",
+    "list": "show the groups, or the options of one with their cost",
+    "explain": "draw the parts of a network with shapes, parameters and MACs",
 }
 
 
@@ -32,7 +34,7 @@ def main() -> NoReturn:
         print("usage: segscape COMMAND ...\n")
         for name, text in COMMANDS.items():
             print(f"  {name:<16}{text}")
-        print("\nsegscape COMMAND --help says more")
+        print("\nsegscape COMMAND --help says more; --config-dir DIR adds options of your own")
         sys.exit(DONE)
     if arguments[0] == "--version":
         from segscape import __version__
@@ -55,12 +57,34 @@ def _dispatch(command: str, rest: list[str]) -> int:
         )
     from segscape import commands
 
-    return {
+    run = {
         "evaluate": commands.evaluate,
         "predict": commands.predict,
         "import-weights": commands.import_weights,
         "list": commands.list_choices,
-    }[command](rest)
+        "explain": commands.explain,
+    }[command]
+    from segscape.config import own_folder
+
+    folder, rest = _own_folder(rest)
+    with own_folder(folder):
+        return run(rest)
+
+
+def _own_folder(rest: list[str]) -> tuple[str | None, list[str]]:
+    """Take `--config-dir DIR` out of the arguments: the user's own options."""
+    kept: list[str] = []
+    folder = None
+    waiting = iter(rest)
+    for text in waiting:
+        name, sign, value = text.partition("=")
+        if name not in ("--config-dir", "-cd"):
+            kept.append(text)
+            continue
+        folder = value if sign else next(waiting, "")
+        if not folder:
+            raise UserError(f"{name} needs a directory", f"e.g. {name} my_options")
+    return folder, kept
 
 
 def train() -> NoReturn:
@@ -120,8 +144,12 @@ def _job(composed: Any, found: list[float | None]) -> int:
 
 def _guarded(action: Callable[[], int]) -> int:
     """Run `action`; turn errors into a message and an exit code."""
+    # A log line that cannot be written (its reader has gone) is no news.
+    logging.raiseExceptions = False
     try:
-        return action()
+        code = action()
+        sys.stdout.flush()
+        return code
     except UserError as error:
         print_error(error)
         return WRONG_REQUEST
@@ -129,7 +157,8 @@ def _guarded(action: Callable[[], int]) -> int:
         print("interrupted", file=sys.stderr)
         return STOPPED
     except BrokenPipeError:  # | head
-        sys.stderr.close()
+        # What is still in the buffer goes nowhere, instead of into an error at the exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except Exception as error:
         explained = _explained(error)

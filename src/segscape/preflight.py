@@ -62,7 +62,27 @@ def check_config(config: Config, typed: Sequence[str] = ()) -> None:
     check_files(config)
     _one_of("metrics.void", config["metrics"]["void"], ("ignore", "as_false_positive"))
     _check_trainer(config["trainer"], typed)
-    check_parts(config, chosen={text.split("=", 1)[0].lstrip("+~") for text in typed})
+    check_parts(config, chosen=_keys(typed))
+
+
+def check_network(config: Config, typed: Sequence[str] = ()) -> None:
+    """Check what concerns the network only: its parts and the keys of `model`.
+
+    Raises:
+        UserError: the first thing found.
+    """
+    for key in build.PARTS:
+        if not isinstance(config.get(key), Mapping):
+            raise UserError(f"{key} was taken out", f"choose one: segscape list {key}")
+        target, given = build.arguments(config[key], key, build.SUPPLIED[key])
+        check_types(target, given, key)
+    _check_keys(config["model"], "model", MODEL_KEYS)
+    _check_model(config["model"])
+    check_parts(config, chosen=_keys(typed))
+
+
+def _keys(typed: Sequence[str]) -> set[str]:
+    return {text.split("=", 1)[0].lstrip("+~") for text in typed}
 
 
 def _check_model(node: Config) -> None:

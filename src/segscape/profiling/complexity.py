@@ -121,7 +121,7 @@ def measure(
     replica = inference_copy(model, "meta")
     parts = _parts(replica)
     owner = _owners(parts)
-    counter = _Counter()
+    counter = MacCounter()
     for module, part in owner.items():
         module.register_forward_pre_hook(lambda _m, _a, part=part: counter.enter(part))
         module.register_forward_hook(lambda _m, _a, _o: counter.leave())
@@ -156,11 +156,11 @@ def count_macs(run: Callable[[], Any]) -> tuple[Any, int]:
     Args:
         run: calls modules in eval mode on meta tensors.
     """
-    counter = _Counter()
+    counter = MacCounter()
     # no_grad and not inference_mode: composite operators then reach the counter in pieces.
     with torch.no_grad(), torch.device("meta"), counter:
         out = run()
-    return out, sum(counter.macs.values())
+    return out, counter.total
 
 
 def _parts(model: nn.Module) -> dict[str, list[nn.Module]]:
@@ -215,7 +215,7 @@ def _params(
     return counts
 
 
-class _Counter(TorchDispatchMode):
+class MacCounter(TorchDispatchMode):
     """Sees every operator that runs and books its multiply-adds on the part that is running."""
 
     def __init__(self) -> None:
@@ -224,10 +224,17 @@ class _Counter(TorchDispatchMode):
         self.uncounted: Counter[str] = Counter()
         self._running: list[str] = []
 
+    @property
+    def total(self) -> int:
+        """Multiply-adds so far."""
+        return sum(self.macs.values())
+
     def enter(self, part: str) -> None:
+        """What runs from here on belongs to this part."""
         self._running.append(part)
 
     def leave(self) -> None:
+        """Back to the part that was running before."""
         self._running.pop()
 
     def __torch_dispatch__(

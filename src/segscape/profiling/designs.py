@@ -27,16 +27,11 @@ from segscape import build
 from segscape.errors import UserError
 from segscape.models.contracts import FeatureSpec
 from segscape.profiling.complexity import count_macs
+from segscape.profiling.figures import CLASSES, SIZE
 
 Size = tuple[int, int]
 _Shape = tuple[int, ...]
 Config = Mapping[str, Any]
-
-SIZE: Size = (512, 1024)
-"""Height and width at which lists and benchmarks count."""
-
-CLASSES = 19
-"""Number of classes that they assume, that of Cityscapes."""
 
 
 @dataclass(frozen=True)
@@ -126,10 +121,10 @@ class DesignCosts:
         Raises:
             UserError: parts that do not fit together, or cannot be built.
         """
-        uses = _uses(settings["decoder"])
+        used = uses(settings["decoder"])
         features = self.encoder(settings["encoder"])
         context, shape = PartCost(), None
-        if "context" in uses:
+        if "context" in used:
             deepest = features.shape(features.spec.deepest)
             context, shape = self._context(settings["context"], deepest)
         decoded = self._decoder(settings["decoder"], features, shape)
@@ -178,7 +173,7 @@ class DesignCosts:
     ) -> _Features:
         make = build.part({"decoder": node}, "decoder")
         counted = {"num_classes": self.num_classes} if _takes_classes(make.func) else {}
-        fusion = _StandIn if "fusion" in _uses(node) else None
+        fusion = _StandIn if "fusion" in uses(node) else None
         channels = 0 if context is None else context[1]
         decoder: Any = _on_meta(make, features.spec, channels, fusion, **counted)
         inputs = {key: _empty(shape) for key, shape in features.shapes}
@@ -263,14 +258,18 @@ def on_meta() -> Iterator[None]:
         yield
 
 
-def _on_meta(make: Callable[..., nn.Module], *arguments: Any, **named: Any) -> nn.Module:
-    """A part in evaluation mode on the meta device."""
+def made_on_meta(make: Callable[[], nn.Module]) -> nn.Module:
+    """A module on the meta device, in evaluation mode."""
     try:
         with on_meta():
-            module = make(*arguments, **named)
+            module = make()
     except (RuntimeError, NotImplementedError):  # reads a value while it is made: timm, some
-        module = make(*arguments, **named).to("meta")
-    module.eval()
+        module = make().to("meta")
+    return module.eval()
+
+
+def _on_meta(make: Callable[..., nn.Module], *arguments: Any, **named: Any) -> nn.Module:
+    module = made_on_meta(lambda: make(*arguments, **named))
     for child in module.modules():
         if type(child) in _SHAPELESS:
             child.forward = _same  # type: ignore[method-assign]
@@ -308,7 +307,8 @@ def _key(node: Config) -> str:
     return json.dumps(node, sort_keys=True, default=str)
 
 
-def _uses(node: Config) -> frozenset[str]:
+def uses(node: Config) -> frozenset[str]:
+    """What a decoder does something with: subset of {"context", "fusion"}."""
     target = build.part({"decoder": node}, "decoder").func
     return getattr(target, "uses", frozenset())
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +10,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-_NONE = "–"
+from segscape.profiling.amounts import NONE, amount, is_missing
+
 _BAR = 24
 
 
@@ -54,7 +54,7 @@ def _scores(summary: Mapping[str, Any], classes: Sequence[str], split: str) -> T
         key = f"{split}/iou/{name}"
         if key in summary:
             value = summary[key]
-            bar = "" if _missing(value) else "━" * round(_BAR * float(value))
+            bar = "" if is_missing(value) else "━" * round(_BAR * float(value))
             table.add_row(Text(name), _percent(value), Text(bar, style="cyan"))
     table.add_section()
     for label, key in (
@@ -136,30 +136,15 @@ def _size(summary: Mapping[str, Any], room: str) -> str:
     return f"{size[0]} × {size[1]} (H × W)"
 
 
-def amount(value: Any) -> str:
-    """A count with three or four digits and a unit: ``8.028 M``, ``11.42 G``, ``512``."""
-    if _missing(value):
-        return _NONE
-    for limit, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e4, "k")):
-        if abs(value) >= limit:
-            scale = 1e3 if unit == "k" else limit
-            return f"{value / scale:#.4g} {unit}"
-    return str(int(value))
-
-
 def _percent(value: Any) -> str:
-    return _NONE if _missing(value) else f"{100 * float(value):.2f}"
+    return NONE if is_missing(value) else f"{100 * float(value):.2f}"
 
 
 def _milliseconds(value: Any) -> str:
-    if _missing(value):
-        return _NONE
+    if is_missing(value):
+        return NONE
     return f"{value:.0f}" if value >= 100 else f"{float(value):#.3g}"
 
 
-def _missing(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and math.isnan(value))
-
-
 def _present(summary: Mapping[str, Any], key: str) -> bool:
-    return not _missing(summary.get(key))
+    return not is_missing(summary.get(key))

@@ -1,10 +1,9 @@
-"""The commands beside training: evaluate, predict, import-weights, list."""
+"""`segscape evaluate`: the score of a run, or of imported weights, over a split."""
 
 from __future__ import annotations
 
-import argparse
-import json
-from collections.abc import Mapping, Sequence
+import inspect
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,39 +20,21 @@ SCORING_KEYS = ("data", "profile", "metrics.void", "trainer.accelerator", "train
 SCORING_GROUPS = ("data.", "profile.")
 
 
-def list_choices(rest: Sequence[str]) -> int:
-    """`segscape list [GROUP] [--json]`: the groups, or the options of one."""
-    from segscape import config
+USAGE = """
+    segscape evaluate (run=DIR | model=NAME weights=FILE) [split=val] [KEY=VALUE ...]
 
-    parser = argparse.ArgumentParser("segscape list", description=list_choices.__doc__)
-    parser.add_argument("group", nargs="?", help="e.g. fusion; without it, every group")
-    parser.add_argument("--json", action="store_true", help="machine-readable")
-    given = parser.parse_args(rest)
-    known = config.groups()
-    if given.group is not None and given.group not in known:
-        close = nearest(given.group, known)
-        hint = f"did you mean {close}? " if close else ""
-        raise UserError(f"there is no group {given.group!r}", f"{hint}groups: {', '.join(known)}")
-    chosen = [given.group] if given.group else list(known)
-    table = {g: {o: config.describe(g, o) for o in known[g]} for g in chosen}
-    if given.json:
-        print(json.dumps(table, indent=2))
-        return 0
-    for group, options in table.items():
-        print(group)
-        for option, text in options.items():
-            print(f"  {option:<24}{text}".rstrip())
-    return 0
+    Scores whole images at the size of their labels and writes summary.json to run_dir=. With
+    run=, the run's own data set is used unless data= or data.KEY= say otherwise, and
+    checkpoint=best|last chooses. split is train, val or test. --config-dir DIR adds options.
+"""
 
 
 def evaluate(rest: Sequence[str]) -> int:
-    """`segscape evaluate (run=DIR | model=NAME weights=FILE) [split=val] [KEY=VALUE ...]`.
-
-    Scores whole images at the size of their labels and writes summary.json. With run=, the run's
-    own data set is used unless data= or data.KEY= say otherwise; checkpoint=best|last.
-    """
-    if not rest or rest[0] in ("-h", "--help"):
-        print(evaluate.__doc__)
+    """Score a run, or imported weights, over a split; see `USAGE`."""
+    if not rest:
+        raise UserError("evaluate needs to know what to score", inspect.cleandoc(USAGE))
+    if rest[0] in ("-h", "--help"):
+        print(f"usage: {inspect.cleandoc(USAGE)}")
         return 0
     own, overrides = _split_keys(rest, ("run", "weights", "split", "run_dir", "checkpoint"))
     split = own.get("split", "val")
@@ -207,87 +188,3 @@ def _from_weights(
     )
     load_into(network, weights)
     return settings, network, data
-
-
-def predict(rest: Sequence[str]) -> int:
-    """`segscape predict run=DIR IMAGE... -o DIR`: class maps (palette PNG) and overlays."""
-    parser = argparse.ArgumentParser("segscape predict", description=predict.__doc__)
-    parser.add_argument("model", metavar="run=DIR", help="a run directory or a checkpoint")
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help="image files or folders")
-    parser.add_argument("-o", "--out", required=True, metavar="DIR", help="where to write")
-    given = parser.parse_args(rest)
-    from segscape import api
-    from segscape.evaluation.evaluate import choose_device
-    from segscape.inference.predictor import predict_files
-
-    network = api.load_model(given.model.removeprefix("run="))
-    written = predict_files(network.to(choose_device()), given.images, given.out)
-    print(f"wrote {len(written)} files to {given.out}")
-    return 0
-
-
-def import_weights(rest: Sequence[str]) -> int:
-    """`segscape import-weights SOURCE --system NAME -o OUT.safetensors`.
-
-    Reads an official checkpoint (.pdparams, .npz, .pth) without executing anything in it, accounts
-    for every tensor, and writes a file that create_model(..., weights=OUT) and evaluate accept.
-    """
-    parser = argparse.ArgumentParser("segscape import-weights", description=import_weights.__doc__)
-    parser.add_argument("source", help="the official checkpoint")
-    parser.add_argument("--system", required=True, help="model= name, e.g. ppliteseg")
-    parser.add_argument("-o", "--out", required=True, help="file to write, .safetensors")
-    parser.add_argument("overrides", nargs="*", help="parts that differ, e.g. fusion=uafm_channel")
-    given = parser.parse_args(rest)
-    from segscape.models.weights.files import save
-    from segscape.models.weights.importer import infer_choices, load_official
-    from segscape.models.weights.read import read_tensors
-
-    if not given.out.endswith(".safetensors"):
-        raise UserError(f"-o {given.out}: the name must end with .safetensors")
-    if not Path(given.source).is_file():
-        raise UserError(f"{given.source}: there is no such file")
-    tensors = read_tensors(Path(given.source))
-    choices, network = _model_for(
-        given.system, given.overrides, infer_choices(tensors, given.system)
-    )
-    report = load_official(network, tensors, given.system)
-    metadata = {
-        "system": given.system,
-        "source": report.source,
-        "num_classes": str(network.num_classes),
-        "choices": json.dumps(choices),
-        "file": Path(given.source).name,
-    }
-    save(Path(given.out), network.state_dict(), metadata)
-    print(f"{given.source}: {report.source}, {network.num_classes} classes, {choices}")
-    print(f"  loaded  {len(report.loaded)} tensors")
-    rules: dict[str, int] = {}
-    for rule in report.ignored.values():
-        rules[rule] = rules.get(rule, 0) + 1
-    for rule, count in rules.items():
-        print(f"  ignored {count} tensors: {rule}")
-    print(f"wrote {given.out}")
-    return 0
-
-
-def _model_for(
-    system: str, overrides: Sequence[str], inferred: Mapping[str, Any]
-) -> tuple[dict[str, str], Segmenter]:
-    """The network that a file's tensors describe; what the user typed has the last word."""
-    from segscape.api import create_model
-    from segscape.config import groups
-
-    variant = inferred.get("variant")
-    if variant and variant != system:
-        known = groups()["model"]
-        if system not in known:
-            close = nearest(system, known)
-            hint = f"did you mean {close}? " if close else ""
-            raise UserError(f"--system {system}: there is no such model", hint)
-        raise UserError(f"the file holds {variant}, not {system}", f"give --system {variant}")
-    choices = {k: str(inferred[k]) for k in ("encoder", "fusion") if inferred.get(k)}
-    typed = {text.partition("=")[0]: text.partition("=")[2] for text in overrides}
-    parts = {k: typed.pop(k, v) for k, v in choices.items()}
-    rest = [f"{key}={value}" for key, value in typed.items()]
-    network = create_model(system, int(inferred["num_classes"]), overrides=rest, **parts)
-    return {**parts, **typed}, network

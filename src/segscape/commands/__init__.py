@@ -1,0 +1,9 @@
+"""The commands beside training. Each takes its arguments and returns an exit code."""
+
+from segscape.commands.explaining import explain
+from segscape.commands.importing import import_weights
+from segscape.commands.listing import list_choices
+from segscape.commands.predicting import predict
+from segscape.commands.scoring import evaluate
+
+__all__ = ["evaluate", "explain", "import_weights", "list_choices", "predict"]

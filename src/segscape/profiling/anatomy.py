@@ -1,0 +1,152 @@
+"""What flows through a network: the shapes that each part sees, and what each part costs.
+
+The network runs once on meta tensors with hooks on its parts, so that the shapes are those that
+really arrive, and not those that a part announces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from segscape.models.segmenter import Segmenter
+from segscape.profiling.complexity import MacCounter
+
+Shape = tuple[int, int, int]
+"""Channels, height, width."""
+
+
+@dataclass
+class Flow:
+    """One part as it ran.
+
+    Attributes:
+        params: number of its parameters.
+        macs: multiply-adds of all its calls, those of parts inside it included.
+        inputs: shapes of each call's inputs; for features by stride, nothing.
+        outputs: by stride or name of an extra, "out" for a part with a single output.
+    """
+
+    params: int
+    macs: int = 0
+    inputs: list[tuple[Shape, ...]] = field(default_factory=list)
+    outputs: dict[int | str, Shape] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """The parts of a network as they ran, in the order in which they ran.
+
+    Attributes:
+        image: shape of the image after padding.
+        encoder: with its features as outputs.
+        context: None where there is none.
+        decoder: its parameters and MACs without those of its fusions.
+        fusions: by index in `decoder.fusions`, in the order of their calls.
+        head: feature to logits.
+        auxiliary: heads that only train, by name.
+    """
+
+    image: Shape
+    encoder: Flow
+    context: Flow | None
+    decoder: Flow
+    fusions: Mapping[int, Flow]
+    head: Flow
+    auxiliary: Mapping[str, Flow]
+
+    @property
+    def parts(self) -> list[Flow]:
+        """Everything that runs for inference."""
+        context = [self.context] if self.context else []
+        return [self.encoder, *context, self.decoder, *self.fusions.values(), self.head]
+
+    @property
+    def params(self) -> int:
+        """Parameters for inference."""
+        return sum(part.params for part in self.parts)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds for inference."""
+        return sum(part.macs for part in self.parts)
+
+
+def dissect(network: Segmenter, size: tuple[int, int]) -> Anatomy:
+    """Run a network on the meta device and look at its parts.
+
+    Args:
+        network: on the meta device, in evaluation mode, with its auxiliary heads.
+        size: height and width of the image.
+    """
+    counter = MacCounter()
+    order: list[nn.Module] = []
+    watched: dict[nn.Module, Flow] = {}
+    parts: dict[str, Any] = {
+        "encoder": network.encoder,
+        "context": network.context,
+        "decoder": network.decoder,
+        "head": network.head,
+    }
+    modules = [m for m in parts.values() if m is not None]
+    fusions = list(network.decoder.fusions)
+    for module in [*modules, *fusions, *network.auxiliary.values()]:
+        watched[module] = Flow(sum(p.numel() for p in module.parameters()))
+    handles = [h for m, flow in watched.items() for h in _watch(m, flow, counter, order)]
+    height, width = (side + -side % network.encoder.multiple for side in size)
+    image = torch.empty(1, 3, height, width, device="meta")
+    try:
+        with torch.no_grad(), torch.device("meta"), counter:
+            network.raw(image, auxiliary=True)
+    finally:
+        for handle in handles:
+            handle.remove()
+    # In the order of the first call; one that is never called comes last.
+    called = dict.fromkeys([*(m for m in order if m in fusions), *fusions])
+    inside = {fusions.index(m): watched[m] for m in called}
+    decoder = watched[parts["decoder"]]
+    decoder.params -= sum(flow.params for flow in inside.values())
+    decoder.macs -= sum(flow.macs for flow in inside.values())
+    return Anatomy(
+        image=(3, height, width),
+        encoder=watched[parts["encoder"]],
+        context=None if network.context is None else watched[parts["context"]],
+        decoder=decoder,
+        fusions=inside,
+        head=watched[network.head],
+        auxiliary={name: watched[head] for name, head in network.auxiliary.items()},
+    )
+
+
+def _watch(module: nn.Module, flow: Flow, counter: MacCounter, order: list[nn.Module]) -> list[Any]:
+    started: list[int] = []
+
+    def before(_module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        order.append(module)
+        started.append(counter.total)
+        flow.inputs.append(tuple(_shape(x) for x in inputs if isinstance(x, Tensor)))
+
+    def after(_module: nn.Module, _inputs: Any, output: Any) -> None:
+        flow.macs += counter.total - started.pop()
+        found = output if isinstance(output, Mapping) else {"out": output}
+        flow.outputs = {key: _shape(x) for key, x in found.items()}
+
+    return [module.register_forward_pre_hook(before), module.register_forward_hook(after)]
+
+
+def _shape(x: Tensor) -> Shape:
+    return x.shape[1], x.shape[2], x.shape[3]
+
+
+def as_data(flow: Flow) -> dict[str, Any]:
+    """A part as plain data, for JSON."""
+    return {
+        "params": flow.params,
+        "macs": flow.macs,
+        "inputs": [[list(shape) for shape in call] for call in flow.inputs],
+        "outputs": {str(key): list(shape) for key, shape in flow.outputs.items()},
+    }
