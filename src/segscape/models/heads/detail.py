@@ -7,7 +7,7 @@ the details that BiSeNet has a branch for; its loss is `segscape.losses.detail.D
 The official code runs three more of them, at strides 2, 4 and 16, whose loss it never takes; they
 are not here.
 
-Size from 256 channels: 147 648 parameters, 1.209 GMACs on a 64x128 map, in training only.
+Size from 256 channels: 147 648 parameters, 1.208 GMACs on a 64x128 map, in training only.
 """
 
 from __future__ import annotations
