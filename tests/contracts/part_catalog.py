@@ -29,18 +29,21 @@ def factory(group: str, option: str) -> Callable[..., Any]:
     return partial(getattr(importlib.import_module(module), name), **choices)
 
 
+@lru_cache
 def kind(group: str, option: str) -> Any:
     """The class behind an option."""
     made: Any = factory(group, option)
     return made.func
 
 
+@lru_cache
 def needs(decoder: str) -> set[int | str]:
     """Strides and extras that a decoder cannot do without."""
     found = kind("decoder", decoder)
     return {*found.requires, *getattr(found, "extras", ())}
 
 
+@lru_cache
 def pyramid_decoders() -> list[str]:
     """The decoders with a fusion that read strides only."""
     return [
@@ -58,6 +61,7 @@ def spec(encoder: str) -> FeatureSpec:
     return found
 
 
+@lru_cache
 def encoders_for(decoder: str) -> list[str]:
     """The encoders that give what a decoder needs."""
     return [e for e in options("encoder") if needs(decoder) <= {*spec(e).strides, *spec(e).extras}]

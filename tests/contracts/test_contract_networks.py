@@ -171,16 +171,23 @@ def encoder_multiple(option: str) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("decoder", DECODERS)
-def test_the_shapes_of_every_design(decoder: str) -> None:
-    """The whole product; encoders of one spec count once."""
+@pytest.mark.parametrize("option", distinct())
+def test_the_shapes_of_every_design(option: str) -> None:
+    """The whole product; what the decoder cannot tell apart counts once.
+
+    It meets a context as a map of the deepest feature's size with so many channels.
+    """
     with torch.device("meta"), torch.no_grad():
         images = torch.empty(2, 3, *ODD)
-        for option in distinct():
-            if not fits(option, decoder):
-                continue
-            body = Remembered(option, images)
-            for fusion, context in itertools.product(FUSIONS, CONTEXTS):
+        body = Remembered(option, images)
+        deepest = body.features[1][body.spec.deepest]
+        by_channels: dict[int, str] = {}
+        for context in CONTEXTS:
+            made = part_catalog.factory("context", context)(deepest.shape[1]).eval()
+            assert made(deepest).shape == (1, made.out_channels, *deepest.shape[2:])
+            by_channels[made.out_channels] = context
+        for decoder, fusion, context in itertools.product(DECODERS, FUSIONS, by_channels.values()):
+            if fits(option, decoder):
                 model = build((option, context, decoder, fusion), body).eval()
                 assert model(images[:1]).shape == (1, CLASSES, *ODD)
 
