@@ -52,6 +52,8 @@ _PPLITESEG = (
 _VARIANTS = {(32, 64, 128): "ppliteseg", (64, 96, 128): "ppliteseg_b"}
 """Our model by the widths of the decoder."""
 
+_FUSIONS = "uafm_spatial, uafm_channel, the same with _mean (PaddleSeg's _S), add"
+
 _STARTS = {8: {2: 0, 4: 1, 8: 2, 16: 4, 32: 6}, 14: {2: 0, 4: 1, 8: 2, 16: 6, 32: 11}}
 """Index of the first layer of each stride, by the number of layers (STDC1, STDC2)."""
 
@@ -125,16 +127,21 @@ def _fusion(tensors: Tensors) -> str:
         if any("conv_xy_atten" in other for other in tensors):
             raise UserError(
                 "The file's fusion has separable convolutions (PaddleSeg's 'Mobile' UAFM).",
-                "Known fusions of PP-LiteSeg: uafm_spatial, uafm_channel, add.",
+                f"Known fusions of PP-LiteSeg: {_FUSIONS}.",
             )
         return "add"
     _, inputs, kernel, _ = _shape(tensors, name)
     projected = _shape(tensors, "ppseg_head.arm_list.0.conv_x._conv.weight")[0]
-    options = {(4, 3): "uafm_spatial", (4 * projected, 1): "uafm_channel"}
+    options = {
+        (4, 3): "uafm_spatial",
+        (2, 3): "uafm_spatial_mean",
+        (4 * projected, 1): "uafm_channel",
+        (2 * projected, 1): "uafm_channel_mean",
+    }
     if (inputs, kernel) not in options:
         raise UserError(
             f"The file's fusion attends to {inputs} maps with a {kernel}x{kernel} kernel.",
-            "Known fusions of PP-LiteSeg: uafm_spatial, uafm_channel (not the '_S' ones), add.",
+            f"Known fusions of PP-LiteSeg: {_FUSIONS}.",
         )
     return options[inputs, kernel]
 
