@@ -193,8 +193,8 @@ def test_variants_that_are_not_ours_are_explained() -> None:
     with pytest.raises(UserError, match=r"widths \(16, 64, 128\)"):
         infer_choices(official(widths=(16, 64, 128)))
     lighter = official()
-    lighter["ppseg_head.arm_list.0.conv_xy_atten.0._conv.weight"] = torch.zeros(2, 2, 3, 3)
-    with pytest.raises(UserError, match="attends to 2 maps with a 3x3 kernel"):
+    lighter["ppseg_head.arm_list.0.conv_xy_atten.0._conv.weight"] = torch.zeros(2, 3, 3, 3)
+    with pytest.raises(UserError, match="attends to 3 maps with a 3x3 kernel"):
         infer_choices(lighter)
     cut = {name: value for name, value in official().items() if "features.7." not in name}
     with pytest.raises(UserError, match="STDC has 7 layers"):
