@@ -32,7 +32,8 @@ def create_model(
     Returns:
         A `torch.nn.Module` in evaluation mode. `model(x)` takes normalised images (B, 3, H, W) of
         any size and returns logits (B, num_classes, H, W); `model.normalize` makes the former from
-        uint8, `model.predict(path)` does everything.
+        uint8, `model.predict(path)` does everything. Published weights that were trained with void
+        as one more class add a logit for it, the last one (`model.extra_outputs` says how many).
 
     Raises:
         UserError: an unknown name or option, parts that do not fit, or a weights file that does
@@ -57,11 +58,14 @@ def create_model(
     from segscape.preflight import check_parts
 
     check_parts(settings, chosen=set(choices))
-    network = build.model(settings, num_classes=num_classes)
-    if weights is not None:
-        from segscape.models.weights.files import load_into
+    if weights is None:
+        return build.model(settings, num_classes=num_classes).eval()
+    from segscape.models.weights.files import load_into
+    from segscape.models.weights.outputs import with_extra_outputs
 
-        load_into(network, weights)
+    settings = with_extra_outputs(settings, weights, num_classes)
+    network = build.model(settings, num_classes=num_classes)
+    load_into(network, weights)
     return network.eval()
 
 

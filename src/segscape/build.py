@@ -161,6 +161,7 @@ def model(
             mean=tuple(settings["mean"]),
             std=tuple(settings["std"]),
             channel_order=str(settings.get("channel_order", "rgb")),
+            extra_outputs=int(settings.get("extra_outputs") or 0),
             align_corners=bool(settings["align_corners"]),
             classes=classes,
             palette=palette,

@@ -20,7 +20,15 @@ if TYPE_CHECKING:
 
 Config = Mapping[str, Any]
 
-MODEL_KEYS = ("name", "auxiliary", "mean", "std", "channel_order", "align_corners")
+MODEL_KEYS = (
+    "name",
+    "auxiliary",
+    "mean",
+    "std",
+    "channel_order",
+    "align_corners",
+    "extra_outputs",
+)
 TOP_LEVEL = ("seed", "run_dir", "resume", "init", "model", "trainer", "metrics", "callbacks")
 RESERVED_TRAINER = (
     "logger",
@@ -95,6 +103,11 @@ def _check_model(node: Config) -> None:
     for name, (hint, words) in expected.items():
         if not _fits(node.get(name), hint):
             raise UserError(f"model.{name}={node.get(name)!r} cannot be used", f"expected {words}")
+    extra = node.get("extra_outputs")
+    if extra is not None and (not _fits(extra, int) or extra < 0):
+        raise UserError(
+            f"model.extra_outputs={extra!r} cannot be used", "expected null or a number, 0 or above"
+        )
     _one_of("model.channel_order", node.get("channel_order", "rgb"), ("rgb", "bgr"))
     for name, given in (node.get("auxiliary") or {}).items():
         weight = given.get("weight", 1.0) if isinstance(given, Mapping) else given
@@ -291,12 +304,20 @@ def check_training_step(network: Segmenter, batch: int, size: tuple[int, int]) -
         size: height and width of the training crops, in pixels.
 
     Raises:
-        UserError: parts that do not fit, or BatchNorm on 1x1 maps with a single image.
+        UserError: parts that do not fit, BatchNorm on 1x1 maps with a single image, or outputs
+            that no label would train.
     """
     import copy
 
     import torch
 
+    if network.extra_outputs:
+        raise UserError(
+            f"model.extra_outputs={network.extra_outputs} is for scoring published weights: "
+            "no label of the data would train them",
+            "train with 0. To start from such weights take their encoder: segscape "
+            "import-weights, then encoder.weights=FILE",
+        )
     meta = copy.deepcopy(network).to("meta").train()
     running: list[str] = []
     handles = [

@@ -36,7 +36,7 @@ def evaluate(rest: Sequence[str]) -> int:
     if rest[0] in ("-h", "--help"):
         print(f"usage: {inspect.cleandoc(USAGE)}")
         return 0
-    own, overrides = _split_keys(rest, ("run", "weights", "split", "run_dir", "checkpoint"))
+    own, overrides = split_keys(rest, ("run", "weights", "split", "run_dir", "checkpoint"))
     split = own.get("split", "val")
     if split not in SPLITS:
         raise UserError(f"split={split} is not a split", f"choices: {', '.join(SPLITS)}")
@@ -53,7 +53,7 @@ def evaluate(rest: Sequence[str]) -> int:
         beside = place if place.is_dir() else place.parent
         out = Path(own.get("run_dir") or beside / f"evaluate-{split}")
     else:
-        settings, network, data = _from_weights(own["weights"], overrides)
+        settings, network, data = from_weights(own["weights"], overrides)
         stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
         out = Path(own.get("run_dir") or f"runs/evaluate/{network.name}-{split}/{stamp}")
     _score(settings, network, data, split, out)
@@ -101,7 +101,7 @@ def _score(
     print(f"summary: {out / 'summary.json'}")
 
 
-def _split_keys(texts: Sequence[str], names: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+def split_keys(texts: Sequence[str], names: Sequence[str]) -> tuple[dict[str, str], list[str]]:
     """Separate a command's own key=value arguments from overrides of the configuration."""
     own, overrides = {}, []
     for text in texts:
@@ -167,19 +167,33 @@ def _changed(settings: dict[str, Any], overrides: Sequence[str]) -> dict[str, An
     return plain
 
 
-def _from_weights(
+def from_weights(
     weights: str, overrides: Sequence[str]
 ) -> tuple[dict[str, Any], Segmenter, SegmentationDataModule]:
+    """The network that overrides describe, with the weights of a file.
+
+    Args:
+        weights: of any known origin.
+        overrides: as on the command line.
+
+    Returns:
+        The configuration, the network and the data set that names its classes.
+
+    Raises:
+        UserError: no such file, or it does not fit the network.
+    """
     from omegaconf import OmegaConf
 
     from segscape import build, config, preflight
     from segscape.models.weights.files import load_into
+    from segscape.models.weights.outputs import with_extra_outputs
 
     if not Path(weights).is_file():
         raise UserError(f"weights={weights}: there is no such file")
     settings: Any = OmegaConf.to_container(config.compose(overrides), resolve=True)
     preflight.check_config(settings, overrides)
     data = build.data(settings)
+    settings = with_extra_outputs(settings, weights, data.num_classes)
     network = build.model(
         settings,
         num_classes=data.num_classes,

@@ -37,7 +37,8 @@ def evaluate(
     """Score `network` on a split.
 
     Args:
-        network: with as many classes as the data set.
+        network: with as many classes as the data set. Where one of its `extra_outputs` wins,
+            no class is predicted: a miss of the pixel's class, and a false positive of none.
         data: gives the images and their labels.
         split: train, val or test.
         void: "ignore" or "as_false_positive", see `ConfusionMatrix`.
@@ -50,8 +51,9 @@ def evaluate(
     """
     device = device or choose_device()
     network = network.to(device).to(memory_format=torch.channels_last).eval()
-    confusion = ConfusionMatrix(network.num_classes, void=void).to(device)
-    boundary = BoundaryIoU(network.num_classes).to(device)
+    outputs = network.num_classes + network.extra_outputs
+    confusion = ConfusionMatrix(outputs, void=void).to(device)
+    boundary = BoundaryIoU(outputs).to(device)
     dtype = AUTOCAST.get(precision)
     loader = data.eval_loader(split)
     with torch.inference_mode():
@@ -66,8 +68,13 @@ def evaluate(
                 prediction = network(images).argmax(1)
             confusion.update(prediction, label, valid)
             boundary.update(prediction, label, valid)
-    keys: dict[str, Any] = confusion.compute().as_keys(split, data.classes)
-    keys[f"{split}/boundary_iou"] = float(boundary.compute())
+    scores = confusion.compute()
+    # What is no class is counted to be missed, not to be scored.
+    scores.iou = scores.iou[: network.num_classes]
+    scores.miou = float(torch.tensor(scores.iou, dtype=torch.float64).nanmean())
+    keys: dict[str, Any] = scores.as_keys(split, data.classes)
+    bands = (boundary.intersection.double() / boundary.union)[: network.num_classes]
+    keys[f"{split}/boundary_iou"] = float(bands.nanmean())
     return keys
 
 

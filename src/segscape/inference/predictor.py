@@ -19,6 +19,8 @@ from segscape.errors import UserError
 from segscape.inference import images
 from segscape.inference.overlay import colorize, distinct_colours, overlay
 
+NO_CLASS = 255
+
 
 class Predictable(Protocol):
     """What the predictor needs of a model: see `segscape.models.segmenter.Segmenter`."""
@@ -38,7 +40,8 @@ class Prediction:
     """The class map of one image.
 
     Attributes:
-        mask: (H, W) uint8 class ids, at the size of the image.
+        mask: (H, W) uint8 class ids, at the size of the image; 255 where the network says that
+            it is none of its classes (see `extra_outputs` of `Segmenter`).
         classes: names of the ids; may be empty.
         palette: RGB colours of the ids; made up where the model knows none.
         image: (H, W, 3) uint8, RGB: what was looked at.
@@ -59,7 +62,7 @@ class Prediction:
 
     def fractions(self) -> dict[str, float]:
         """Share of the pixels by class name, 0..1, in the order of the ids."""
-        counts = np.bincount(self.mask.ravel(), minlength=len(self.classes))
+        counts = np.bincount(self.mask[self.mask != NO_CLASS], minlength=len(self.classes))
         names = list(self.classes) + [f"class {i}" for i in range(len(self.classes), len(counts))]
         return {name: float(n) / self.mask.size for name, n in zip(names, counts, strict=True)}
 
@@ -80,7 +83,9 @@ class Prediction:
         mask = directory / f"{stem}_mask.png"
         shown = directory / f"{stem}_overlay.png"
         picture = Image.fromarray(self.mask)
-        picture.putpalette(np.asarray(self.palette, np.uint8).tobytes())
+        colours = np.zeros((256 if self.mask.max() == NO_CLASS else len(self.palette), 3), np.uint8)
+        colours[: len(self.palette)] = self.palette
+        picture.putpalette(colours.tobytes())
         picture.save(mask)
         # Level 1: an overlay does not compress well anyway, and level 6 takes four times as long.
         Image.fromarray(self.overlay()).save(shown, compress_level=1)
@@ -112,8 +117,10 @@ def predict(model: Predictable, image: str | Path | np.ndarray | Image.Image) ->
                 logits, picture.shape[:2], mode="bilinear", align_corners=False
             )
         assert logits.shape[1] <= 255, "class ids must fit into 8 bits beside 255, the ignored one"
+        count = logits.shape[1] - int(getattr(model, "extra_outputs", 0))
         mask = logits[0].argmax(0).to(torch.uint8).cpu().numpy()
-    palette = [*model.palette, *distinct_colours(logits.shape[1])[len(model.palette) :]]
+        mask[mask >= count] = NO_CLASS
+    palette = [*model.palette, *distinct_colours(count)[len(model.palette) :]]
     return Prediction(mask, tuple(model.classes), tuple(palette), picture)
 
 

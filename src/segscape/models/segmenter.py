@@ -34,6 +34,9 @@ class Segmenter(nn.Module):
             with the name of an extra for the stride. They do not exist for evaluation.
         reads: which feature an auxiliary head reads, where its name does not say it.
         num_classes: number of classes.
+        extra_outputs: logits after those of the classes, for pixels of none of them. Published
+            weights have one where they were trained with void as one more class; where it wins,
+            the network says that the pixel is of no class. Only for scoring and prediction.
         mean: per channel, of RGB in 0..1.
         std: per channel, of RGB in 0..1.
         channel_order: "rgb" or "bgr", in which the network takes its images. mean and std are
@@ -59,6 +62,7 @@ class Segmenter(nn.Module):
         auxiliary: Mapping[str, nn.Module],
         *,
         num_classes: int,
+        extra_outputs: int = 0,
         reads: Mapping[str, str] | None = None,
         mean: Sequence[float] = (0.5, 0.5, 0.5),
         std: Sequence[float] = (0.5, 0.5, 0.5),
@@ -80,6 +84,7 @@ class Segmenter(nn.Module):
         self.auxiliary = nn.ModuleDict(dict(auxiliary))
         self.reads = {name: (reads or {}).get(name, name) for name in auxiliary}
         self.num_classes = num_classes
+        self.extra_outputs = extra_outputs
         self.align_corners = align_corners
         self.channel_order = channel_order
         self.mean = tuple(float(value) for value in mean)
@@ -121,7 +126,7 @@ class Segmenter(nn.Module):
 
         Returns:
             In evaluation the logits (B, classes, H, W); in training those of all heads by name,
-            `main` and the auxiliary ones, each (B, classes, H, W).
+            `main` and the auxiliary ones, each (B, classes, H, W). `extra_outputs` come last.
         """
         height, width = size_of(x)
         padded = self._pad(x)
@@ -194,6 +199,7 @@ def assemble(
     head: Callable[..., Any],
     *,
     num_classes: int,
+    extra_outputs: int = 0,
     auxiliary: Mapping[str, Callable[..., Any] | None] | Sequence[str] = (
         "decoder_16",
         "decoder_32",
@@ -214,6 +220,7 @@ def assemble(
         head: called with the channels of a feature and the number of classes, once for the
             network and once for each auxiliary head.
         num_classes: number of classes.
+        extra_outputs: logits for pixels of none of them, see `Segmenter`.
         auxiliary: names of the auxiliary heads, see `Segmenter`; as a mapping with what makes
             the head, None for the same as `head`.
         reads: which feature an auxiliary head reads, where its name does not say it.
@@ -227,7 +234,8 @@ def assemble(
     spec = encoder.spec
     context_module = None if context is None else context(spec.channels[spec.deepest])
     context_channels = 0 if context_module is None else context_module.out_channels
-    counted = {"num_classes": num_classes} if _takes_classes(decoder) else {}
+    outputs = num_classes + extra_outputs
+    counted = {"num_classes": outputs} if _takes_classes(decoder) else {}
     decoder_module = decoder(spec, context_channels, fusion, **counted)
     finest = decoder_module.spec.strides[0]
     made = auxiliary if isinstance(auxiliary, Mapping) else dict.fromkeys(auxiliary)
@@ -235,14 +243,15 @@ def assemble(
         encoder,
         context_module,
         decoder_module,
-        head(decoder_module.spec.channels[finest], num_classes),
+        head(decoder_module.spec.channels[finest], outputs),
         {
             name: (make or head)(
-                _channels((reads or {}).get(name, name), encoder, decoder_module), num_classes
+                _channels((reads or {}).get(name, name), encoder, decoder_module), outputs
             )
             for name, make in made.items()
         },
         num_classes=num_classes,
+        extra_outputs=extra_outputs,
         reads=reads,
         **about,
     )
