@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,11 @@ def read(path: str | Path, *, mmap: bool = True) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"there is no checkpoint {path}")
     hint = "choose another checkpoint, or start again in a new run_dir"
+    if not zipfile.is_zipfile(path):  # what torch has written since 1.6; mmap takes nothing else
+        raise UserError(
+            f"{path} cannot be read as a checkpoint: it is truncated, or not written by segscape",
+            f"{hint}; for an official file: segscape import-weights FILE",
+        )
     try:
         data = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except (RuntimeError, OSError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
@@ -58,6 +64,6 @@ def read(path: str | Path, *, mmap: bool = True) -> dict[str, Any]:
     if not isinstance(data, dict) or "segscape" not in data or "state_dict" not in data:
         raise UserError(
             f"{path} is not a checkpoint of segscape",
-            "for an official file: segscape import-weights FILE --system NAME -o OUT.safetensors",
+            "for an official file: segscape import-weights FILE, then weights=OUT.safetensors",
         )
     return data

@@ -63,6 +63,63 @@ def test_unwraps(payload: dict[str, Any], tmp_path: Path) -> None:
     assert list(read_tensors(tmp_path / "model.pth")) == list(STATE)
 
 
+EMA = {name: value + 1 for name, value in STATE.items()}
+
+
+def prefixed(prefix: str, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {f"{prefix}{name}": value for name, value in state.items()}
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"state_dict": STATE, "ema_state_dict": EMA},
+        {"state_dict": prefixed("module.", STATE), "state_dict_ema": prefixed("module.", EMA)},
+        {"model": STATE, "model_ema": EMA, "optimizer": {"state": {0: {"exp_avg": W}}}},
+        {"model": STATE, "ema": {"module": EMA, "updates": 3}},
+        {"model_state": STATE, "ema": {**prefixed("module.", EMA), "n_averaged": torch.tensor(7)}},
+        {"state_dict": {**prefixed("model.", STATE), **prefixed("ema.", EMA)}},
+        {"state_dict": {**prefixed("net.", STATE), **prefixed("model_ema.net.", EMA)}},
+        {**STATE, **prefixed("module_ema.", EMA)},
+        {"state_dict": {**STATE, "ema_a_weight": EMA["a.weight"], "ema_b_bias": EMA["b.bias"]}},
+    ],
+)
+def test_averaged_weights_stay_beside_the_others(payload: dict[str, Any], tmp_path: Path) -> None:
+    torch.save(payload, tmp_path / "model.pth")
+    contents = read(tmp_path / "model.pth")
+    assert contents.averaged.keys() == contents.tensors.keys()
+    raw, averaged = (
+        {name.removeprefix("net."): value for name, value in found.items()}
+        for found in (contents.tensors, contents.averaged)
+    )
+    assert raw.keys() == STATE.keys()
+    for name in STATE:
+        assert torch.equal(raw[name], STATE[name]) and torch.equal(averaged[name], EMA[name])
+
+
+@pytest.mark.parametrize("key", ["ema", "model_ema", "state_dict_ema", "module_ema"])
+def test_averaged_weights_alone_are_the_weights(key: str, tmp_path: Path) -> None:
+    torch.save({key: prefixed("module.", EMA), "epoch": 3}, tmp_path / "model.pth")
+    contents = read(tmp_path / "model.pth")
+    assert torch.equal(contents.tensors["a.weight"], EMA["a.weight"])
+    assert contents.averaged == {}
+
+
+def test_the_counter_of_an_average_is_no_weight(tmp_path: Path) -> None:
+    torch.save({**prefixed("module.", STATE), "n_averaged": torch.tensor(7)}, tmp_path / "m.pth")
+    contents = read(tmp_path / "m.pth")
+    assert list(contents.tensors) == list(STATE)
+    assert contents.outside == ("n_averaged",)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors", ".pdparams"])
+def test_averaged_weights_in_other_containers(suffix: str, tmp_path: Path) -> None:
+    state = {**prefixed("model.", STATE), **prefixed("ema.", EMA)}
+    contents = read(write(tmp_path / f"model{suffix}", state))
+    assert torch.equal(contents.tensors["a.weight"], STATE["a.weight"])
+    assert torch.equal(contents.averaged["a.weight"], EMA["a.weight"])
+
+
 def test_keeps_prefixes_that_not_all_names_have(tmp_path: Path) -> None:
     state = {"module.a": W, "b": W}
     torch.save(state, tmp_path / "model.pth")

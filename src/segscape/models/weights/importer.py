@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from segscape.errors import UserError, nearest
-from segscape.models.weights.sources import Source, detect, infer_choices
+from segscape.models.weights.sources import Source, detect, infer_choices, recognise
 
 __all__ = ["ImportReport", "detect", "infer_choices", "load_official", "load_own"]
 
@@ -26,12 +26,14 @@ class ImportReport:
     Attributes:
         loaded: names in the file of the tensors that are now in the model.
         ignored: the rule for each tensor that was left out.
+        reasons: why, by rule.
         source: the implementation whose names these are; "segscape" for our own.
     """
 
     loaded: tuple[str, ...]
     ignored: Mapping[str, str] = field(default_factory=dict)
     source: str = "segscape"
+    reasons: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         rules = sorted(set(self.ignored.values()))
@@ -69,7 +71,7 @@ def load_official(
     Raises:
         UserError: no known source, or the file and the model do not fit.
     """
-    source = detect(tensors, system)
+    source, tensors = recognise(tensors, system)
     targets = _targets(model)
     plan = _Plan()
     for name, tensor in tensors.items():
@@ -79,7 +81,8 @@ def load_official(
     if plan.problems:
         hints = plan.hints + _class_hint(model, plan, targets)
         raise _misfit(source.name, plan.problems, hints or _choice_hint(source, tensors))
-    return _fill(plan, targets, source.name)
+    reasons = {rule.rule: rule.reason for rule in source.ignored}
+    return replace(_fill(plan, targets, source.name), reasons=reasons)
 
 
 def load_own(

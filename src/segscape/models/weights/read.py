@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,28 @@ from torch import Tensor
 from segscape.errors import UserError
 from segscape.models.weights import pickles
 
-NESTED_UNDER = ("state_dict", "model_state_dict", "model", "ema")
+NESTED_UNDER = (
+    *("state_dict", "model_state_dict", "model_state", "model", "module", "net", "network"),
+    *("params", "weights"),
+)
 """Keys under which training frameworks put the state dict, in the order of preference."""
+
+AVERAGED_UNDER = (
+    *("ema_state_dict", "state_dict_ema", "model_ema", "ema_model", "module_ema", "params_ema"),
+    "ema",
+)
+"""Keys under which they put the averaged weights (EMA)."""
+
+AVERAGED_NAMES = ("model_ema.", "ema_model.", "module_ema.", "averaged_model.", "ema.")
+"""Prefixes of averaged weights beside the others in one state dict."""
 
 WRAPPERS = ("module.", "_orig_mod.", "model.")
 """Prefixes that DataParallel, torch.compile and trainers put before every name."""
 
 OWN_KEY = "segscape"
 """The key (of a checkpoint, or of a safetensors header) that marks our own files."""
+
+Convert = Callable[[np.ndarray[Any, Any]], Tensor]
 
 _PADDLE_NAMES = "StructuredToParameterName@@"
 _PADDLE_SLICES = "UnpackBigParamInfor@@"
@@ -35,15 +49,17 @@ class Contents:
 
     Attributes:
         tensors: by name, wrappers removed, in the order of the file, on the CPU.
+        averaged: the averaged weights (EMA) of the same names, where the file has them beside.
         metadata: of a safetensors header, or what one of our checkpoints says of itself.
         own: whether segscape wrote it.
-        outside: tensors of one of our checkpoints that are no part of the model.
+        outside: tensors that are no part of the model: the training's own, counters of averages.
     """
 
     tensors: dict[str, Tensor]
     metadata: Mapping[str, Any] = field(default_factory=dict)
     own: bool = False
     outside: tuple[str, ...] = ()
+    averaged: dict[str, Tensor] = field(default_factory=dict)
 
 
 def read_tensors(path: str | Path) -> dict[str, Tensor]:
@@ -51,8 +67,8 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
 
     Known containers: `.pth`, `.pt`, `.ckpt`, `.bin`, `.pth.tar` (PyTorch, loaded with
     `weights_only`), `.safetensors`, `.npz`, `.pdparams` (Paddle, read without paddle).
-    A state dict nested under one of `NESTED_UNDER` is taken out, and the prefixes of
-    `WRAPPERS` are removed where every name has them.
+    A state dict nested under one of `NESTED_UNDER` is taken out (averaged weights only where
+    there are no others), and the prefixes of `WRAPPERS` are removed where every name has them.
 
     Raises:
         UserError: the file is missing, of an unknown kind, damaged, holds no tensors, or is a
@@ -125,7 +141,7 @@ def _read_torch(path: Path) -> Contents:
         raise pickles.RefusedPickleError(f"the global '{name}'") from None
     if isinstance(payload, dict) and OWN_KEY in payload and "state_dict" in payload:
         return _own_checkpoint(payload)
-    return Contents(_unwrapped(_flat(payload)))
+    return _contents(payload)
 
 
 def _own_checkpoint(payload: dict[str, Any]) -> Contents:
@@ -147,12 +163,14 @@ def _read_safetensors(path: Path) -> Contents:
     with safe_open(path, framework="pt", device="cpu") as file:
         metadata = dict(file.metadata() or {})
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    return Contents(_unwrapped(tensors), metadata, own=OWN_KEY in metadata)
+    if OWN_KEY in metadata:
+        return Contents(tensors, metadata, own=True)
+    return replace(_contents(tensors), metadata=metadata)
 
 
 def _read_npz(path: Path) -> Contents:
     with np.load(path, allow_pickle=False) as archive:
-        return Contents(_unwrapped({name: _tensor(archive[name]) for name in archive.files}))
+        return _contents({name: archive[name] for name in archive.files})
 
 
 def _read_paddle(path: Path) -> Contents:
@@ -161,7 +179,7 @@ def _read_paddle(path: Path) -> Contents:
     if isinstance(payload, dict):
         payload.pop(_PADDLE_NAMES, None)
         _join_slices(payload)
-    return Contents(_unwrapped(_flat(payload, _paddle_tensor)))
+    return _contents(payload, _paddle_tensor)
 
 
 def _paddle_tensor(array: np.ndarray[Any, Any]) -> Tensor:
@@ -178,18 +196,35 @@ def _join_slices(payload: dict[str, Any]) -> None:
         payload[name] = np.concatenate(slices).reshape(plan["OriginShape"])
 
 
-def _flat(
-    payload: Any, convert: Callable[[np.ndarray[Any, Any]], Tensor] | None = None
-) -> dict[str, Tensor]:
-    """The tensors of a state dict, taken out of whatever it is nested in."""
+def _contents(payload: Any, convert: Convert | None = None) -> Contents:
+    """The tensors of a foreign file, and the averaged ones beside them."""
+    found = _flat(payload, convert, NESTED_UNDER), _flat(payload, convert, AVERAGED_UNDER)
+    raw, averaged = (_unwrapped(_without_counters(tensors)) for tensors in found)
+    counters = tuple(name for tensors in found for name in tensors if _is_counter(name, tensors))
+    if averaged and not raw.keys() & averaged.keys():  # the averaged weights are all there is
+        raw, averaged = averaged, {}
+    if not averaged:
+        raw, averaged = (_unwrapped(tensors) for tensors in _split(raw))
+    return Contents(raw, outside=counters, averaged=averaged)
+
+
+def _flat(payload: Any, convert: Convert | None, keys: tuple[str, ...]) -> dict[str, Tensor]:
+    """The tensors of a state dict, taken out of whatever it is nested in.
+
+    Args:
+        payload: of the file.
+        convert: from its arrays.
+        keys: of the outermost nesting. Averaged weights lie under one; the others may lie in the
+            payload itself.
+    """
+    depth = 0
     while isinstance(payload, Mapping):
-        inner = next(
-            (payload[key] for key in NESTED_UNDER if isinstance(payload.get(key), Mapping)), None
-        )
+        known = keys if depth == 0 else NESTED_UNDER
+        inner = next((payload[k] for k in known if isinstance(payload.get(k), Mapping)), None)
         if inner is None:
             break
-        payload = inner
-    if not isinstance(payload, Mapping):
+        payload, depth = inner, depth + 1
+    if not isinstance(payload, Mapping) or (depth == 0 and keys is AVERAGED_UNDER):
         return {}
     found = {}
     for name, value in payload.items():
@@ -201,6 +236,34 @@ def _flat(
         elif torch.is_tensor(value):
             found[str(name)] = value.detach()
     return found
+
+
+_AVERAGE_COUNTERS = ("n_averaged", "num_updates", "decay")
+"""Scalars that averaging classes keep among the weights."""
+
+
+def _is_counter(name: str, tensors: Mapping[str, Tensor]) -> bool:
+    return tensors[name].ndim == 0 and name.rpartition(".")[2] in _AVERAGE_COUNTERS
+
+
+def _without_counters(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value for name, value in tensors.items() if not _is_counter(name, tensors)}
+
+
+def _split(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Weights and averaged weights of one state dict: two tensors for every name."""
+    for prefix in AVERAGED_NAMES:
+        marked = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+        plain = {k: v for k, v in tensors.items() if not k.startswith(prefix)}
+        if marked and _unwrapped(marked).keys() == _unwrapped(plain).keys():
+            return plain, marked
+    # mmcv keeps the average of a.b.weight as the buffer ema_a_b_weight.
+    plain = {k: v for k, v in tensors.items() if not k.startswith("ema_")}
+    flat = {f"ema_{name.replace('.', '_')}": name for name in plain}
+    if len(plain) < len(tensors) and tensors.keys() - plain.keys() <= flat.keys():
+        marked = {flat[k]: tensors[k] for k in tensors if k in flat}
+        return plain, {**plain, **marked}
+    return tensors, {}
 
 
 def _unwrapped(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -16,9 +16,15 @@ from typing import Any
 
 from torch import Tensor
 
-from segscape.errors import UserError
+from segscape.errors import UserError, nearest
 
 Tensors = Mapping[str, Tensor]
+
+PREFIXES = (
+    *("module.", "_orig_mod.", "model.", "net.", "network.", "student.", "segmentor."),
+    *("ema.", "model_ema.", "ema_model.", "module_ema.", "averaged_model."),
+)
+"""What trainers put before every name."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +84,10 @@ class Source:
         listed = list(names)
         return all(any(re.search(p, name) for name in listed) for p in self.signature)
 
+    def knows(self, names: Iterable[str]) -> bool:
+        """Whether it has a place or a rule for every name."""
+        return all(self.ignore_rule(name) or self.rename(name) is not None for name in names)
+
     def rename(self, name: str) -> str | None:
         """Our name for a tensor of this source, or None when no place is known for it."""
         for pattern, replacement in self.places:
@@ -124,29 +134,78 @@ def listed() -> list[Source]:
 def detect(names: Iterable[str], system: str | None = None) -> Source:
     """The source whose checkpoints have such names.
 
+    Where several know the names (a ResNet's are also those of most networks built on one), the
+    one that has a place or a rule for every name is meant, and then the most particular one.
+
     Args:
         names: the tensors' names in the file.
         system: look only among the sources of this system (or of this model of ours).
 
     Raises:
-        UserError: none recognises the names; the message lists the known sources.
+        UserError: none recognises the names, or several do equally well; the message lists them.
     """
     names = list(names)
     candidates = [source for source in listed() if source.serves(system)]
     if not candidates:
-        names_of = {name for source in listed() for name in (source.system, *source.variants)}
-        systems = ", ".join(sorted(names_of))
-        raise UserError(f"No import is known for the system '{system}'.", f"Known: {systems}.")
+        raise _unknown_system(str(system))
     matching = [source for source in candidates if source.recognises(names)]
-    if matching:
-        return max(matching, key=lambda source: len(source.signature))
+    if not matching:
+        raise _unknown_names(names, system)
+    knowing = [source for source in matching if source.knows(names)] or matching
+    most = max(len(source.signature) for source in knowing)
+    best = [source for source in knowing if len(source.signature) == most]
+    if len(best) > 1:
+        listing = "; ".join(f"{source.name} (system {source.system})" for source in best)
+        raise UserError(
+            f"The file's names are those of several sources: {listing}.",
+            f"Say which one: --system {best[0].system}.",
+        )
+    return best[0]
+
+
+def _unknown_system(system: str) -> UserError:
+    names_of = {name for source in listed() for name in (source.system, *source.variants)}
+    close = nearest(system, names_of)
+    hint = f"Did you mean {close}? " if close else ""
+    return UserError(
+        f"No import is known for the system '{system}'.",
+        f"{hint}Known: {', '.join(sorted(names_of))}.",
+    )
+
+
+def _unknown_names(names: list[str], system: str | None) -> UserError:
     known = "; ".join(f"{source.name} (system {source.system})" for source in listed())
     shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
     of = f" of the system '{system}'" if system else ""
-    raise UserError(
+    return UserError(
         f"The file is of no known source{of}; its tensors are called {shown}",
         f"Known sources: {known}.",
     )
+
+
+def recognise(tensors: Tensors, system: str | None = None) -> tuple[Source, dict[str, Tensor]]:
+    """The source of a checkpoint, and its tensors by that source's own names.
+
+    Trainers put prefixes before all names. One is taken off only where every name has it and the
+    names as they are belong to no source.
+
+    Args:
+        tensors: as `read_tensors` returns them.
+        system: look only among the sources of this system.
+
+    Raises:
+        UserError: no known source, or several.
+    """
+    found, error = dict(tensors), None
+    while True:
+        try:
+            return detect(found, system), found
+        except UserError as problem:
+            error = error or problem
+        prefix = next((p for p in PREFIXES if all(name.startswith(p) for name in found)), None)
+        if prefix is None:
+            raise error
+        found = {name.removeprefix(prefix): value for name, value in found.items()}
 
 
 def infer_choices(tensors: Tensors, system: str | None = None) -> dict[str, Any]:
@@ -163,4 +222,5 @@ def infer_choices(tensors: Tensors, system: str | None = None) -> dict[str, Any]
     Raises:
         UserError: no known source, or a variant that no model of ours stands for.
     """
-    return detect(tensors, system).infer(tensors)
+    source, named = recognise(tensors, system)
+    return source.infer(named)
