@@ -8,8 +8,9 @@ feature of other than `out_channels` is brought there by a 1x1 convolution first
 of the deformable convolution become fewer where the channels do not divide by eight.
 
 The sampling is `torchvision.ops.deform_conv2d`. ONNX has an operator for it since opset 19, but
-neither of PyTorch's exporters maps torchvision's to it: a network with this fusion is exported to
-ONNX only with a translation of your own. On a GPU its backward pass adds up in no fixed order.
+PyTorch's exporters do not map torchvision's to it by themselves (pytorch issue 185195, of 2.12): a
+network with this fusion is exported with a translation given to `torch.onnx.export`. On a GPU its
+backward pass adds up in no fixed order.
 
 Size from 96 and 128 to 128 channels and a low of 32x64 (the size of the parity record): 450 904
 parameters, 0.904 GMACs.
