@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Any
 
 import pytest
@@ -17,14 +18,14 @@ from segscape.models.segmenter import Segmenter
 from segscape.optim.groups import parameter_groups
 
 NAMES = [name for name in config.groups()["experiment"] if not name.endswith("_recipe")]
-# Quick runs take one of each system and, so that none is never looked at, every tenth.
-FIRST = {re.split(r"_|\d", name)[0]: name for name in reversed(NAMES)}
-QUICK = {*FIRST.values(), *NAMES[::10]}
+# Quick runs take one of each system.
+QUICK = set({re.split(r"_|\d", name)[0]: name for name in reversed(NAMES)}.values())
 EACH = [
     pytest.param(name, marks=() if name in QUICK else pytest.mark.slow, id=name) for name in NAMES
 ]
 
 
+@cache
 def settings(name: str) -> dict[str, Any]:
     composed = config.compose([f"experiment={name}", "data.root=somewhere"])
     plain: Any = OmegaConf.to_container(composed, resolve=True)
@@ -41,6 +42,12 @@ def named_after(name: str) -> tuple[str, str]:
 def classes(chosen: dict[str, Any]) -> int:
     """How many classes the data set has, without looking for its files."""
     return len(build.locate(chosen["data"]["_target_"], "data").classes)
+
+
+@cache
+def network_of(name: str) -> Segmenter:
+    """The network of an experiment, without memory for its weights."""
+    return on_meta(settings(name))
 
 
 def on_meta(chosen: dict[str, Any]) -> Segmenter:
@@ -83,7 +90,7 @@ def test_an_experiment_is_right_before_data_is_touched(name: str) -> None:
 @pytest.mark.parametrize("name", EACH)
 def test_an_experiment_becomes_a_training(name: str) -> None:
     chosen = settings(name)
-    network = on_meta(chosen)
+    network = network_of(name)
     optimizer = build.factory(chosen["optim"], "optim")(network)
     held = [id(p) for group in optimizer.param_groups for p in group["params"]]
     assert sorted(held) == sorted(id(p) for p in network.parameters())
@@ -91,6 +98,8 @@ def test_an_experiment_becomes_a_training(name: str) -> None:
     factors = [group["lr_factor"] for group in optimizer.param_groups]
     first = [rate / factor for rate, factor in zip(schedule.get_last_lr(), factors, strict=True)]
     assert first == pytest.approx([first[0]] * len(first)) and first[0] > 0
+    crop = chosen["data"]["crop"]
+    preflight.check_training_step(network, chosen["data"]["batch_size"], (crop[0], crop[1]))
     criteria = losses(chosen)
     criteria.check(["main", *network.auxiliary])
     number = classes(chosen)
@@ -147,7 +156,7 @@ def test_the_learning_rates_of_parts(
     name: str, factor: float, faster: list[str], plain: list[str]
 ) -> None:
     chosen = settings(name)
-    network = on_meta(chosen)
+    network = network_of(name)
     optimizer = build.factory(chosen["optim"], "optim")(network)
     factors = {
         id(parameter): group["lr_factor"]
@@ -166,7 +175,7 @@ def test_the_learning_rates_of_parts(
 )
 def test_without_decay_are_exactly_the_parameters_of_one_dimension(name: str) -> None:
     chosen = settings(name)
-    network = on_meta(chosen)
+    network = network_of(name)
     optimizer = build.factory(chosen["optim"], "optim")(network)
     exempt = {
         id(parameter)
