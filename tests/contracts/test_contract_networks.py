@@ -8,6 +8,7 @@ of a decoder, a fusion and a context on a small encoder. `make test` runs a part
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Iterator
 from functools import lru_cache
@@ -85,7 +86,8 @@ def build(parts: Parts, body: Any) -> Segmenter:
     _, context, decoder, fusion = parts
     uses = part_catalog.kind("decoder", decoder).uses
     return assemble(
-        body,
+        # A network may take a branch off its encoder.
+        copy.deepcopy(body) if hasattr(body, "drop") else body,
         part_catalog.factory("context", context) if "context" in uses else None,
         part_catalog.factory("decoder", decoder),
         part_catalog.factory("fusion", fusion),

@@ -116,6 +116,9 @@ def _join(items: Iterable[object]) -> str:
 class Encoder(Protocol):
     """Image to features. Constructor: `Encoder(**choices)`.
 
+    An encoder with a branch of its own for an extra has a method `drop(name)` that takes the branch
+    off; it is called when neither the decoder nor an auxiliary head reads the extra.
+
     Attributes:
         spec: of the features.
         multiple: images are padded to a multiple of this side length, pixels; 1 for an encoder
@@ -172,7 +175,8 @@ class Decoder(Protocol):
 
     Attributes:
         requires: strides of the encoder that it reads. Further outputs that it cannot do without
-            are named in an attribute `extras`, a tuple of names, where there are any.
+            are named in an attribute `extras`, a tuple of names, where there are any, and those
+            that it reads where they are given in `optional_extras`.
         uses: subset of {"context", "fusion"}: what it does something with.
         spec: of its outputs. The main head reads the finest stride; auxiliary heads may read any
             stride or extra.

@@ -239,6 +239,7 @@ def assemble(
     decoder_module = decoder(spec, context_channels, fusion, **counted)
     finest = decoder_module.spec.strides[0]
     made = auxiliary if isinstance(auxiliary, Mapping) else dict.fromkeys(auxiliary)
+    _drop_unread(encoder, decoder, [(reads or {}).get(name, name) for name in made])
     return Segmenter(
         encoder,
         context_module,
@@ -264,6 +265,18 @@ def _class_of(factory: Callable[..., Any]) -> Any:
 
 def _takes_classes(decoder: Callable[..., Any]) -> bool:
     return "num_classes" in inspect.signature(_class_of(decoder)).parameters
+
+
+def _drop_unread(encoder: Encoder, decoder: Callable[..., Any], heads: Sequence[str]) -> None:
+    """Take branches off the encoder that nobody reads: they would cost and never learn."""
+    drop = getattr(encoder, "drop", None)
+    if drop is None:
+        return
+    kind = _class_of(decoder)
+    read = {*getattr(kind, "extras", ()), *getattr(kind, "optional_extras", ())}
+    for name in set(encoder.spec.extras) - read:
+        if f"encoder_{name}" not in heads:
+            drop(name)
 
 
 def _check_uses(decoder: Callable[..., Any], **parts: object) -> None:

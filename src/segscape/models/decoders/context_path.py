@@ -39,6 +39,7 @@ class ContextPath(nn.Module):
     """
 
     requires: tuple[int, ...] = (8, 16)
+    optional_extras: tuple[str, ...] = ("detail",)
     uses: frozenset[str] = frozenset({"context", "fusion"})
 
     def __init__(

@@ -36,7 +36,7 @@ class BiSeNetEncoder(nn.Module):
 
     def __init__(self, body: str = "resnet18", weights: str | None = None) -> None:
         super().__init__()
-        self.spatial = nn.Sequential(
+        self.spatial: nn.Module | None = nn.Sequential(
             ConvBNAct(3, 64, 7, 2),
             ConvBNAct(64, 64, 3, 2),
             ConvBNAct(64, 64, 3, 2),
@@ -52,8 +52,15 @@ class BiSeNetEncoder(nn.Module):
     def forward(self, image: Tensor) -> Features:
         """(B, 3, H, W) -> {2: ..., 4: ..., ..., 32: ..., "detail": (B, 128, H/8, W/8)}."""
         features: Features = self.body(image)
-        features["detail"] = self.spatial(image)
+        if self.spatial is not None:
+            features["detail"] = self.spatial(image)
         return features
+
+    def drop(self, name: str) -> None:
+        """Take off the branch that gives `detail`."""
+        assert name == "detail"
+        self.spatial = None
+        self.spec = FeatureSpec(self.spec.channels)
 
 
 def _body(name: str) -> ResNet | Xception39:

@@ -110,7 +110,7 @@ class BiSeNetV2Encoder(nn.Module):
         super().__init__()
         wide = [round(width * channels) for channels in _DETAIL]
         narrow = [round(width * channels) for channels in _SEMANTIC]
-        self.detail = nn.Sequential(
+        self.detail: nn.Module | None = nn.Sequential(
             *(
                 _detail_stage(before, after, count)
                 for before, after, count in zip([3, *wide], wide, _CONVS, strict=False)
@@ -136,8 +136,15 @@ class BiSeNetV2Encoder(nn.Module):
         for stride, stage in zip((8, 16, 32), self.stages, strict=True):
             x = stage(x)
             features[stride] = x
-        features["detail"] = self.detail(image)
+        if self.detail is not None:
+            features["detail"] = self.detail(image)
         return features
+
+    def drop(self, name: str) -> None:
+        """Take off the branch that gives `detail`."""
+        assert name == "detail"
+        self.detail = None
+        self.spec = FeatureSpec(self.spec.channels)
 
 
 def _detail_stage(in_channels: int, out_channels: int, count: int) -> nn.Sequential:
