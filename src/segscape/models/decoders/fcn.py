@@ -18,9 +18,31 @@ A network with 19 classes has 134 353 017 parameters, 221.660 GMACs at 512x1024 
 from __future__ import annotations
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from segscape.models.contracts import Features, FeatureSpec, FusionFactory
 from segscape.models.layers import resize, size_of
+
+
+class Score(nn.Conv2d):
+    """A 1x1 classifier whose bias is added apart.
+
+    oneDNN's bfloat16 gradient of the bias, from 4096 channels to fewer than 16, writes beyond its
+    memory on CPUs with AMX (torch 2.15): training ended in "corrupted double-linked list".
+
+    Args:
+        in_channels: channels of the feature.
+        num_classes: number of classes.
+    """
+
+    def __init__(self, in_channels: int, num_classes: int) -> None:
+        super().__init__(in_channels, num_classes, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, in_channels, h, w) -> scores (B, num_classes, h, w)."""
+        assert self.bias is not None
+        scores = F.conv2d(x, self.weight)
+        return scores + self.bias.to(scores.dtype)[:, None, None]
 
 
 class FCN8s(nn.Module):
@@ -49,9 +71,9 @@ class FCN8s(nn.Module):
         super().__init__()
         spec.require(self.requires, "decoder fcn8s")
         self.spec = FeatureSpec(dict.fromkeys(self.requires, num_classes))
-        self.score_context = nn.Conv2d(context_channels, num_classes, 1)
+        self.score_context = Score(context_channels, num_classes)
         self.scores = nn.ModuleList(
-            [nn.Conv2d(spec.channels[stride], num_classes, 1) for stride in self.requires[:-1]]
+            [Score(spec.channels[stride], num_classes) for stride in self.requires[:-1]]
         )
         self.fusions = nn.ModuleList()
 
