@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
@@ -136,7 +137,18 @@ def test_the_encoder_of_a_whole_network_is_taken(tmp_path: Path) -> None:
     assert_same(STDC(weights=str(tmp_path / "network.pth")), source)
 
 
-@pytest.mark.parametrize("kind", ["timm", "smp"])
+FETCHED = {
+    "timm": (lambda: TimmEncoder(TIMM, "imagenet"), "timm/mobilenetv3_small_050.lamb_in1k", ""),
+    "smp": (lambda: SmpEncoder("resnet18", "imagenet"), "smp-hub/resnet18.imagenet", ""),
+    "timm's in smp": (
+        lambda: SmpEncoder(f"tu-{TIMM}", "imagenet"),
+        "timm/mobilenetv3_small_050.lamb_in1k",
+        f"encoder=timm encoder.name={TIMM} ",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", FETCHED)
 def test_a_download_without_a_network_fails_at_once(
     kind: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -149,6 +161,27 @@ def test_a_download_without_a_network_fails_at_once(
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     for proxy in ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(proxy, raising=False)
-    with pytest.raises(UserError, match=r"(?s)could not be (fetched|built).*encoder\.weights=FILE"):
-        TimmEncoder(TIMM, "imagenet") if kind == "timm" else SmpEncoder("resnet18", "imagenet")
+    build, repository, choice = FETCHED[kind]
+    with pytest.raises(UserError, match=r"could not be (fetched|built)") as error:
+        build()
+    assert f"Fetch model.safetensors from https://huggingface.co/{repository} " in str(error.value)
+    assert f"its path: {choice}encoder.weights=FILE." in str(error.value)
     assert constants.HF_HUB_OFFLINE is False
+
+
+@pytest.mark.parametrize(
+    ("build", "words"),
+    [
+        (
+            lambda: TimmEncoder("mobilenetv2_035", "imagenet"),
+            "no pretrained weights for mobilenetv2_035",
+        ),
+        (lambda: SmpEncoder("resnet18", "imagnet"), "weights for resnet18: imagenet, ssl, swsl"),
+    ],
+)
+def test_weights_that_do_not_exist_are_no_network_trouble(
+    build: Callable[[], nn.Module], words: str
+) -> None:
+    with pytest.raises(UserError, match=f"(?s){words}.*encoder.weights=") as error:
+        build()
+    assert "Fetch" not in str(error.value)

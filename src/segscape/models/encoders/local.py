@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from segscape.errors import UserError
-from segscape.models.weights.read import read_tensors
+from segscape.models.weights.read import WRAPPERS, read_tensors
 from segscape.models.weights.sources import detect
 
 CLASSIFIERS = ("fc.", "classifier.", "head.", "last_linear.", "linear.")
@@ -83,6 +83,12 @@ def load_local(encoder: nn.Module, path: str, owner: str) -> None:
     """
     tensors: Mapping[str, Tensor] = read_tensors(path)
     expected = encoder.state_dict()
+    for prefix in WRAPPERS:
+        # The reader takes off what it believes a trainer's; here it is the encoder's own.
+        if all(n.startswith(prefix) for n in expected) and not any(
+            n.startswith(prefix) for n in tensors
+        ):
+            tensors = {prefix + name: tensor for name, tensor in tensors.items()}
     known = tensors.keys() & expected.keys()
     if 2 * len(known) <= len(tensors) and not any(name.startswith(_PART) for name in tensors):
         tensors = _converted(tensors, path)

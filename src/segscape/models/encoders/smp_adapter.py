@@ -17,8 +17,9 @@ from torch import Tensor, nn
 
 from segscape.errors import UserError, nearest
 from segscape.models.contracts import Features, FeatureSpec
-from segscape.models.encoders.foreign import impatient_hub, probe
+from segscape.models.encoders.foreign import fetch_hint, impatient_hub, probe
 from segscape.models.encoders.local import load_local
+from segscape.models.encoders.timm_adapter import published
 
 _PROBE = 128
 
@@ -31,17 +32,24 @@ class SmpEncoder(nn.Module):
         weights: None for a random start, the name of a pretrained set to download ("imagenet"),
             or a local file in the encoder's names.
         depth: number of halvings; 5 ends at stride 32.
+        output_stride: 16 or 8 keeps the deepest layers there, dilated instead of strided.
 
     Raises:
         UserError: unknown name, a depth the encoder does not have, weights that do not fit or
             cannot be downloaded.
     """
 
-    def __init__(self, name: str = "resnet18", weights: str | None = None, depth: int = 5) -> None:
+    def __init__(
+        self,
+        name: str = "resnet18",
+        weights: str | None = None,
+        depth: int = 5,
+        output_stride: int = 32,
+    ) -> None:
         super().__init__()
         _check_name(name)
         file = weights if weights is not None and Path(weights).suffix else None
-        self.body = _build(name, depth, weights if file is None else None)
+        self.body = _build(name, depth, output_stride, weights if file is None else None)
         if file is not None:
             load_local(self.body, file, name)
         shapes = [tuple(x.shape) for x in probe(self.body, _PROBE, _PROBE)]
@@ -75,18 +83,37 @@ def _check_name(name: str) -> None:
     )
 
 
-def _build(name: str, depth: int, weights: str | None) -> nn.Module:
+def _build(name: str, depth: int, output_stride: int, weights: str | None) -> nn.Module:
     from segmentation_models_pytorch.encoders import get_encoder
 
+    # Of timm's models there is one set for each name.
+    chosen: str | bool | None = True if weights and name.startswith("tu-") else weights
     try:
         with impatient_hub():
-            return get_encoder(name, in_channels=3, depth=depth, weights=weights)
+            return get_encoder(
+                name, in_channels=3, depth=depth, weights=chosen, output_stride=output_stride
+            )
     except Exception as error:
         # Wrong depth, unknown set of weights, no network: as many classes as encoders.
-        hint = "Depths are 3 to 5; weights=null starts from random ones."
-        if weights is not None:
-            hint = (
-                "Fetch the weights where there is a network (the same call fills the cache), "
-                "give a file (encoder.weights=FILE), or start without (encoder.weights=null)."
-            )
-        raise UserError(f"Encoder {name} of smp could not be built: {error}", hint) from error
+        hint = "Depths are 3 to 5; encoder.weights=null starts from random weights."
+        raise UserError(
+            f"Encoder {name} of smp could not be built: {error}",
+            hint if weights is None else _where(name, weights),
+        ) from error
+
+
+def _where(name: str, weights: str) -> str:
+    """Where a set of pretrained weights can be fetched, or which sets there are."""
+    from segmentation_models_pytorch.encoders import encoders
+
+    if name.startswith("tu-"):
+        model = name[3:]
+        where = published(model)
+        if where is None:
+            return f"timm has no pretrained weights for {model}; encoder.weights=null does without."
+        return fetch_hint(*where, encoder=f"encoder=timm encoder.name={model}")
+    sets = encoders[name].get("pretrained_settings") or {}
+    if weights not in sets:
+        known = ", ".join(sets) or "none"
+        return f"Sets of pretrained weights for {name}: {known}. encoder.weights=FILE takes a file."
+    return fetch_hint(f"https://huggingface.co/{sets[weights]['repo_id']}", "model.safetensors")

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from segscape.errors import UserError, nearest
 from segscape.models.contracts import Features, FeatureSpec
-from segscape.models.encoders.foreign import impatient_hub, probe
+from segscape.models.encoders.foreign import fetch_hint, impatient_hub, probe
 from segscape.models.encoders.local import check_fit
 from segscape.models.weights.read import read_tensors
 
@@ -116,16 +116,20 @@ def _pretrained(name: str, weights: str, arguments: dict[str, Any]) -> nn.Module
     import timm
 
     if weights == "imagenet":
+        where = published(name)
+        if where is None:
+            raise UserError(
+                f"timm {timm.__version__} has no pretrained weights for {name}.",
+                "Those that have: timm.list_models(pretrained=True). encoder.weights=null starts "
+                "from random ones.",
+            )
         try:
             with impatient_hub():
                 return timm.create_model(name, features_only=True, pretrained=True, **arguments)
         except Exception as error:
             # Hub, network, cache and checksum errors share no class; all mean the same here.
             raise UserError(
-                f"The weights of timm's {name} could not be fetched: {error}",
-                f'Download them where there is a network (python -c "import timm; timm.'
-                f"create_model('{name}', pretrained=True)\" fills the Hugging Face cache), "
-                "or give a file: encoder.weights=FILE",
+                f"The weights of timm's {name} could not be fetched: {error}", fetch_hint(*where)
             ) from error
     tensors = read_tensors(weights)
     headless = timm.create_model(name, num_classes=0, **arguments)
@@ -137,3 +141,22 @@ def _pretrained(name: str, weights: str, arguments: dict[str, Any]) -> nn.Module
         pretrained_cfg_overlay={"state_dict": tensors},
         **arguments,
     )
+
+
+def published(name: str) -> tuple[str, str] | None:
+    """The page and the file of timm's pretrained weights, or None where there are none.
+
+    Args:
+        name: of the model in timm, with or without the tag of its weights.
+    """
+    from timm.models import get_pretrained_cfg
+
+    about = get_pretrained_cfg(name)
+    if about is None or not about.has_weights:
+        return None
+    if about.hf_hub_id:
+        repository = about.hf_hub_id.partition("@")[0]
+        file = about.hf_hub_filename or "model.safetensors"
+        return f"https://huggingface.co/{repository}", file
+    folder, _, file = str(about.url or about.file).rpartition("/")
+    return folder, file
