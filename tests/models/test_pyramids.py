@@ -83,6 +83,22 @@ def test_the_context_may_stand_at_stride_16(kind: Any) -> None:
     assert outputs[16].shape == (1, 16, 4, 6)
 
 
+@pytest.mark.parametrize("option", ALIGNED)
+def test_aligned_fusions_take_mixed_precision(option: str) -> None:
+    torch.manual_seed(0)
+    fusion = segscape.create_model("fapn_resnet18", num_classes=5, fusion=option).decoder.fusions[0]
+    low, high = torch.randn(2, 64, 17, 23), torch.randn(2, 128, 9, 12)
+    plain = fusion(low, high)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = fusion(low, high)
+    mixed.float().square().mean().backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in fusion.parameters())
+    assert (mixed - plain).abs().max() < 0.1 * plain.std()
+
+    half = fusion.half().eval()(low.half(), high.half())
+    assert half.dtype == torch.float16 and torch.isfinite(half).all()
+
+
 def test_fusions_keep_their_input_where_nothing_moves() -> None:
     """At the start AlignSeg's corrected fusion is the sum of both features."""
     fusion = AlignFA(6, 6, 6, warp="corrected").eval()

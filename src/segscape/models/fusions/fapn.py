@@ -75,10 +75,19 @@ class GuidedDeformConv(nn.Module):
     def forward(self, x: Tensor, guide: Tensor) -> Tensor:
         """Input and guide (B, C, H, W) -> (B, C, H, W)."""
         # Per group and tap: down and to the right (2/3 of the channels), then the weight.
-        offsets, weight = self.guide(guide).split([2 * self.taps, self.taps], dim=1)
-        return deform_conv2d(
-            x, offsets, self.weight, self.bias, padding=_KERNEL // 2, mask=torch.sigmoid(weight)
+        offsets, importance = self.guide(guide).split([2 * self.taps, self.taps], dim=1)
+        # All of one type: torchvision's operator does not mix them, which automatic mixed
+        # precision would have it do. Positions need the digits of single precision anyway.
+        dtype = torch.promote_types(x.dtype, torch.float32)
+        sampled = deform_conv2d(
+            x.to(dtype),
+            offsets.to(dtype),
+            self.weight.to(dtype),
+            self.bias.to(dtype),
+            padding=_KERNEL // 2,
+            mask=torch.sigmoid(importance.to(dtype)),
         )
+        return sampled.to(x.dtype)
 
 
 class FaPNFusion(nn.Module):
