@@ -38,8 +38,13 @@ def test_an_encoder_gives_what_its_spec_says(option: str) -> None:
     before = image.clone()
     with torch.no_grad():
         outputs = encoder(image)
-    expected = {s: (1, c, 64 // s, 96 // s) for s, c in spec.channels.items()}
-    expected |= {name: (1, c, 64 // s, 96 // s) for name, (s, c) in spec.extras.items()}
+    # AlignSeg's max pooling rounds up, and the maps after it have a row and a column more.
+    more = int(bool(part_catalog.factory("encoder", option).keywords.get("ceil_mode")))
+    strides = {stride: (stride, channels) for stride, channels in spec.channels.items()}
+    expected = {
+        key: (1, c, 64 // s + more * (s > 2), 96 // s + more * (s > 2))
+        for key, (s, c) in {**strides, **spec.extras}.items()
+    }
     assert {key: tuple(x.shape) for key, x in outputs.items()} == expected
     assert list(spec.strides) == sorted(spec.strides)
     assert torch.equal(image, before)
@@ -64,7 +69,8 @@ def test_a_context_keeps_the_size(option: str) -> None:
             assert out.shape == (2, context.out_channels, *size)
             torch.testing.assert_close(context(x[:1]), out[:1])
         assert torch.equal(x, before)
-    assert_all_learn(context.train(), context(torch.randn(2, 12, 4, 5)))
+    if any(True for _ in context.parameters()):
+        assert_all_learn(context.train(), context(torch.randn(2, 12, 4, 5)))
 
 
 @contexts
@@ -118,7 +124,9 @@ def test_a_decoder_gives_what_its_spec_says(option: str) -> None:
     assert not silent, f"no gradient for {silent}"
 
 
-@decoders
+@pytest.mark.parametrize(
+    "option", [o for o in part_catalog.options("decoder") if part_catalog.needs(o)]
+)
 def test_a_decoder_names_the_strides_that_it_lacks(option: str) -> None:
     lacking = FeatureSpec({64: 192})
     with pytest.raises(MissingFeatures, match=r"needs features at .*the encoder gives stride 64\."):
