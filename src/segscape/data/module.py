@@ -7,12 +7,15 @@ import time
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import lightning
 import numpy as np
 import torch
 
 from segscape.data.base import IGNORE_INDEX, Palette, SegmentationDataset
+from segscape.data.cache import require_cache
 from segscape.data.loader import (
     BatchLoader,
     EvalItems,
@@ -20,6 +23,7 @@ from segscape.data.loader import (
     TrainLoader,
     default_workers,
 )
+from segscape.data.options import spell_out
 from segscape.data.sampler import EvalOrder, TrainOrder
 from segscape.data.transforms import Transform, check_size
 from segscape.errors import UserError, nearest
@@ -48,6 +52,12 @@ class SegmentationDataModule(lightning.LightningDataModule, ABC):
         seed: of the order and the augmentation, 0 or above.
         crop: height and width of training images. The augment cuts them; here they only
             have to agree with it.
+        cache: of decoded samples, so that a crop costs the crop: none, memory (shared by all
+            processes of this user on the machine) or disk (shared by all jobs, kept). It
+            changes no pixel.
+        cache_dir: where the disk cache lies; None: segscape/ in the user's cache folder.
+        source: folder or URL of shards written by `segscape data prepare --format webdataset`,
+            which are read in the place of the original files.
 
     Raises:
         UserError: an argument is out of range.
@@ -60,6 +70,11 @@ class SegmentationDataModule(lightning.LightningDataModule, ABC):
     # Samples come out of a program: there are no files that could be damaged.
     generated: bool = False
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "__init__" in vars(cls):
+            spell_out(vars(cls)["__init__"], SegmentationDataModule.__init__)
+
     def __init__(
         self,
         *,
@@ -69,6 +84,9 @@ class SegmentationDataModule(lightning.LightningDataModule, ABC):
         augment: Transform | None = None,
         seed: int = 0,
         crop: Sequence[int] | None = None,
+        cache: str = "none",
+        cache_dir: str | Path | None = None,
+        source: str | Path | None = None,
     ) -> None:
         super().__init__()
         self.batch_size = require_count("batch_size", batch_size)
@@ -85,6 +103,9 @@ class SegmentationDataModule(lightning.LightningDataModule, ABC):
                 f"data.crop={list(self.crop)} and augment.crop={list(cut)} differ",
                 "Set data.crop only: the augments of conf/augment follow it.",
             )
+        self.cache = require_cache(cache)
+        self.cache_dir = None if cache_dir is None else Path(cache_dir)
+        self.source = None if source is None else str(source)
         self._datasets: dict[str, SegmentationDataset] = {}
         self._train_loader: TrainLoader | None = None
         self._eval_loaders: dict[str, BatchLoader] = {}

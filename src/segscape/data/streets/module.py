@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Unpack
 
 from segscape.data.base import IGNORE_INDEX, Palette, Sample, SegmentationDataset
 from segscape.data.module import SegmentationDataModule, require_count
+from segscape.data.options import LoaderOptions
 from segscape.data.streets.scene import CLASSES, PALETTE, render
-from segscape.data.transforms import Transform, check_size
+from segscape.data.transforms import check_size
 
 # The splits take their scenes from ranges that cannot meet.
 _SPLIT_RANGE = 10_000_000
@@ -59,12 +61,8 @@ class Streets(SegmentationDataModule):
         test_size: number of test scenes.
         scene_seed: which town. Apart from `seed`, so that runs with different seeds see and
             are scored on the same scenes.
-        batch_size: see `SegmentationDataModule`, as all that follow.
-        eval_batch_size: all scenes have one size, so any value works.
-        num_workers: loader processes.
-        augment: training transform.
-        seed: of the order and the augmentation.
-        crop: height and width of training images.
+        **options: see `SegmentationDataModule`. All scenes have one size, so any
+            eval_batch_size works.
 
     Raises:
         UserError: an argument is out of range.
@@ -82,22 +80,9 @@ class Streets(SegmentationDataModule):
         val_size: int = 100,
         test_size: int = 100,
         scene_seed: int = 0,
-        *,
-        batch_size: int = 8,
-        eval_batch_size: int = 4,
-        num_workers: int | None = None,
-        augment: Transform | None = None,
-        seed: int = 0,
-        crop: Sequence[int] | None = None,
+        **options: Unpack[LoaderOptions],
     ) -> None:
-        super().__init__(
-            batch_size=batch_size,
-            eval_batch_size=eval_batch_size,
-            num_workers=num_workers,
-            augment=augment,
-            seed=seed,
-            crop=crop,
-        )
+        super().__init__(**options)
         self.size = check_size("data.size", size)
         counts = {"train": train_size, "val": val_size, "test": test_size}
         self.counts = {
