@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import random
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -13,8 +13,9 @@ from torch import nn
 
 from segscape import build, config, systems
 from segscape.errors import UserError
-from segscape.profiling import complexity
-from segscape.profiling.designs import DesignCost, DesignCosts, on_meta
+from segscape.profiling import complexity, space
+from segscape.profiling.designs import DesignCost, DesignCosts
+from segscape.profiling.meta import on_meta
 
 SIZE = (96, 192)
 QUICK = ("ppliteseg", "ppliteseg_b")
@@ -22,8 +23,7 @@ QUICK = ("ppliteseg", "ppliteseg_b")
 
 def whole(settings: Any, size: tuple[int, int], num_classes: int) -> dict[str, tuple[int, int]]:
     """Parameters and MACs by part, of the assembled network."""
-    bare = {**settings, "model": {**settings["model"], "auxiliary": None}}
-    counted = complexity.measure(build.model(bare, num_classes=num_classes), size)
+    counted = complexity.measure(build.model(settings, num_classes=num_classes), size)
     found = {name: (part["params"], part["macs"]) for name, part in counted.parts.items()}
     return {**found, "all": (counted.params, counted.macs)}
 
@@ -33,38 +33,58 @@ def in_parts(cost: DesignCost) -> dict[str, tuple[int, int]]:
     return {**found, "all": (cost.params, cost.macs)}
 
 
-def grid() -> list[dict[str, str]]:
-    groups = config.groups()
-    parts = ("encoder", "context", "decoder", "fusion")
-    return [
-        dict(zip(parts, options, strict=True))
-        for options in itertools.product(*(groups[part] for part in parts))
-    ]
-
-
 def design(choices: dict[str, str]) -> dict[str, Any]:
+    """PP-LiteSeg-T with some parts exchanged."""
     base = systems.read("ppliteseg")
     return {**base.settings, **{part: config.option(part, o) for part, o in choices.items()}}
 
 
 def sample(count: int) -> Iterator[tuple[DesignCost, dict[str, Any]]]:
-    """Designs that can be built, in a fixed random order."""
+    """Designs that fit, in a fixed random order."""
     costs = DesignCosts(SIZE, num_classes=7)
-    designs = grid()
+    designs = list(space.designs())
     random.Random(0).shuffle(designs)
     for choices in designs:
-        try:
-            yield costs.of(design(choices)), design(choices)
-        except UserError:  # does not fit
-            continue
-        count -= 1
+        settings = space.settings(choices)
+        with suppress(UserError):  # does not fit
+            yield costs.of(settings), settings
+            count -= 1
         if not count:
             return
 
 
-def test_a_random_sample_of_the_grid_costs_what_the_networks_cost() -> None:
-    compared = [in_parts(cost) == whole(settings, SIZE, 7) for cost, settings in sample(6)]
-    assert compared == [True] * 6
+@pytest.mark.parametrize("count", [5, pytest.param(60, marks=pytest.mark.slow)])
+def test_a_random_sample_of_the_space_costs_what_the_networks_cost(count: int) -> None:
+    compared = 0
+    for cost, settings in sample(count):
+        assert in_parts(cost) == whole(settings, SIZE, 7), settings
+        compared += 1
+    assert compared == count
+
+
+def test_the_space_holds_every_encoder_decoder_context_and_fusion() -> None:
+    designs = list(space.designs())
+    assert len(designs) == len({tuple(choices.items()) for choices in designs})
+    for group in ("encoder", "decoder", "context", "fusion"):
+        assert {choices[group] for choices in designs} == set(config.groups()[group])
+
+
+def test_a_branch_that_nobody_reads_costs_nothing() -> None:
+    costs = DesignCosts(SIZE)
+    two = costs.of(systems.read("bisenetv2").settings).parts["encoder"]
+    one = costs.of(design({"encoder": "bisenetv2"})).parts["encoder"]
+    assert one.params < two.params and one.macs < two.macs
+    assert in_parts(costs.of(design({"encoder": "bisenetv2"}))) == whole(
+        design({"encoder": "bisenetv2"}), SIZE, 19
+    )
+
+
+def test_further_outputs_cost_too() -> None:
+    settings = systems.read("espnetv2_s05").settings
+    more = {**settings, "model": {**settings["model"], "extra_outputs": 1}}
+    costs = DesignCosts(SIZE, 7)
+    assert costs.of(more).params > costs.of(settings).params
+    assert in_parts(costs.of(more)) == whole(more, SIZE, 7)
 
 
 @pytest.mark.parametrize(

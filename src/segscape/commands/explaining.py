@@ -82,8 +82,8 @@ def look(overrides: Sequence[str]) -> Explanation:
 
     from segscape import build, config, preflight
     from segscape.profiling.anatomy import dissect
-    from segscape.profiling.designs import made_on_meta
     from segscape.profiling.figures import SIZE
+    from segscape.profiling.meta import made_on_meta
 
     for text in overrides:
         if "=" not in text and not text.startswith("~"):

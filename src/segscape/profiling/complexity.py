@@ -150,19 +150,6 @@ def measure(
     )
 
 
-def count_macs(run: Callable[[], Any]) -> tuple[Any, int]:
-    """What `run` returns, and the multiply-adds of the operators that it calls.
-
-    Args:
-        run: calls modules in eval mode on meta tensors.
-    """
-    counter = MacCounter()
-    # no_grad and not inference_mode: composite operators then reach the counter in pieces.
-    with torch.no_grad(), torch.device("meta"), counter:
-        out = run()
-    return out, counter.total
-
-
 def _parts(model: nn.Module) -> dict[str, list[nn.Module]]:
     """Modules by part. ``model.decoder`` too is of part "decoder", if the list names only children:
     what its own forward calculates, and parameters of its own, are then not lost to "other".

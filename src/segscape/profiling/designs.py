@@ -14,20 +14,19 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from segscape import build
 from segscape.errors import UserError
 from segscape.models.contracts import FeatureSpec
-from segscape.profiling.complexity import count_macs
 from segscape.profiling.figures import CLASSES, SIZE
+from segscape.profiling.meta import made_on_meta
+from segscape.profiling.shapes import count_macs
 
 Size = tuple[int, int]
 _Shape = tuple[int, ...]
@@ -80,15 +79,16 @@ class DesignCost:
 
 @dataclass(frozen=True)
 class _Features:
-    """What a part gave: its spec and the shapes of its outputs."""
+    """What a part gave: its spec, and the shapes and types of its outputs."""
 
     cost: PartCost
     spec: FeatureSpec
-    shapes: tuple[tuple[int | str, _Shape], ...]
+    outputs: tuple[tuple[int | str, _Shape, torch.dtype], ...]
     fusions: tuple[_FusionCalls, ...] = ()
+    branches: frozenset[str] = frozenset()  # extras that can be taken off
 
     def shape(self, key: int | str) -> _Shape:
-        return dict(self.shapes)[key]
+        return next(shape for name, shape, _ in self.outputs if name == key)
 
 
 @dataclass(frozen=True)
@@ -116,18 +116,25 @@ class DesignCosts:
         """The cost of a design.
 
         Args:
-            settings: with the groups encoder, context, decoder, fusion and head.
+            settings: with the groups encoder, context, decoder, fusion and head, and `model` for
+                what it says of auxiliary heads (they cost nothing, but a branch of the encoder
+                that one of them reads is kept) and of further outputs.
 
         Raises:
             UserError: parts that do not fit together, or cannot be built.
         """
         used = uses(settings["decoder"])
         features = self.encoder(settings["encoder"])
+        unread = {*features.spec.extras} - _extras_read(settings)
+        if unread & features.branches:
+            features = self._pruned(settings["encoder"], features, unread & features.branches)
+        model = settings.get("model") or {}
+        outputs = self.num_classes + int(model.get("extra_outputs") or 0)
         context, shape = PartCost(), None
         if "context" in used:
             deepest = features.shape(features.spec.deepest)
             context, shape = self._context(settings["context"], deepest)
-        decoded = self._decoder(settings["decoder"], features, shape)
+        decoded = self._decoder(settings["decoder"], features, shape, outputs)
         fusion = PartCost()
         for one in decoded.fusions:
             fusion += self._fusion(settings["fusion"], one)
@@ -138,7 +145,7 @@ class DesignCosts:
                 "context": context,
                 "decoder": decoded.cost,
                 "fusion": fusion,
-                "head": self._head(settings["head"], finest),
+                "head": self._head(settings["head"], finest, outputs),
             },
             self.size,
         )
@@ -147,11 +154,25 @@ class DesignCosts:
         """The cost and the features of an encoder on its own."""
         return self._once(("encoder", _key(node)), lambda: self._count_encoder(node))
 
-    def _count_encoder(self, node: Config) -> _Features:
+    def _pruned(self, node: Config, whole: _Features, unread: set[str]) -> _Features:
+        """An encoder without the branches that nobody reads. Its spec is that of the whole one,
+        which is what a decoder is built with.
+        """
+
+        def count() -> _Features:
+            return replace(self._count_encoder(node, unread), spec=whole.spec)
+
+        found: _Features = self._once(("encoder", _key(node), *sorted(unread)), count)
+        return found
+
+    def _count_encoder(self, node: Config, unread: Iterable[str] = ()) -> _Features:
         encoder: Any = _on_meta(build.part({"encoder": node}, "encoder"))
+        branches = frozenset(encoder.spec.extras if hasattr(encoder, "drop") else ())
+        for name in unread:
+            encoder.drop(name)
         height, width = (side + -side % encoder.multiple for side in self.size)
         outputs, cost = _count(encoder, _empty((1, 3, height, width)))
-        return _Features(cost, encoder.spec, _shapes(outputs))
+        return _Features(cost, encoder.spec, _described(outputs), branches=branches)
 
     def _context(self, node: Config, shape: _Shape) -> tuple[PartCost, _Shape | None]:
         def count() -> tuple[PartCost, _Shape]:
@@ -162,25 +183,28 @@ class DesignCosts:
         found: tuple[PartCost, _Shape] = self._once(("context", _key(node), shape), count)
         return found
 
-    def _decoder(self, node: Config, features: _Features, context: _Shape | None) -> _Features:
+    def _decoder(
+        self, node: Config, features: _Features, context: _Shape | None, outputs: int
+    ) -> _Features:
         spec = features.spec
-        given = (tuple(spec.channels.items()), tuple(spec.extras.items()), features.shapes)
-        key = ("decoder", _key(node), *given, context, self.num_classes)
-        return self._once(key, lambda: self._count_decoder(node, features, context))
+        given = (tuple(spec.channels.items()), tuple(spec.extras.items()), features.outputs)
+        key = ("decoder", _key(node), *given, context, outputs)
+        return self._once(key, lambda: self._count_decoder(node, features, context, outputs))
 
     def _count_decoder(
-        self, node: Config, features: _Features, context: _Shape | None
+        self, node: Config, features: _Features, context: _Shape | None, classes: int
     ) -> _Features:
         make = build.part({"decoder": node}, "decoder")
-        counted = {"num_classes": self.num_classes} if _takes_classes(make.func) else {}
+        counted = {"num_classes": classes} if takes_classes(make.func) else {}
         fusion = _StandIn if "fusion" in uses(node) else None
         channels = 0 if context is None else context[1]
         decoder: Any = _on_meta(make, features.spec, channels, fusion, **counted)
-        inputs = {key: _empty(shape) for key, shape in features.shapes}
+        # Indices of a pooling are whole numbers.
+        inputs = {key: _empty(shape, dtype) for key, shape, dtype in features.outputs}
         outputs, cost = _count(decoder, inputs, None if context is None else _empty(context))
         standing = [m for m in decoder.modules() if isinstance(m, _StandIn)]
         fusions = tuple(_FusionCalls(one.channels, tuple(one.calls)) for one in standing)
-        return _Features(cost, decoder.spec, _shapes(outputs), fusions)
+        return _Features(cost, decoder.spec, _described(outputs), fusions)
 
     def _fusion(self, node: Config, one: _FusionCalls) -> PartCost:
         def count() -> PartCost:
@@ -190,12 +214,12 @@ class DesignCosts:
 
         return self._once(("fusion", _key(node), one), count)
 
-    def _head(self, node: Config, shape: _Shape) -> PartCost:
+    def _head(self, node: Config, shape: _Shape, outputs: int) -> PartCost:
         def count() -> PartCost:
-            head = _on_meta(build.part({"head": node}, "head"), shape[1], self.num_classes)
+            head = _on_meta(build.part({"head": node}, "head"), shape[1], outputs)
             return _count(head, _empty(shape))[1]
 
-        return self._once(("head", _key(node), shape, self.num_classes), count)
+        return self._once(("head", _key(node), shape, outputs), count)
 
     def _once(self, key: tuple[Any, ...], count: Callable[[], Any]) -> Any:
         """The remembered result, or what `count` gives; a mistake is remembered too."""
@@ -232,41 +256,6 @@ _SHAPELESS = frozenset(
     }
 )
 
-_FILLS = frozenset(
-    {
-        *(Tensor.normal_, Tensor.uniform_, Tensor.zero_, Tensor.fill_, Tensor.erfinv_),
-        *(Tensor.mul_, Tensor.add_, Tensor.div_, Tensor.clamp_),
-    }
-)
-
-
-class _WithoutInit(TorchFunctionMode):
-    """Initial values of meta tensors are not drawn: there is nothing to draw them into."""
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        if func in _FILLS and args[0].is_meta:
-            return args[0]
-        return func(*args, **(kwargs or {}))
-
-
-@contextmanager
-def on_meta() -> Iterator[None]:
-    """Modules that are made inside have shapes and no values, and cost no time to fill."""
-    with torch.device("meta"), _WithoutInit():
-        yield
-
-
-def made_on_meta(make: Callable[[], nn.Module]) -> nn.Module:
-    """A module on the meta device, in evaluation mode."""
-    try:
-        with on_meta():
-            module = make()
-    except (RuntimeError, NotImplementedError):  # reads a value while it is made: timm, some
-        module = make().to("meta")
-    return module.eval()
-
 
 def _on_meta(make: Callable[..., nn.Module], *arguments: Any, **named: Any) -> nn.Module:
     module = made_on_meta(lambda: make(*arguments, **named))
@@ -295,16 +284,26 @@ def _params(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def _empty(shape: _Shape) -> Tensor:
-    return torch.empty(shape, device="meta")
+def _empty(shape: _Shape, dtype: torch.dtype = torch.float32) -> Tensor:
+    return torch.empty(shape, device="meta", dtype=dtype)
 
 
-def _shapes(outputs: Mapping[int | str, Tensor]) -> tuple[tuple[int | str, _Shape], ...]:
-    return tuple((key, tuple(x.shape)) for key, x in outputs.items())
+def _described(
+    outputs: Mapping[int | str, Tensor],
+) -> tuple[tuple[int | str, _Shape, torch.dtype], ...]:
+    return tuple((key, tuple(x.shape), x.dtype) for key, x in outputs.items())
 
 
 def _key(node: Config) -> str:
     return json.dumps(node, sort_keys=True, default=str)
+
+
+def _extras_read(settings: Config) -> set[str]:
+    """Names of the encoder's extras that the decoder or an auxiliary head reads."""
+    decoder: Any = build.part(settings, "decoder").func
+    read = {*getattr(decoder, "extras", ()), *getattr(decoder, "optional_extras", ())}
+    heads = build.auxiliary(settings).values() if settings.get("model") else ()
+    return read | {head.reads.removeprefix("encoder_") for head in heads}
 
 
 def uses(node: Config) -> frozenset[str]:
@@ -313,5 +312,6 @@ def uses(node: Config) -> frozenset[str]:
     return getattr(target, "uses", frozenset())
 
 
-def _takes_classes(decoder: Any) -> bool:
+def takes_classes(decoder: Any) -> bool:
+    """Whether a decoder's class decodes class scores."""
     return "num_classes" in inspect.signature(decoder).parameters
