@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import atexit
+import functools
 import os
 import signal
 import weakref
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -16,9 +16,10 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from segscape.data.base import SegmentationDataset, open_sample
+from segscape.data.base import LazySample, SegmentationDataset, open_sample
+from segscape.data.machine import available_cpus
 from segscape.data.sampler import EvalOrder, TrainOrder
-from segscape.data.transforms import Transform
+from segscape.data.transforms import LazyTransform, Transform, for_classes
 from segscape.errors import UserError
 
 Batch = dict[str, torch.Tensor]
@@ -60,11 +61,14 @@ class TrainItems(Dataset):
         dataset: the split.
         augment: transform; None leaves whole images.
         seed: of the augmentation.
+
+    Raises:
+        UserError: the transform names a class that the data set does not have.
     """
 
     def __init__(self, dataset: SegmentationDataset, augment: Transform | None, seed: int) -> None:
         self.dataset = dataset
-        self.augment = augment
+        self.augment = for_classes(augment, dataset.classes)
         self.seed = seed
 
     def __getitem__(self, key: tuple[int, int]) -> Item | Failure:
@@ -80,12 +84,18 @@ class TrainItems(Dataset):
             sample = self.dataset.read(index)
             return sample.image, sample.label
         rng = np.random.default_rng([self.seed, epoch, index, _AUGMENT_STREAM])
-        apply = getattr(self.augment, "apply", None)
-        if apply is None:
+        if not isinstance(self.augment, LazyTransform):
             sample = self.dataset.read(index)
             return self.augment(sample.image, sample.label, rng)
-        sample = apply(open_sample(self.dataset, index), rng)
+        others = functools.partial(self._other, index)
+        sample = self.augment.apply(open_sample(self.dataset, index), rng, others)
         return sample.image, sample.label
+
+    def _other(self, index: int, rng: np.random.Generator) -> LazySample:
+        """Any sample of the split but this one, for transforms that mix samples."""
+        count = len(self.dataset)
+        step = int(rng.integers(1, count)) if count > 1 else 0
+        return open_sample(self.dataset, (index + step) % count)
 
 
 class EvalItems(Dataset):
@@ -329,39 +339,20 @@ def _close_all() -> None:
 
 
 def default_workers(processes: int = 1) -> int:
-    """Loader processes that suit this machine: one less than the CPUs, 1 to 8.
+    """Loader processes that suit this job: one less than its CPUs, 1 to 8.
 
     Args:
-        processes: training processes that share the machine's CPUs.
+        processes: training processes of this job on this machine, which share its CPUs.
     """
-    cpus = available_cpus() // max(processes, 1)
-    slurm = os.environ.get("SLURM_CPUS_PER_TASK", "")
-    if slurm.isdigit():
-        cpus = min(available_cpus(), int(slurm))
-    return min(8, max(1, cpus - 1))
-
-
-def available_cpus(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
-    """CPUs that this process may use: affinity and the container's quota.
-
-    Args:
-        cgroup: where the control groups are mounted.
-    """
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    quota = _quota(cgroup)
-    return max(1, cpus or 1) if quota is None else max(1, min(cpus or 1, int(quota)))
-
-
-def _quota(cgroup: Path) -> float | None:
-    """CPUs that the control group grants (v2, then v1), None without a limit."""
-    try:
-        quota, period = (cgroup / "cpu.max").read_text().split()[:2]
-    except (OSError, ValueError):
-        try:
-            quota = (cgroup / "cpu" / "cpu.cfs_quota_us").read_text().strip()
-            period = (cgroup / "cpu" / "cpu.cfs_period_us").read_text().strip()
-        except OSError:
-            return None
-    if not quota.isdigit() or not period.isdigit() or int(period) == 0:
-        return None
-    return int(quota) / int(period)
+    cpus = available_cpus()
+    per_task = os.environ.get("SLURM_CPUS_PER_TASK", "")
+    on_node = os.environ.get("SLURM_CPUS_ON_NODE", "")
+    # Slurm says how many CPUs each process was given, or how many the job has here in all; its
+    # words count for less than what the kernel enforces.
+    if per_task.isdigit():
+        share = min(cpus, int(per_task))
+    elif on_node.isdigit():
+        share = min(cpus, int(on_node)) // max(processes, 1)
+    else:
+        share = cpus // max(processes, 1)
+    return min(8, max(1, share - 1))

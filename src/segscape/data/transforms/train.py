@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from segscape.data.base import IGNORE_INDEX, LazySample, Sample, WholeSample
+from segscape.data.transforms.base import Others
 from segscape.data.transforms.checks import (
     check_scales,
     check_size,
@@ -88,12 +89,15 @@ class TrainTransform:
         done = self.apply(WholeSample(Sample(image, label)), rng)
         return done.image, done.label
 
-    def apply(self, lazy: LazySample, rng: np.random.Generator) -> Sample:
+    def apply(
+        self, lazy: LazySample, rng: np.random.Generator, others: Others | None = None
+    ) -> Sample:
         """The same, of a sample of which only the pixels that are needed are read.
 
         Args:
             lazy: the source.
             rng: source of the choices.
+            others: draws other samples of the split.
         """
         scale = self._draw_scale(rng)
         rows, columns = (
