@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from miniature import SEGNET_NAMES, ids, picture, save
+from official_trees import DAMAGES, as_palette
 
 from segscape.data.camvid import CamVid, CamVidDataset
 from segscape.data.camvid_labels import CLASSES, COLOURS, PALETTE, colour_ids
@@ -79,6 +80,25 @@ def test_listed_file_that_is_missing_is_named(segnet_root: Path) -> None:
     (segnet_root / "val.txt").write_text("\n")
     with pytest.raises(UserError, match="the val split is empty"):
         CamVidDataset(segnet_root, "val")
+
+
+def test_export_gives_the_ids_of_segnet() -> None:
+    ids = np.array([[*range(11), 255]], np.uint8)
+    assert CamVid().to_submission(ids).tolist() == [[*range(12)]]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_labels_are_named(segnet_root: Path, damage: str) -> None:
+    spoil, message = DAMAGES[damage]
+    spoil(segnet_root / "trainannot" / "with blank.png")
+    with pytest.raises(UserError, match=rf"with blank\.png.*({message})"):
+        CamVidDataset(segnet_root, "train").read(2)
+
+
+def test_palette_images_hold_ids_too(segnet_root: Path) -> None:
+    before = CamVidDataset(segnet_root, "train").read(2).label
+    as_palette(segnet_root / "trainannot" / "with blank.png")
+    np.testing.assert_array_equal(CamVidDataset(segnet_root, "train").read(2).label, before)
 
 
 def test_damaged_samples_are_named(segnet_root: Path) -> None:

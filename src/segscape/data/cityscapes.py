@@ -1,14 +1,25 @@
-"""Cityscapes: 5000 finely labelled frames of 2048x1024 from 50 cities.
+"""Cityscapes: 5000 finely and 20 thousand coarsely labelled frames of 2048x1024 from 50 cities.
 
-Cordts et al., "The Cityscapes Dataset for Semantic Urban Scene Understanding", CVPR 2016.
+Cordts et al., "The Cityscapes Dataset for Semantic Urban Scene Understanding", CVPR 2016. The
+official download is read as it is:
 
-The official download is read as it is; `*_gtFine_labelTrainIds.png` is not part of it, so the
-labelIds are mapped while they are read:
-
-    root/leftImg8bit/{train,val}/CITY/CITY_SEQ_FRAME_leftImg8bit.png
+    root/leftImg8bit/{train,val,test}/CITY/CITY_SEQ_FRAME_leftImg8bit.png      2975, 500, 1525
     root/gtFine/{train,val}/CITY/CITY_SEQ_FRAME_gtFine_labelIds.png
+    root/leftImg8bit/train_extra/CITY/CITY_SEQ_FRAME_leftImg8bit.png           19998, coarse=true
+    root/gtCoarse/train_extra/CITY/CITY_SEQ_FRAME_gtCoarse_labelIds.png
 
-The labels of the test split are not public (its files hold void only), so it cannot be scored.
+The labelIds are mapped to the 19 training ids while they are read. Where somebody has made
+`*_labelTrainIds.png` with the authors' scripts for every frame of a split, those are read instead,
+after the first was compared with its labelIds. The licence plate, id -1, is ignored: 8-bit files
+hold it as 255. Colours are not decoded: pole and polegroup share one, car and licence plate too.
+
+The labels of the test split are not public (its files hold void only): its images can be opened
+and predicted, but not scored. The evaluation server wants PNG files with label ids, not training
+ids, of 2048x1024: `Cityscapes.to_submission`.
+
+Protocol: mean IoU of 19 classes from one confusion matrix over the 500 frames of val, at
+2048x1024, where the label is not ignored (metrics.void=ignore). Crops are 1024x512 (PP-LiteSeg,
+BiSeNetV2, STDC), 1024x1024 or 769x769.
 """
 
 from __future__ import annotations
@@ -18,12 +29,37 @@ from pathlib import Path
 
 import numpy as np
 
-from segscape.data.base import IGNORE_INDEX, FileDataset, LabelMap, Palette
-from segscape.data.module import SegmentationDataModule
+from segscape.data.base import (
+    IGNORE_INDEX,
+    FileDataset,
+    LabelMap,
+    Palette,
+    SegmentationDataset,
+)
+from segscape.data.codecs import read_label
+from segscape.data.official import Download, ImagesOnly, OfficialDataModule
+from segscape.data.pairing import Folder, pair_up
 from segscape.data.transforms import Transform
-from segscape.errors import UserError, nearest
+from segscape.errors import UserError
 
-HOMEPAGE = "https://www.cityscapes-dataset.com/downloads/"
+DOWNLOAD = Download(
+    "https://www.cityscapes-dataset.com/downloads/",
+    ("leftImg8bit_trainvaltest.zip", "gtFine_trainvaltest.zip"),
+    (
+        "leftImg8bit/train/aachen/aachen_000000_000019_leftImg8bit.png",
+        "gtFine/train/aachen/aachen_000000_000019_gtFine_labelIds.png",
+    ),
+)
+DOWNLOAD_COARSE = Download(
+    DOWNLOAD.page,
+    ("leftImg8bit_trainextra.zip", "gtCoarse.zip"),
+    (
+        "leftImg8bit/train_extra/augsburg/augsburg_000000_000000_leftImg8bit.png",
+        "gtCoarse/train_extra/augsburg/augsburg_000000_000000_gtCoarse_labelIds.png",
+    ),
+)
+_IMAGE = "_leftImg8bit.png"
+_TRAIN_IDS = "_labelTrainIds.png"
 
 # name, label id in the files, colour; the training id is the position
 LABELS: tuple[tuple[str, int, tuple[int, int, int]], ...] = (
@@ -53,48 +89,82 @@ LARGEST_ID = 33
 
 
 def label_ids() -> dict[int, int]:
-    """Label id of a file -> training id; what is not scored is ignored.
-
-    The licence plate's id is -1, which an 8-bit file holds as 255: ignored like the others.
-    """
+    """Label id of a file -> training id; what is not scored is ignored."""
     ids = dict.fromkeys(range(LARGEST_ID + 1), IGNORE_INDEX)
     return ids | {label: number for number, (_, label, _) in enumerate(LABELS)}
 
 
 class CityscapesDataset(FileDataset):
-    """One split of Cityscapes with fine labels.
+    """One labelled split of Cityscapes.
 
     Args:
         root: folder with leftImg8bit/ and gtFine/.
         split: train or val.
+        coarse: add the coarsely labelled frames of train_extra to the split train.
 
     Raises:
-        UserError: the folder, the split or a label file is missing.
+        UserError: the folder, the split, an image or a label is missing.
     """
 
     classes = CLASSES
     palette = PALETTE
 
-    def __init__(self, root: Path | str, split: str) -> None:
+    def __init__(self, root: Path | str, split: str, coarse: bool = False) -> None:
         self.root = Path(root)
-        images = find_images(self.root, split)
-        super().__init__([(image, label_of(self.root, image)) for image in images])
         self._ids = LabelMap(label_ids())
+        self._train_ids = LabelMap({number: number for number in range(len(CLASSES))})
+        pairs = self._part(split, "gtFine", DOWNLOAD)
+        if coarse and split == "train":
+            pairs = pairs + self._part("train_extra", "gtCoarse", DOWNLOAD_COARSE)
+        super().__init__(pairs)
 
     def to_ids(self, raw: np.ndarray, path: Path) -> np.ndarray:
-        """Training ids of label ids."""
-        return self._ids(raw, path)
+        """Training ids of label ids, or of training ids: the file's name says which."""
+        mapped = self._train_ids if path.name.endswith(_TRAIN_IDS) else self._ids
+        return mapped(raw, path)
 
     def name(self, index: int) -> str:
         """City, sequence and frame, such as frankfurt_000000_000294."""
-        return self.pairs[index].image.name.removesuffix("_leftImg8bit.png")
+        return self.pairs[index].image.name.removesuffix(_IMAGE)
+
+    def _part(self, split: str, kind: str, download: Download) -> list[tuple[Path, Path]]:
+        """The pairs of a folder of images."""
+        images, found = find_images(self.root, split, download)
+        labels = Folder(self.root / kind / split, f"_{kind}_labelIds.png", nested=True)
+        made = Folder(labels.path, f"_{kind}{_TRAIN_IDS}", nested=True)
+        own, converted = labels.files(), made.files()
+        # gtCoarse has the label of a frame whose damaged image was withdrawn
+        spare = split == "train_extra"
+        if not found.keys() <= converted.keys():
+            return pair_up(found, own, images, labels, download.hint(), spare)
+        pairs = pair_up(found, converted, images, made, download.hint(), spare)
+        first = next(iter(found))
+        if first in own:
+            self._compare(converted[first], own[first])
+        return pairs
+
+    def _compare(self, converted: Path, own: Path) -> None:
+        """Training ids that somebody made must be those of the 19 classes.
+
+        Raises:
+            UserError: they differ from the label ids of the same frame.
+        """
+        given = self.to_ids(read_label(converted), converted)
+        expected = self.to_ids(read_label(own), own)
+        if not np.array_equal(given, expected):
+            raise UserError(
+                f"{converted}: these training ids are not those of {own.name}",
+                f"Delete the *{_TRAIN_IDS} files (labelIds are read then), or make them again "
+                "with csCreateTrainIdLabelImgs.",
+            )
 
 
-class Cityscapes(SegmentationDataModule):
+class Cityscapes(OfficialDataModule):
     """Cityscapes, 19 classes, from a folder on this machine.
 
     Args:
         root: folder with leftImg8bit/ and gtFine/.
+        coarse: train on the 19998 coarsely labelled frames of train_extra too.
         batch_size: see `SegmentationDataModule`, as all that follow.
         eval_batch_size: all frames have one size, so any value works.
         num_workers: loader processes.
@@ -110,10 +180,14 @@ class Cityscapes(SegmentationDataModule):
     name = "cityscapes"
     classes = CLASSES
     palette = PALETTE
+    download = DOWNLOAD
+    # 0 is unlabelled
+    file_ids = {number: label for number, (_, label, _) in enumerate(LABELS)} | {IGNORE_INDEX: 0}
 
     def __init__(
         self,
         root: str | Path | None = None,
+        coarse: bool = False,
         *,
         batch_size: int = 4,
         eval_batch_size: int = 1,
@@ -123,6 +197,7 @@ class Cityscapes(SegmentationDataModule):
         crop: Sequence[int] | None = None,
     ) -> None:
         super().__init__(
+            root,
             batch_size=batch_size,
             eval_batch_size=eval_batch_size,
             num_workers=num_workers,
@@ -130,54 +205,30 @@ class Cityscapes(SegmentationDataModule):
             seed=seed,
             crop=crop,
         )
-        self.root = root
+        self.coarse = coarse
 
-    def build_dataset(self, split: str) -> CityscapesDataset:
-        """Open a split of the folder."""
-        if self.root is None:
-            raise UserError(
-                "data=cityscapes needs the folder of the data set: data.root=DIR", _where_to_get()
-            )
-        return CityscapesDataset(self.root, split)
-
-
-def label_of(root: Path, image: Path) -> Path:
-    """The label file of an image file."""
-    stem = image.name.removesuffix("_leftImg8bit.png")
-    split, city = image.parts[-3:-1]
-    return root / "gtFine" / split / city / f"{stem}_gtFine_labelIds.png"
+    def open_split(self, root: Path, split: str) -> SegmentationDataset:
+        """A split of the folder; of test, the images."""
+        if split != "test":
+            return CityscapesDataset(root, split, self.coarse)
+        why = "the labels of the Cityscapes test split are not public"
+        instead = "score split=val instead"
+        images = Folder(root / "leftImg8bit" / split, _IMAGE, nested=True).files()
+        if not images:
+            what = f"there are no images leftImg8bit/test/CITY/*{_IMAGE}"
+            raise UserError(f"data.root={root}: {what}", f"{why}: {instead}")
+        return ImagesOnly(list(images.values()), CLASSES, PALETTE, why, instead, _IMAGE)
 
 
-def find_images(root: Path, split: str) -> list[Path]:
-    """The image files of a split, in the order of their names.
+def find_images(root: Path, split: str, download: Download) -> tuple[Folder, dict[str, Path]]:
+    """The image files of a split by city and frame.
 
     Raises:
-        UserError: nothing there, or an image without its label.
+        UserError: there are none.
     """
-    if not root.is_dir():
-        siblings = [f.name for f in root.parent.iterdir()] if root.parent.is_dir() else []
-        close = nearest(root.name, siblings)
-        meant = f"Did you mean {root.parent / close}? " if close else ""
-        raise UserError(f"data.root={root}: there is no such folder", meant + _where_to_get())
-    if split == "test":
-        raise UserError(
-            "the labels of the Cityscapes test split are not public", "score split=val instead"
-        )
-    images = sorted((root / "leftImg8bit" / split).glob("*/*_leftImg8bit.png"))
-    if not images:
-        raise UserError(
-            f"data.root={root} holds no images leftImg8bit/{split}/CITY/*_leftImg8bit.png",
-            _where_to_get(),
-        )
-    for image in images:
-        label = label_of(root, image)
-        if not label.is_file():
-            raise UserError(f"{label}: there is no label for {image}", _where_to_get())
-    return images
-
-
-def _where_to_get() -> str:
-    return (
-        "Fetch leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip from "
-        f"{HOMEPAGE} and unpack both into one folder."
-    )
+    images = Folder(download.folder(root) / "leftImg8bit" / split, _IMAGE, nested=True)
+    found = images.files()
+    if not found:
+        what = f"there are no images leftImg8bit/{split}/CITY/*{_IMAGE}"
+        raise download.missing(root, what, "leftImg8bit")
+    return images, found
