@@ -109,7 +109,8 @@ def test_label_map_translates_and_names_unknown_ids() -> None:
     label = np.array([[0, 7], [8, 255]], np.uint8)
     np.testing.assert_array_equal(translate(label, "f"), [[255, 0], [1, 255]])
     with pytest.raises(
-        UserError, match=r"street\.png: label id 9, 200 is not known\n.*0, 7\.\.8, 255"
+        UserError,
+        match=r"street\.png: label id 9, 200 is not known \(.* pixels\)\n.*0, 7\.\.8, 255",
     ):
         translate(np.array([[9, 200, 7]], np.uint8), "street.png")
 

@@ -127,8 +127,10 @@ class LabelMap:
         if (mapped == _UNKNOWN).any():
             known = np.flatnonzero(self.table != _UNKNOWN)
             strange = [int(i) for i in np.unique(label) if self.table[i] == _UNKNOWN]
+            pixels = int((mapped == _UNKNOWN).sum())
             raise UserError(
-                f"{path}: label id {_enumerate(strange)} is not known",
+                f"{path}: label id {_enumerate(strange)} is not known "
+                f"({pixels} of {mapped.size} pixels)",
                 f"The ids of this data set are {_ranges(known)}.",
             )
         return mapped
@@ -275,12 +277,20 @@ class FileSample:
         Raises:
             UserError: a damaged file, unknown ids, or a label of another size.
         """
-        label = self._raw_label(rows.stop)[rows, columns]
         image = decode_image(self._image, self._pair.image, rows.stop)[rows, columns]
+        # A crop that looked at the label before does not decode it again.
+        whole: np.ndarray | None = vars(self).get("_ids")
+        if whole is not None:
+            return Sample(image, whole[rows, columns])
+        label = self._raw_label(rows.stop)[rows, columns]
         return Sample(image, self._dataset.to_ids(label, self._pair.label))
 
     def label(self) -> np.ndarray:
-        """The whole label (H, W), as training ids."""
+        """The whole label (H, W), as training ids; it is decoded once."""
+        return self._ids
+
+    @cached_property
+    def _ids(self) -> np.ndarray:
         return self._dataset.to_ids(self._raw_label(self.size[0]), self._pair.label)
 
     def _raw_label(self, stop: int) -> np.ndarray:

@@ -33,6 +33,8 @@ except ImportError:  # no wheel for this platform
 # Parallelism comes from the loader's processes: a thread pool inside each of them only
 # makes them fight for the cores (and does not survive a fork).
 cv2.setNumThreads(0)
+# OpenCV prints a line for every damaged file, which names no file: the errors below do.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY, _RGB, _PALETTE = 0, 2, 3
@@ -79,12 +81,13 @@ def decode_image(data: np.ndarray, path: Path | str, stop: int | None = None) ->
     fast = _fast_png(data, path, stop, (_RGB,))
     if fast is not None:
         return fast
+    if not _is_complete(data):
+        _explain_broken(path, data)
     image = cv2.imdecode(data, cv2.IMREAD_COLOR)
-    if image is None or not _is_complete(data):
+    if image is None:
         _explain_broken(path, data)
         # PIL reads it although OpenCV does not: a format that OpenCV was built without.
-        if image is None:
-            return np.asarray(Image.open(io.BytesIO(data.tobytes())).convert("RGB"))
+        return np.asarray(Image.open(io.BytesIO(data.tobytes())).convert("RGB"))
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
 
 
@@ -197,7 +200,7 @@ def _fast_png(
             return imagecodecs.spng_decode(shortened)  # type: ignore[arg-type]
     except imagecodecs.SpngError as error:
         _explain_broken(path, data)
-        raise UserError(f"{path}: the image is damaged ({error})") from None
+        raise UserError(f"{path}: the image is damaged or cut short ({error})") from None
 
 
 @contextmanager
