@@ -111,13 +111,13 @@ def _reader(path: Path) -> Callable[[Path], Contents]:
         ".safetensors": _read_safetensors,
         ".npz": _read_npz,
         ".pdparams": _read_paddle,
-        **dict.fromkeys((".pth", ".pt", ".ckpt", ".bin", ".pth.tar"), _read_torch),
+        **dict.fromkeys((".pth", ".pt", ".ckpt", ".bin", ".tar"), _read_torch),
     }
     for suffix, reader in readers.items():
         if path.name.lower().endswith(suffix):
             return reader
     known = ", ".join(sorted(readers))
-    archive = path.name.lower().endswith((".tar", ".gz", ".tgz", ".zip"))
+    archive = path.name.lower().endswith((".gz", ".tgz", ".zip"))
     hint = "Unpack the archive first." if archive else f"Known suffixes: {known}."
     raise UserError(f"The weight file '{path}' is of an unknown kind.", hint)
 
