@@ -29,8 +29,8 @@ against 55.7 for the same network. Many papers train on train and val together. 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 
@@ -53,7 +53,7 @@ from segscape.data.camvid_labels import (
 )
 from segscape.data.codecs import decode_colours, decode_label
 from segscape.data.official import Download, OfficialDataModule, absence
-from segscape.data.transforms import Transform
+from segscape.data.options import LoaderOptions
 from segscape.errors import UserError
 
 HOMEPAGE = "https://mi.eng.cam.ac.uk/research/projects/VideoRec/CamVid/"
@@ -132,12 +132,8 @@ class CamVid(OfficialDataModule):
         root: folder of the data set.
         layout: segnet (480x360), original (960x720), or auto to look at the folder.
         merge: of the 32 original classes, see `colour_ids`.
-        batch_size: see `SegmentationDataModule`, as all that follow.
-        eval_batch_size: all frames have one size, so any value works.
-        num_workers: loader processes.
-        augment: training transform.
-        seed: of the order and the augmentation.
-        crop: height and width of training images.
+        **options: see `SegmentationDataModule`. All frames have one size, so any
+            eval_batch_size works.
 
     Raises:
         UserError: an argument is out of range. The folder is looked at by `check` and
@@ -156,23 +152,9 @@ class CamVid(OfficialDataModule):
         root: str | Path | None = None,
         layout: str = "auto",
         merge: str = "segnet",
-        *,
-        batch_size: int = 8,
-        eval_batch_size: int = 1,
-        num_workers: int | None = None,
-        augment: Transform | None = None,
-        seed: int = 0,
-        crop: Sequence[int] | None = None,
+        **options: Unpack[LoaderOptions],
     ) -> None:
-        super().__init__(
-            root,
-            batch_size=batch_size,
-            eval_batch_size=eval_batch_size,
-            num_workers=num_workers,
-            augment=augment,
-            seed=seed,
-            crop=crop,
-        )
+        super().__init__(root, **options)
         require_choice("layout", layout, LAYOUTS)
         require_choice("merge", merge, MERGES)
         self.layout = layout

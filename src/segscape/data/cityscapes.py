@@ -24,8 +24,8 @@ BiSeNetV2, STDC), 1024x1024 or 769x769.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 
@@ -38,8 +38,8 @@ from segscape.data.base import (
 )
 from segscape.data.codecs import read_label
 from segscape.data.official import Download, ImagesOnly, OfficialDataModule
+from segscape.data.options import LoaderOptions
 from segscape.data.pairing import Folder, pair_up
-from segscape.data.transforms import Transform
 from segscape.errors import UserError
 
 DOWNLOAD = Download(
@@ -165,12 +165,8 @@ class Cityscapes(OfficialDataModule):
     Args:
         root: folder with leftImg8bit/ and gtFine/.
         coarse: train on the 19998 coarsely labelled frames of train_extra too.
-        batch_size: see `SegmentationDataModule`, as all that follow.
-        eval_batch_size: all frames have one size, so any value works.
-        num_workers: loader processes.
-        augment: training transform.
-        seed: of the order and the augmentation.
-        crop: height and width of training images.
+        **options: see `SegmentationDataModule`. All frames have one size, so any
+            eval_batch_size works.
 
     Raises:
         UserError: an argument is out of range. The folder is looked at by `check` and
@@ -188,23 +184,9 @@ class Cityscapes(OfficialDataModule):
         self,
         root: str | Path | None = None,
         coarse: bool = False,
-        *,
-        batch_size: int = 4,
-        eval_batch_size: int = 1,
-        num_workers: int | None = None,
-        augment: Transform | None = None,
-        seed: int = 0,
-        crop: Sequence[int] | None = None,
+        **options: Unpack[LoaderOptions],
     ) -> None:
-        super().__init__(
-            root,
-            batch_size=batch_size,
-            eval_batch_size=eval_batch_size,
-            num_workers=num_workers,
-            augment=augment,
-            seed=seed,
-            crop=crop,
-        )
+        super().__init__(root, **options)
         self.coarse = coarse
 
     def open_split(self, root: Path, split: str) -> SegmentationDataset:

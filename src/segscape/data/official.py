@@ -10,13 +10,14 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 
 from segscape.data.base import IGNORE_INDEX, FileDataset, FileSample, Palette, SegmentationDataset
 from segscape.data.codecs import read_image
 from segscape.data.module import SegmentationDataModule
-from segscape.data.transforms import Transform
+from segscape.data.options import LoaderOptions
 from segscape.errors import UserError, nearest
 
 
@@ -142,12 +143,8 @@ class OfficialDataModule(SegmentationDataModule):
 
     Args:
         root: folder of the data set.
-        batch_size: see `SegmentationDataModule`, as all that follow.
-        eval_batch_size: above 1 only where all images have one size.
-        num_workers: loader processes.
-        augment: training transform.
-        seed: of the order and the augmentation.
-        crop: height and width of training images.
+        **options: see `SegmentationDataModule`; eval_batch_size above 1 only where all images have
+            one size.
 
     Raises:
         UserError: an argument is out of range. The folder is looked at by `check` and
@@ -158,25 +155,8 @@ class OfficialDataModule(SegmentationDataModule):
     # what the owners' evaluation expects: training id -> id in the files; 255 is what is no class
     file_ids: Mapping[int, int]
 
-    def __init__(
-        self,
-        root: str | Path | None = None,
-        *,
-        batch_size: int = 8,
-        eval_batch_size: int = 1,
-        num_workers: int | None = None,
-        augment: Transform | None = None,
-        seed: int = 0,
-        crop: Sequence[int] | None = None,
-    ) -> None:
-        super().__init__(
-            batch_size=batch_size,
-            eval_batch_size=eval_batch_size,
-            num_workers=num_workers,
-            augment=augment,
-            seed=seed,
-            crop=crop,
-        )
+    def __init__(self, root: str | Path | None = None, **options: Unpack[LoaderOptions]) -> None:
+        super().__init__(**options)
         self.root = root
 
     def build_dataset(self, split: str) -> SegmentationDataset:
