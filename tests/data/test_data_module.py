@@ -38,10 +38,10 @@ class NoiseModule(SegmentationDataModule):
 
     def __init__(self, dataset: Noise, **options) -> None:
         super().__init__(**options)
-        self.source = dataset
+        self.noise = dataset
 
     def build_dataset(self, split: str) -> Noise:
-        return self.source
+        return self.noise
 
 
 def module(workers: int = 0, **options) -> NoiseModule:
@@ -277,7 +277,8 @@ def test_lightning_serves_each_epoch_once_and_resumes(tmp_path: Path) -> None:
 
 
 def test_cpus_of_the_machine_and_the_container(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.delenv("SLURM_CPUS_PER_TASK", raising=False)
+    for name in ("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(12)), raising=False)
     assert available_cpus(tmp_path) == 12
     (tmp_path / "cpu.max").write_text("250000 100000\n")
@@ -288,6 +289,9 @@ def test_cpus_of_the_machine_and_the_container(tmp_path: Path, monkeypatch) -> N
     assert (default_workers(), default_workers(4), default_workers(12)) == (8, 2, 1)
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", "4")
     assert default_workers(2) == 3
+    monkeypatch.delenv("SLURM_CPUS_PER_TASK")
+    monkeypatch.setenv("SLURM_CPUS_ON_NODE", "6")
+    assert (default_workers(), default_workers(2)) == (5, 2)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from segscape.data.base import IGNORE_INDEX, Palette, SegmentationDataset
-from segscape.data.cache import require_cache
+from segscape.data.cache import cached, require_cache
 from segscape.data.loader import (
     BatchLoader,
     EvalItems,
@@ -138,8 +138,18 @@ class SegmentationDataModule(lightning.LightningDataModule, ABC):
                 (f"Did you mean {close}? " if close else "") + f"Splits: {', '.join(SPLITS)}.",
             )
         if split not in self._datasets:
-            self._datasets[split] = self.build_dataset(split)
+            self._datasets[split] = cached(
+                self.open(split), self.cache, f"{self.name}-{split}", self.cache_dir
+            )
         return self._datasets[split]
+
+    def open(self, split: str) -> SegmentationDataset:
+        """A split from where it is stored, without a cache.
+
+        Raises:
+            UserError: its files, or shards, are missing.
+        """
+        return self.build_dataset(split)
 
     def check(self, splits: Sequence[str] = ("train", "val")) -> None:
         """Find out now what would stop the run later: lists, files, samples.

@@ -46,6 +46,10 @@ class StreetsDataset:
             raise IndexError(index)
         return render(self.scene_seed, self._first + index, self.size)
 
+    def sample_size(self, index: int) -> tuple[int, int]:
+        """Height and width of a scene, without drawing it."""
+        return self.size
+
     def name(self, index: int) -> str:
         """Split and number of the scene."""
         return f"{self.split}_{index:05d}"
