@@ -100,7 +100,7 @@ def test_image_and_label_stay_together() -> None:
     rng = np.random.default_rng(0)
     label = np.kron(rng.integers(0, 8, (12, 16)), np.ones((16, 16))).astype(np.uint8)
     image = np.repeat((label * 30)[..., None], 3, axis=2)
-    transform = TrainTransform((64, 64), scale=(0.5, 2.0), jitter_probability=0.0)
+    transform = TrainTransform((64, 64), scale=(0.5, 2.0), colour="none")
     for seed in range(20):
         got, ids = transform(image, label, np.random.default_rng(seed))
         pure = np.zeros((64, 64), bool)
@@ -113,14 +113,14 @@ def test_image_and_label_stay_together() -> None:
 
 def test_small_images_are_padded_with_ignore() -> None:
     image, label = scene(4, 30, 40)
-    transform = TrainTransform((50, 60), (1.0, 1.0), flip=0.0, jitter_probability=0.0)
+    transform = TrainTransform((50, 60), (1.0, 1.0), flip=0.0, colour="none")
     got, ids = transform(image, label, np.random.default_rng(0))
     np.testing.assert_array_equal(got[:30, :40], image)
     np.testing.assert_array_equal(ids[:30, :40], label)
     outside = np.ones((50, 60), bool)
     outside[:30, :40] = False
     assert (got[outside] == 127).all() and (ids[outside] == 255).all()
-    mirrored = TrainTransform((50, 60), (1.0, 1.0), flip=1.0, jitter_probability=0.0)
+    mirrored = TrainTransform((50, 60), (1.0, 1.0), flip=1.0, colour="none")
     flipped, flipped_ids = mirrored(image, label, np.random.default_rng(0))
     np.testing.assert_array_equal(flipped, got[:, ::-1])
     np.testing.assert_array_equal(flipped_ids, ids[:, ::-1])
@@ -144,14 +144,14 @@ def test_same_generator_same_result_and_inputs_untouched() -> None:
 
 def test_scales_positions_and_flips_cover_their_range() -> None:
     transform = TrainTransform((8, 8), (0.5, 2.0), scale_step=0.25)
-    np.testing.assert_allclose(transform.scales, np.arange(2, 9) / 4)
+    np.testing.assert_allclose(transform.scaling.scales, np.arange(2, 9) / 4)
     rng = np.random.default_rng(0)
-    drawn = {transform._draw_scale(rng) for _ in range(300)}
-    assert drawn == set(transform.scales.tolist())
+    drawn = {transform.scaling.draw_scale(rng) for _ in range(300)}
+    assert drawn == set(transform.scaling.scales.tolist())
     assert {Axis.draw(10, 1.0, 8, rng).offset for _ in range(100)} == {0, 1, 2}
     image = np.zeros((8, 8, 3), np.uint8)
     label = np.arange(64, dtype=np.uint8).reshape(8, 8)
-    plain = TrainTransform((8, 8), (1.0, 1.0), jitter_probability=0.0)
+    plain = TrainTransform((8, 8), (1.0, 1.0), colour="none")
     flipped = [plain(image, label, np.random.default_rng(i))[1][0, 0] == 7 for i in range(400)]
     assert 0.4 < np.mean(flipped) < 0.6
 

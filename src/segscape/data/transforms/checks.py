@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from segscape.errors import UserError
+from segscape.errors import UserError, nearest
 
 
 def check_size(name: str, value: Any) -> tuple[int, int]:
@@ -64,3 +64,38 @@ def require_probability(name: str, value: float) -> float:
     """The value as a float; UserError naming the option unless it is within 0..1."""
     require(0 <= number(name, value) <= 1, name, value, "a probability from 0 to 1")
     return float(value)
+
+
+def require_count_or_none(name: str, value: Any) -> None:
+    """UserError naming the option unless it is None or an int above 0."""
+    is_count = isinstance(value, int) and not isinstance(value, bool) and value > 0
+    require(value is None or is_count, name, value, "a whole number above 0, or null")
+
+
+def choice(name: str, value: Any, choices: Sequence[str]) -> str:
+    """One of these words; UserError naming the option and the nearest word otherwise."""
+    if value in choices:
+        return str(value)
+    close = nearest(str(value), choices)
+    meant = f"Did you mean {close}? " if close else ""
+    raise UserError(f"{name}={value} is not a choice", f"{meant}Choices: {', '.join(choices)}.")
+
+
+def check_range(name: str, value: Any, least: float, most: float) -> tuple[float, float]:
+    """Two numbers, the first not above the second, both within least..most."""
+    wanted = f"[smallest, largest] from {least:g} to {most:g}"
+    require(
+        isinstance(value, Sequence) and not isinstance(value, str) and len(value) == 2,
+        name,
+        value,
+        wanted,
+    )
+    low, high = (number(name, v) for v in value)
+    require(least <= low <= high <= most, name, list(value), wanted)
+    return low, high
+
+
+def require_flag(name: str, value: Any) -> bool:
+    """True or False; UserError naming the option otherwise."""
+    require(isinstance(value, bool), name, value, "true or false")
+    return bool(value)

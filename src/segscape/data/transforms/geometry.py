@@ -12,6 +12,8 @@ from segscape.data.base import Sample
 
 # Above this period an axis is warped instead of resized, see `Axis.aligned`.
 _LONGEST_PERIOD = 16
+# How far a window's edge may be off when pixels are averaged, in source pixels.
+_TOLERANCE = 1 / 32
 
 Aligned = tuple[slice, int, slice]
 """A source window, its resized length, and the crop within that."""
@@ -30,9 +32,26 @@ class Axis:
     @classmethod
     def draw(cls, size: int, scale: float, crop: int, rng: np.random.Generator) -> Axis:
         """Scale an axis and draw the crop's position on it, uniformly."""
+        return cls.whole(size, scale).placed(crop, rng)
+
+    @classmethod
+    def whole(cls, size: int, scale: float) -> Axis:
+        """A scaled axis, all of it."""
         scaled = max(1, round(size * scale))
-        offset = int(rng.integers(max(scaled - crop, 0) + 1))
-        return cls(size, scaled, offset, min(crop, scaled))
+        return cls(size, scaled, 0, scaled)
+
+    def placed(self, crop: int, rng: np.random.Generator) -> Axis:
+        """At most `crop` pixels of the scaled axis, anywhere."""
+        return self.cut(int(rng.integers(max(self.scaled - crop, 0) + 1)), crop)
+
+    def around(self, centre: float, crop: int) -> Axis:
+        """At most `crop` pixels around a position on the scaled axis, as far as it reaches."""
+        return self.cut(round(centre - crop / 2), crop)
+
+    def cut(self, offset: int, crop: int) -> Axis:
+        """At most `crop` pixels from `offset` on, moved into the axis."""
+        count = min(crop, self.scaled)
+        return Axis(self.size, self.scaled, min(max(offset, 0), self.scaled - count), count)
 
     @property
     def step(self) -> float:
@@ -41,8 +60,10 @@ class Axis:
 
     @property
     def source(self) -> slice:
-        """The crop on the source axis when nothing is resampled or pixels are averaged."""
-        return slice(round(self.offset * self.step), round((self.offset + self.count) * self.step))
+        """The crop on the source axis, to whole pixels."""
+        start = round(self.offset * self.step)
+        stop = round((self.offset + self.count) * self.step)
+        return slice(min(start, self.size - 1), max(stop, start + 1))
 
     def nearest(self) -> np.ndarray:
         """Source pixel that holds the centre of each result pixel, in exact arithmetic."""
@@ -82,10 +103,33 @@ class Axis:
             slice(start, start + self.count),
         )
 
+    def covered(self) -> Aligned:
+        """As `aligned`, for averaging: at any scale, with edges at most 1/32 source pixel off.
+
+        The next result pixels outwards are tried until an edge is met that falls (nearly) on
+        the edge of a source pixel, which takes few steps; the edges of the image always do.
+        """
+        low, start = self._edge(self.offset, -1)
+        high, stop = self._edge(self.offset + self.count, 1)
+        first = self.offset - low
+        return slice(start, stop), high - low, slice(first, first + self.count)
+
+    def _edge(self, position: int, direction: int) -> tuple[int, int]:
+        while True:
+            exact = position * self.size / self.scaled
+            found = round(exact)
+            if abs(exact - found) <= _TOLERANCE:
+                return position, found
+            position += direction
+
 
 @dataclass(frozen=True)
 class Resampling:
     """A crop of a resized image, and the source pixels that it is made of.
+
+    Where both axes are aligned the result is exactly that of resizing the whole image; elsewhere
+    it is within the rounding of the interpolation (bilinear) or within 1/32 source pixel
+    (antialiased).
 
     Args:
         rows: of the crop.
@@ -103,7 +147,8 @@ class Resampling:
 
     @property
     def _averages(self) -> bool:
-        return self.antialias and (self.rows.step > 1 or self.columns.step > 1)
+        shrinks = self.rows.step >= 1 and self.columns.step >= 1
+        return self.antialias and shrinks and not self._plain
 
     def _image_window(self, axis: Axis) -> slice:
         if self._plain:
@@ -111,9 +156,11 @@ class Resampling:
         aligned = self._aligned()
         if aligned is not None:
             return (aligned[0] if axis is self.rows else aligned[1])[0]
-        return axis.source if self._averages else axis.neighbours()[0]
+        return axis.neighbours()[0]
 
     def _aligned(self) -> tuple[Aligned, Aligned] | None:
+        if self._averages:
+            return self.rows.covered(), self.columns.covered()
         rows, columns = self.rows.aligned(), self.columns.aligned()
         return None if rows is None or columns is None else (rows, columns)
 
@@ -150,15 +197,12 @@ class Resampling:
     def _image(self, window: np.ndarray) -> np.ndarray:
         if self._plain:
             return window
-        interpolation = cv2.INTER_AREA if self._averages else cv2.INTER_LINEAR
         aligned = self._aligned()
         if aligned is not None:
             (_, height, rows), (_, width, columns) = aligned
+            interpolation = cv2.INTER_AREA if self._averages else cv2.INTER_LINEAR
             resized = cv2.resize(window, (width, height), interpolation=interpolation)
             return np.ascontiguousarray(resized[rows, columns])
-        shape = (self.columns.count, self.rows.count)
-        if self._averages:
-            return cv2.resize(window, shape, interpolation=interpolation)
         matrix = np.array(
             [
                 [self.columns.step, 0, self.columns.neighbours()[1]],
@@ -168,7 +212,7 @@ class Resampling:
         return cv2.warpAffine(
             window,
             matrix,
-            shape,
+            (self.columns.count, self.rows.count),
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_REPLICATE,
         )
