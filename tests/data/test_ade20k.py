@@ -91,27 +91,27 @@ def test_strange_ids_are_named(root: Path) -> None:
 
 def test_what_is_missing_is_named(root: Path) -> None:
     with pytest.raises(UserError, match=r"data\.root=DIR is needed\n.*sceneparsing\.csail"):
-        ADE20K().check()
+        ADE20K().dataset("train")
     with pytest.raises(UserError, match=r"Did you mean .*ADEChallengeData2016\?"):
-        ADE20K(root.parent / "ADEChallengeData").check()
+        ADE20K(root.parent / "ADEChallengeData").dataset("train")
     with pytest.raises(UserError, match=r"no images images/training.*\nDid you mean data\.root="):
-        ADE20K(root.parent).check()
+        ADE20K(root.parent).dataset("train")
     with pytest.raises(UserError, match=r"is a file, not a folder"):
-        ADE20K(root / "objectInfo150.txt").check()
+        ADE20K(root / "objectInfo150.txt").dataset("train")
     (root / "annotations" / "training" / "ADE_train_00000002.png").unlink()
     with pytest.raises(UserError, match=r"_00000002\.png: there is no label for .*_00000002\.jpg"):
-        ADE20K(root).check()
+        ADE20K(root).dataset("train")
     (root / "images" / "training" / "ADE_train_00000002.jpg").unlink()
-    ADE20K(root, batch_size=1).check()
+    assert len(ADE20K(root).dataset("train")) == 1
     (root / "images" / "training" / "ADE_train_00000001.jpg").rename(
         root / "images" / "training" / "ADE_train_00000007.jpg"
     )
     with pytest.raises(UserError, match=r"_00000007\.png: there is no label"):
-        ADE20K(root).check()
+        ADE20K(root).dataset("train")
 
 
 def test_all_that_lack_a_label_are_counted(root: Path) -> None:
     for file in (root / "annotations" / "training").iterdir():
         file.unlink()
     with pytest.raises(UserError, match=r"\(2 of 2 images are without a label\)\nFetch ADE"):
-        ADE20K(root).check()
+        ADE20K(root).dataset("train")

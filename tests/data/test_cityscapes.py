@@ -118,11 +118,11 @@ def test_the_test_split_has_images_only(root: Path) -> None:
 
 def test_what_is_missing_is_named(root: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"data\.root=DIR.*\n.*gtFine_trainvaltest\.zip from https"):
-        Cityscapes().check()
+        Cityscapes().dataset("train")
     with pytest.raises(UserError, match="no such folder"):
-        Cityscapes(tmp_path / "nowhere").check()
+        Cityscapes(tmp_path / "nowhere").dataset("train")
     with pytest.raises(UserError, match=r"no images.*\nDid you mean data\.root=.*cityscapes\?"):
-        Cityscapes(tmp_path).check()
+        Cityscapes(tmp_path).dataset("train")
     label = next((root / "gtFine" / "val" / "lindau").glob("*_labelIds.png"))
     label.unlink()
     with pytest.raises(UserError, match=r"lindau_000000_000001_gtFine_labelIds\.png: there is no"):

@@ -165,30 +165,30 @@ def test_mat_files_with_other_content_are_named(small: Path) -> None:
 
 def test_what_is_missing_of_the_10k_is_named(small: Path) -> None:
     with pytest.raises(UserError, match=r"DIR is needed\n.*cocostuff-10k-v1\.1\.zip.*nightrome"):
-        CocoStuff10k().check()
+        CocoStuff10k().dataset("train")
     with pytest.raises(UserError, match=r"list imageLists/train\.txt\nDid you mean data\.root="):
-        CocoStuff10k(small.parent).check()
+        CocoStuff10k(small.parent).dataset("train")
     (small / "annotations" / "COCO_train2014_000000000009.mat").unlink()
     with pytest.raises(UserError, match=r"009\.mat: the file does not exist\n.*train\.txt, line 2"):
-        CocoStuff10k(small).check()
+        CocoStuff10k(small).dataset("train")
     (small / "imageLists" / "train.txt").write_text("\n")
     with pytest.raises(UserError, match=r"train\.txt: the list is empty"):
-        CocoStuff10k(small).check()
+        CocoStuff10k(small).dataset("train")
 
 
 def test_what_is_missing_of_the_164k_is_named(large: Path) -> None:
     with pytest.raises(UserError, match=r"DIR is needed\n.*stuffthingmaps_trainval2017\.zip"):
-        CocoStuff164k().check()
+        CocoStuff164k().dataset("train")
     with pytest.raises(UserError, match=r"no images train2017/\*\.jpg\nDid you mean data\.root="):
-        CocoStuff164k(large.parent).check()
+        CocoStuff164k(large.parent).dataset("train")
     (large / "annotations" / "train2017" / "000000000025.png").unlink()
     with pytest.raises(UserError, match=r"25\.png: there is no label for .*25\.jpg"):
-        CocoStuff164k(large).check()
+        CocoStuff164k(large).dataset("train")
     (large / "images" / "train2017" / "000000000025.jpg").unlink()
     (large / "images" / "train2017" / "000000000009.jpg").unlink()
     cocostuff164k(large, "train2017", 26, MAPS)
     with pytest.raises(UserError, match=r"09\.jpg: there is no image for .*09\.png"):
-        CocoStuff164k(large).check()
+        CocoStuff164k(large).dataset("train")
 
 
 @pytest.mark.parametrize("place", ["stuffthingmaps", "stuffthingmaps_trainval2017", ""])
