@@ -29,6 +29,7 @@ MODEL_KEYS = (
     "align_corners",
     "extra_outputs",
 )
+_SHOWN = 8
 TOP_LEVEL = ("seed", "run_dir", "resume", "init", "model", "trainer", "metrics", "callbacks")
 RESERVED_TRAINER = (
     "logger",
@@ -148,7 +149,7 @@ def check_parts(config: Config, chosen: Collection[str]) -> None:
                 f"{group} has no effect: the decoder of model={name} ({target.__name__}) "
                 f"uses {what}",
                 f"leave {group}= out, or choose a decoder with a {group}: {', '.join(decoders)}; "
-                f"systems with one: {', '.join(systems)}",
+                f"systems with one: {', '.join(systems[:_SHOWN])}, ... (segscape list model)",
             )
 
 

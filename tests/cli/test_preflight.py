@@ -74,7 +74,7 @@ def test_what_would_have_an_effect_is_named() -> None:
     assert "model=afformer_tiny" in caught.value.what
     hint = str(caught.value.hint)
     assert "fld" in hint and "head_free" not in hint.partition("systems")[0]
-    assert "ppliteseg" in hint and "afformer" not in hint
+    assert "bisenet" in hint and "afformer" not in hint and "segscape list model" in hint
     assert len(str(caught.value).splitlines()) <= 10
 
 

@@ -42,7 +42,9 @@ def list_choices(rest: Sequence[str]) -> int:
         raise UserError(f"there is no group {given.group!r}", f"{hint}groups: {', '.join(known)}")
     chosen = [given.group] if given.group else list(known)
     table = {g: {o: config.describe(g, o) for o in known[g]} for g in chosen}
-    measured = figures.figures(given.group) if given.group in figures.GROUPS else None
+    measured = None
+    if given.group in figures.GROUPS:
+        measured = figures.figures(given.group, _announce)
     if given.json:
         print(json.dumps(_with_figures(table, measured), indent=2))
     elif measured is not None:
@@ -50,6 +52,11 @@ def list_choices(rest: Sequence[str]) -> int:
     else:
         _print_names(table)
     return 0
+
+
+def _announce(count: int) -> None:
+    if sys.stderr.isatty():
+        print(f"counting {count} options, once after each change of the code ...", file=sys.stderr)
 
 
 def _with_figures(
@@ -93,7 +100,7 @@ def _print_figures(
     note = _NOTES[group].format(classes=figures.CLASSES, reference=figures.REFERENCE)
     print(f"\nat {height}x{across} (height x width): {note}")
     if marks:
-        print("[in NAME]: does not fit there, counted in the place that it has in model=NAME")
+        print("[in NAME]: does not fit there, counted in model=NAME")
 
 
 def _print_wrapped(start: str, text: str) -> None:

@@ -2,7 +2,7 @@
 
 A model is counted whole, an encoder alone. Any other part is counted in the place of PP-LiteSeg-T's
 own (all three fusions together, a decoder with its fusions), and where it does not fit there, in
-the first system that chooses it. Everything at one image size and one number of classes.
+the first system that chooses it, or else in the first that it fits. Everything at one image size and one number of classes.
 
 Counting takes seconds, so the figures are kept in the user's cache folder, under a digest of the
 sources that they depend on. Options of a user's own folder are counted every time.
@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -36,8 +36,14 @@ _PACKAGES = ("torch", "torchvision", "timm", "segmentation-models-pytorch")
 _KEPT = 5
 
 
-def figures(group: str) -> dict[str, dict[str, Any]]:
+def figures(
+    group: str, before_counting: Callable[[int], None] = lambda count: None
+) -> dict[str, dict[str, Any]]:
     """The figures of every option of a group of `GROUPS`.
+
+    Args:
+        group: one of `GROUPS`.
+        before_counting: told how many options must be counted first, if any.
 
     Returns:
         By option: `params`, `macs`, `flops`, `input_size` and `measured_in`; for one that cannot
@@ -50,6 +56,7 @@ def figures(group: str) -> dict[str, dict[str, Any]]:
     ours = [option for option in options if _is_ours(group, option)]
     missing = [option for option in options if option not in known or option not in ours]
     if missing:
+        before_counting(len(missing))
         from segscape.profiling.designs import DesignCosts
 
         costs = DesignCosts(SIZE, CLASSES)
@@ -88,11 +95,15 @@ def _places(group: str, option: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
         yield "alone", {"encoder": node}
         return
     yield REFERENCE, {**systems.read(REFERENCE).settings, group: node}
+    found = []
     for name in systems.names():
-        with suppress(UserError):
-            system = systems.read(name)
-            if system.choices[group] == option:
-                yield name, system.settings
+        with suppress(UserError):  # a model of the user's that names what does not exist
+            found.append(systems.read(name))
+    for system in found:
+        if system.choices[group] == option:
+            yield system.name, system.settings
+    for system in found:
+        yield system.name, {**system.settings, group: node}
 
 
 def _part(group: str, settings: Mapping[str, Any], costs: DesignCosts) -> PartCost:
