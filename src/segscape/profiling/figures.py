@@ -2,7 +2,8 @@
 
 A model is counted whole, an encoder alone. Any other part is counted in the place of PP-LiteSeg-T's
 own (all three fusions together, a decoder with its fusions), and where it does not fit there, in
-the first system that chooses it, or else in the first that it fits. Everything at one image size and one number of classes.
+the first system that chooses it, or else in the first that it fits. Everything at one image size
+and one number of classes.
 
 Counting takes seconds, so the figures are kept in the user's cache folder, under a digest of the
 sources that they depend on. Options of a user's own folder are counted every time.
