@@ -23,6 +23,7 @@ COMMANDS = {
     "predict": "segment images: class maps and overlays",
     "import-weights": "turn an official checkpoint into a segscape weights file",
     "list": "show the groups, or the options of one with their cost",
+    "data": "check a data set, look at augmented samples",
     "explain": "draw the parts of a network with shapes, parameters and MACs",
 }
 
@@ -63,6 +64,7 @@ def _dispatch(command: str, rest: list[str]) -> int:
         "import-weights": commands.import_weights,
         "list": commands.list_choices,
         "explain": commands.explain,
+        "data": commands.data,
     }[command]
     from segscape.config import own_folder
 

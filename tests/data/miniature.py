@@ -32,7 +32,7 @@ SEGNET_NAMES = {
 
 
 class Noise:
-    """Samples that say who they are: label (0, 0) is the index."""
+    """Samples that say who they are: the first red is the index."""
 
     classes = ("a", "b")
     palette = ((0, 0, 0), (255, 255, 255))
@@ -53,7 +53,7 @@ class Noise:
         height, width = self.sizes[index % len(self.sizes)]
         image = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
         label = rng.integers(0, 2, (height, width), dtype=np.uint8)
-        label[0, 0] = index
+        image[0, 0, 0] = index
         return Sample(image, label)
 
     def name(self, index: int) -> str:

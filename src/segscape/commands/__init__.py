@@ -1,9 +1,10 @@
 """The commands beside training. Each takes its arguments and returns an exit code."""
 
+from segscape.commands.data import data
 from segscape.commands.explaining import explain
 from segscape.commands.importing import import_weights
 from segscape.commands.listing import list_choices
 from segscape.commands.predicting import predict
 from segscape.commands.scoring import evaluate
 
-__all__ = ["evaluate", "explain", "import_weights", "list_choices", "predict"]
+__all__ = ["data", "evaluate", "explain", "import_weights", "list_choices", "predict"]

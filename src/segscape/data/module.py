@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import time
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import lightning
-import numpy as np
 import torch
 
 from segscape.data.base import IGNORE_INDEX, Palette, SegmentationDataset
@@ -25,6 +23,7 @@ from segscape.data.loader import (
 )
 from segscape.data.options import spell_out
 from segscape.data.sampler import EvalOrder, TrainOrder
+from segscape.data.shards import ShardDataset
 from segscape.data.transforms import Transform, check_size
 from segscape.errors import UserError, nearest
 
@@ -149,7 +148,9 @@ class SegmentationDataModule(lightning.LightningDataModule, ABC):
         Raises:
             UserError: its files, or shards, are missing.
         """
-        return self.build_dataset(split)
+        if self.source is None:
+            return self.build_dataset(split)
+        return ShardDataset(self.source, split, self.classes, self.palette)
 
     def check(self, splits: Sequence[str] = ("train", "val")) -> None:
         """Find out now what would stop the run later: lists, files, samples.
@@ -158,20 +159,11 @@ class SegmentationDataModule(lightning.LightningDataModule, ABC):
         read whole, of a large one a sample.
 
         Raises:
-            UserError: what is missing or unreadable, naming the file.
+            UserError: what is missing or unreadable, naming each file that was found.
         """
-        for split in splits:
-            dataset = self.dataset(split)
-            if split == "train":
-                TrainOrder(len(dataset), self.batch_size, self.seed, *self._processes())
-            dataset.read(0)
-            if self.generated:
-                continue
-            end = time.monotonic() + CHECK_SECONDS
-            for index in np.random.default_rng(0).permutation(len(dataset)):
-                if time.monotonic() > end:
-                    break
-                dataset.read(int(index))
+        from segscape.data.doctor import quick_check
+
+        quick_check(self, splits, CHECK_SECONDS, self._processes())
 
     def start_at(self, epoch: int, batch: int) -> None:
         """Make the next training iterator begin at this batch of this epoch.

@@ -130,29 +130,34 @@ def gallery_panel(
     ]
     if (label == 255).any():
         entries.append(("void", VOID_COLOUR))
-    legend = _legend(entries, total)
+    names = legend(entries, total)
     top = _TEXT + 2 * _GAP
-    canvas = Image.new("RGB", (total, top + height * scale + _GAP + legend.height), "white")
-    draw, font = ImageDraw.Draw(canvas), _font()
+    canvas = Image.new("RGB", (total, top + height * scale + _GAP + names.height), "white")
+    draw = ImageDraw.Draw(canvas)
     for place, (title, picture) in enumerate(columns):
         left = place * (width * scale + _GAP)
-        draw.text((left + 2, _GAP - 1), title, fill="black", font=font)
+        draw.text((left + 2, _GAP - 1), title, fill="black", font=font())
         canvas.paste(
             Image.fromarray(picture).resize(
                 (width * scale, height * scale), Image.Resampling.NEAREST
             ),
             (left, top),
         )
-    canvas.paste(legend, (0, top + height * scale + _GAP))
+    canvas.paste(names, (0, top + height * scale + _GAP))
     return np.array(canvas)
 
 
-def _legend(entries: Sequence[tuple[str, tuple[int, ...]]], width: int) -> Image.Image:
-    """A strip of coloured boxes with names, in as many lines as needed."""
-    font, box, line = _font(), _TEXT - 2, _TEXT + 6
+def legend(entries: Sequence[tuple[str, tuple[int, ...]]], width: int) -> Image.Image:
+    """A strip of coloured boxes with names, in as many lines as needed.
+
+    Args:
+        entries: name and RGB colour of each class.
+        width: of the strip, pixels.
+    """
+    text, box, line = font(), _TEXT - 2, _TEXT + 6
     places, x, y = [], 2, 2
     for name, colour in entries:
-        length = box + 5 + int(font.getlength(name)) + 14
+        length = box + 5 + int(text.getlength(name)) + 14
         if x + length > width and x > 2:
             x, y = 2, y + line
         places.append((x, y, name, colour))
@@ -161,11 +166,12 @@ def _legend(entries: Sequence[tuple[str, tuple[int, ...]]], width: int) -> Image
     draw = ImageDraw.Draw(strip)
     for x, y, name, colour in places:
         draw.rectangle((x, y + 1, x + box, y + 1 + box), fill=colour, outline=(90, 90, 90))
-        draw.text((x + box + 5, y), name, fill="black", font=font)
+        draw.text((x + box + 5, y), name, fill="black", font=text)
     return strip
 
 
-def _font() -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
+def font() -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
+    """The font of titles and legends, 13 pixels high."""
     return ImageFont.load_default(_TEXT)
 
 
