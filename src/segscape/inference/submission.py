@@ -44,8 +44,10 @@ def write_submission(
     target.mkdir(parents=True, exist_ok=True)
     written = []
     for index in range(len(dataset)):
-        unlabelled = isinstance(dataset, ImagesOnly)
-        image = dataset.image(index) if unlabelled else dataset.read(index).image
+        if isinstance(dataset, ImagesOnly):
+            image = dataset.image(index)
+        else:
+            image = dataset.read(index).image
         path = target / f"{dataset.name(index)}.png"
         Image.fromarray(data.to_submission(predict(model, image).mask)).save(path)
         written.append(path)
