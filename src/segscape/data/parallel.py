@@ -1,0 +1,52 @@
+"""One function over many numbers, in several processes."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+from segscape.data.loader import prepare_worker
+from segscape.errors import UserError
+
+_action: Callable[[int], Any] | None = None
+
+
+def over(
+    numbers: Sequence[int], action: Callable[[int], Any], processes: int, chunk: int = 1
+) -> Iterator[Any]:
+    """The results of `action`, in the order of `numbers`.
+
+    Args:
+        numbers: its arguments.
+        action: may hold anything that a fork can share.
+        processes: 1, or a system that cannot fork, stays in this process.
+        chunk: numbers that a process takes at once.
+
+    Raises:
+        UserError: a process was killed.
+    """
+    global _action
+    if processes <= 1 or "fork" not in multiprocessing.get_all_start_methods():
+        yield from map(action, numbers)
+        return
+    _action = action
+    context = multiprocessing.get_context("fork")
+    pool = ProcessPoolExecutor(processes, context, prepare_worker, (0,))
+    try:
+        yield from pool.map(_act, numbers, chunksize=chunk)
+    except BrokenProcessPool as error:
+        raise UserError(
+            "a process was killed (out of memory?)",
+            "Give fewer with --workers. What is done stays: the same command goes on from there.",
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+        _action = None
+
+
+def _act(number: int) -> Any:
+    assert _action is not None
+    return _action(number)
