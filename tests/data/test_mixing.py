@@ -223,3 +223,12 @@ def test_names_of_classes_are_checked_with_the_data() -> None:
         TrainItems(Split(), TrainTransform((8, 8), rare_classes=["pole"]), seed=0)
     items = TrainItems(Split(), TrainTransform((8, 8), rare_classes=["c"]), seed=0)
     assert items.augment.placement.rare_classes == (2,)
+
+
+def test_names_of_classes_are_checked_before_the_run() -> None:
+    from segscape.data.streets.module import Streets
+
+    augment = TrainTransform((32, 48), rare_probability=0.5, rare_classes=["pole", "trafic"])
+    data = Streets(size=(32, 48), train_size=4, val_size=1, batch_size=1, augment=augment)
+    with pytest.raises(UserError, match=r"augment\.rare_classes: the data has no class 'trafic'"):
+        data.check()

@@ -24,7 +24,7 @@ from segscape.data.loader import (
 from segscape.data.options import spell_out
 from segscape.data.sampler import EvalOrder, TrainOrder
 from segscape.data.shards import ShardDataset
-from segscape.data.transforms import Transform, check_size
+from segscape.data.transforms import Transform, check_size, for_classes
 from segscape.errors import UserError, nearest
 
 SPLITS = ("train", "val", "test")
@@ -159,10 +159,12 @@ class SegmentationDataModule(lightning.LightningDataModule, ABC):
         read whole, of a large one a sample.
 
         Raises:
-            UserError: what is missing or unreadable, naming each file that was found.
+            UserError: what is missing or unreadable, naming each file that was found; or a class
+                in the augment's options that the data does not have.
         """
         from segscape.data.doctor import quick_check
 
+        for_classes(self.augment, self.classes)
         quick_check(self, splits, CHECK_SECONDS, self._processes())
 
     def start_at(self, epoch: int, batch: int) -> None:
