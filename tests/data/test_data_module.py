@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Unpack
 
 import lightning
 import numpy as np
@@ -16,6 +18,7 @@ import pytest
 import torch
 from miniature import Noise
 
+from segscape import build, config, preflight
 from segscape.data.base import Sample
 from segscape.data.loader import (
     EvalItems,
@@ -26,6 +29,7 @@ from segscape.data.loader import (
     default_workers,
 )
 from segscape.data.module import SegmentationDataModule
+from segscape.data.options import LoaderOptions
 from segscape.data.sampler import TrainOrder
 from segscape.data.transforms import TrainTransform
 from segscape.errors import UserError
@@ -316,3 +320,28 @@ def test_unknown_split_names_the_nearest() -> None:
     with pytest.raises(UserError, match="fewer than one batch"):
         module(batch_size=12).check()
     module().check()
+
+
+@pytest.mark.parametrize("option", sorted(config.groups()["data"]))
+def test_options_that_are_handed_on_are_checked_by_name_and_type(option: str) -> None:
+    """A data set says `**options`; who checks a configuration still sees each argument."""
+    node = config.option("data", option)
+    node = {**node.get("data", node), "seed": 0}
+    target, given = build.arguments(node, "data", build.SUPPLIED["data"])
+    preflight.check_types(target, given, "data")
+    assert given["cache"] == "none" and given["cache_dir"] is None and given["source"] is None
+    with pytest.raises(UserError, match=r"did you mean data\.cache_dir\?"):
+        build.arguments({**node, "cache_dr": "x"}, "data", build.SUPPLIED["data"])
+    with pytest.raises(UserError, match=r"data\.num_workers='two' has the wrong type"):
+        preflight.check_types(target, {**given, "num_workers": "two"}, "data")
+
+
+def test_an_option_of_its_own_keeps_its_default() -> None:
+    class Small(NoiseModule):
+        def __init__(self, *, batch_size: int = 2, **options: Unpack[LoaderOptions]) -> None:
+            super().__init__(Noise(11), batch_size=batch_size, **options)
+
+    shown = inspect.signature(Small).parameters
+    assert shown["batch_size"].default == 2 and shown["cache"].default == "none"
+    assert set(shown) == set(LoaderOptions.__annotations__)
+    assert Small(cache="memory").batch_size == 2
