@@ -127,7 +127,10 @@ def measure(data: SegmentationDataModule, dataset: SegmentationDataset) -> Pace 
     from segscape.data.loader import Failure, TrainItems, default_workers
     from segscape.data.machine import available_cpus
 
-    items = TrainItems(dataset, data.augment, data.seed)
+    try:
+        items = TrainItems(dataset, data.augment, data.seed)
+    except UserError:  # the augment names a class that is not there
+        return None
     order = np.random.default_rng(1).permutation(len(dataset))[: _PACE_SAMPLES + 1]
     done, spent = -1, 0.0  # the first one warms up
     for index in order:
@@ -151,8 +154,7 @@ def _opened(data: SegmentationDataModule, report: SplitReport) -> SegmentationDa
     split = report.split
     with collecting() as absent:
         try:
-            # not data.dataset: nothing is to be written into a cache on the way
-            dataset = data.build_dataset(split) if data.source is None else data.dataset(split)
+            dataset = data.open(split)  # not data.dataset: nothing is written into a cache
         except UserError as error:
             problem = Problem("split", split, error.what, error.hint)
             report.problems += [*_as_problems(absent, split), problem]
@@ -196,7 +198,7 @@ def _absent(data: SegmentationDataModule, split: str) -> list[Problem]:
     """All files that keep a split from being opened."""
     with collecting() as absent:
         try:
-            data.build_dataset(split)
+            data.open(split)
         except UserError:
             return _as_problems(absent, split)
     return _as_problems(absent, split)

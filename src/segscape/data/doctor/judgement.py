@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from segscape.data.base import SegmentationDataset
 from segscape.data.doctor.findings import Problem, SplitReport
-from segscape.data.transforms import Identity
+from segscape.data.transforms import Identity, for_classes
 from segscape.errors import UserError
 
 if TYPE_CHECKING:
@@ -78,10 +78,14 @@ def _of_training(
     from segscape.data.sampler import TrainOrder
 
     found = []
-    try:
-        TrainOrder(report.samples, data.batch_size, data.seed, *processes)
-    except UserError as error:
-        found.append(Problem("refused", "train", error.what, error.hint))
+    for attempt in (
+        lambda: TrainOrder(report.samples, data.batch_size, data.seed, *processes),
+        lambda: for_classes(data.augment, data.classes),
+    ):
+        try:
+            attempt()
+        except UserError as error:
+            found.append(Problem("refused", "train", error.what, error.hint))
     whole = data.augment is None or isinstance(data.augment, Identity)
     if whole and data.batch_size > 1 and len(report.sizes) > 1:
         what = f"data.batch_size={data.batch_size} without a crop: {_sizes(report)}"
