@@ -116,3 +116,12 @@ def test_a_label_of_another_size_is_named_whatever_is_read(tmp_path: Path) -> No
     height, width = files.open(0).size
     with pytest.raises(UserError, match=rf"0_ids\.png: the label is {width}x{2 * height}"):
         files.open(0).window(slice(0, 4), slice(0, 4))
+
+
+def test_a_photograph_on_its_side_has_one_size(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / "photo.jpg"
+    Image.fromarray(picture(6)[:20, :30]).save(path, exif=exif)
+    data = read_bytes(path)
+    assert codecs.image_size(data, path) == decode_image(data, path).shape[:2] == (30, 20)

@@ -38,6 +38,7 @@ cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY, _RGB, _PALETTE = 0, 2, 3
+_ORIENTATION = 0x0112  # EXIF
 # of the file: the IHDR chunk's name and content, the height in it, its checksum
 _HEADER, _HEIGHT, _CHECKSUM = slice(12, 29), slice(20, 24), slice(29, 33)
 
@@ -157,7 +158,9 @@ def image_size(data: np.ndarray, path: Path | str) -> tuple[int, int]:
         return height, width
     try:
         with Image.open(io.BytesIO(data.tobytes())) as image:
-            return image.height, image.width
+            # Decoding turns a photograph upright: from 5 on its sides are swapped.
+            swapped = image.getexif().get(_ORIENTATION, 1) >= 5
+            return (image.width, image.height) if swapped else (image.height, image.width)
     except UnidentifiedImageError:
         raise UserError(f"{path}: is not an image ({data.size} bytes)") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
