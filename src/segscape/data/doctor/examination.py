@@ -234,8 +234,11 @@ def _several(
     rest = f"\n       and {more} more" if more > 0 else ""
     root = getattr(data, "root", None)
     place = f" data.root={Path(root)}" if root is not None else ""
+    # What to do about the first one is often what to do about all: fetch the right files.
+    first = next((problem.hint for problem in problems if problem.hint), None)
     return UserError(
         f"data={data.name}: {len(problems)} problems (samples looked at: {looked})"
         f"{''.join(lines)}{rest}",
+        f"{first + ' ' if first else ''}"
         f"segscape data check data={data.name}{place} lists all of them",
     )
