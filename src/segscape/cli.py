@@ -23,7 +23,7 @@ COMMANDS = {
     "predict": "segment images: class maps and overlays",
     "import-weights": "turn an official checkpoint into a segscape weights file",
     "list": "show the groups, or the options of one with their cost",
-    "data": "check a data set, look at augmented samples",
+    "data": "check a data set, look at augmented samples, prepare it for fast reading",
     "explain": "draw the parts of a network with shapes, parameters and MACs",
 }
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -98,3 +102,37 @@ def test_wrong_requests(root: Path, arguments: list[str], message: str) -> None:
     with pytest.raises(UserError) as caught:
         prepare([*settings(root), *arguments])
     assert message in str(caught.value)
+
+
+def test_a_killed_preparation_leaves_no_process_and_goes_on(root: Path, tmp_path: Path) -> None:
+    script = (
+        "import os, signal, sys, time\n"
+        "from segscape.data.camvid import CamVidDataset\n"
+        "from segscape.commands.preparing import prepare\n"
+        "whole = CamVidDataset.read\n"
+        "def slow(self, index):\n"
+        "    if index == 4:\n"
+        "        print(os.getpid(), flush=True)\n"
+        "        time.sleep(60)\n"
+        "    return whole(self, index)\n"
+        "CamVidDataset.read = slow\n"
+        "prepare(sys.argv[1:])\n"
+    )
+    folder = tmp_path / "c"
+    asked = [*settings(root, f"cache_dir={folder}", "split=train"), "--workers", "2"]
+    started = subprocess.Popen(
+        [sys.executable, "-c", script, *asked], stdout=subprocess.PIPE, text=True
+    )
+    assert started.stdout is not None
+    worker = int(started.stdout.readline())
+    started.kill()
+    started.wait()
+    started.stdout.close()
+    deadline = time.monotonic() + 20
+    while Path(f"/proc/{worker}/cmdline").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    with pytest.raises(ProcessLookupError):
+        os.kill(worker, 0)
+    assert prepare(asked) == 0
+    store = CamVid(root, cache="disk", cache_dir=folder).dataset("train").store
+    assert all(store.has(index) for index in range(5))

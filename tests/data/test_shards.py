@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import tarfile
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -120,6 +123,46 @@ def test_from_a_url(segnet_root: Path, shards: Path) -> None:
     with pytest.raises(UserError, match="Try: pip install") as caught:
         CamVid(source="nosuchprotocol://bucket").dataset("val")
     assert "nosuchprotocol" in caught.value.what
+
+
+class Bytes(BaseHTTPRequestHandler):
+    """Serves files by range, as object stores do."""
+
+    root: Path
+
+    def do_GET(self) -> None:
+        file = self.root / unquote(self.path).lstrip("/")
+        if not file.is_file():
+            self.send_error(404)
+            return
+        data, status = file.read_bytes(), 200
+        wanted = self.headers.get("Range")
+        if wanted:
+            start, _, last = wanted.removeprefix("bytes=").partition("-")
+            data, status = data[int(start) : int(last) + 1], 206
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_) -> None:
+        """Quiet."""
+
+
+def test_workers_read_from_a_server(segnet_root: Path, shards: Path) -> None:
+    """The index is read before the workers are forked: connections must not be shared."""
+    pytest.importorskip("aiohttp", reason="aiohttp is not installed")
+    handler = type("Handler", (Bytes,), {"root": shards})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        options = {"augment": TrainTransform((20, 24)), "batch_size": 2, "num_workers": 2}
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        far = tensors(CamVid(source=url, **options))
+        for ours, theirs in zip(far, tensors(CamVid(segnet_root, **options)), strict=True):
+            assert torch.equal(ours, theirs)
+    finally:
+        server.shutdown()
 
 
 def test_webdataset_reads_them(segnet_root: Path, shards: Path) -> None:

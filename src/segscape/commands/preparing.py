@@ -56,7 +56,7 @@ def prepare(rest: Sequence[str]) -> int:
     processes = given.workers or available_cpus()
     if given.format == "store":
         if "cache_dir" in own:
-            data.cache_dir = Path(own["cache_dir"])
+            data.cache_dir = Path(own["cache_dir"]).expanduser()
         damaged = [_store(data, split, processes) for split in splits]
         reading = ["data.cache=disk"]
         if data.cache_dir is not None:
@@ -64,7 +64,7 @@ def prepare(rest: Sequence[str]) -> int:
     else:
         if "out" not in own:
             raise UserError("where to? out=DIR is needed", "e.g. out=/data/cityscapes-shards")
-        out = Path(own["out"])
+        out = Path(own["out"]).expanduser()
         damaged = [_shards(data, split, out, processes, given.shard_mb) for split in splits]
         settings = [text for text in settings if not text.startswith("data.root=")]
         reading = [f"data.source={out.absolute()}"]

@@ -168,7 +168,7 @@ def disk_store(
     Raises:
         UserError: the folder cannot be written.
     """
-    folder = default_cache_dir() if cache_dir is None else cache_dir.expanduser()
+    folder = default_cache_dir() if cache_dir is None else cache_dir
     path = folder / f"{name}-{content_version(dataset)[:16]}.samples"
     room = functools.partial(_free_on_disk, folder)
     try:

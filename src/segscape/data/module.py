@@ -103,7 +103,7 @@ class SegmentationDataModule(lightning.LightningDataModule, ABC):
                 "Set data.crop only: the augments of conf/augment follow it.",
             )
         self.cache = require_cache(cache)
-        self.cache_dir = None if cache_dir is None else Path(cache_dir)
+        self.cache_dir = None if cache_dir is None else Path(cache_dir).expanduser()
         self.source = None if source is None else str(source)
         self._datasets: dict[str, SegmentationDataset] = {}
         self._train_loader: TrainLoader | None = None

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -34,7 +37,7 @@ def over(
         return
     _action = action
     context = multiprocessing.get_context("fork")
-    pool = ProcessPoolExecutor(processes, context, prepare_worker, (0,))
+    pool = ProcessPoolExecutor(processes, context, _begin, (os.getpid(),))
     try:
         yield from pool.map(_act, numbers, chunksize=chunk)
     except BrokenProcessPool as error:
@@ -45,6 +48,18 @@ def over(
     finally:
         pool.shutdown(cancel_futures=True)
         _action = None
+
+
+def _begin(parent: int) -> None:
+    prepare_worker(0)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    # The pool's processes wait for work for ever if their parent is killed.
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def _act(number: int) -> Any:

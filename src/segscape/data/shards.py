@@ -72,6 +72,8 @@ class Place:
     def __init__(self, where: str) -> None:
         self.where = where.removeprefix("file://").rstrip("/")
         self.remote = "://" in self.where
+        if not self.remote:
+            self.where = str(Path(self.where).expanduser())
         self._opened: tuple[int, Any, str] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
