@@ -102,6 +102,8 @@ def _pace(pace: Pace) -> str:
 
 
 def _duration(seconds: float) -> str:
+    if seconds < 0.1:
+        return "under 0.1 s"
     if seconds < 100:
         return f"{seconds:.1f} s"
     minutes = round(seconds / 60)
