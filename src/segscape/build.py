@@ -256,7 +256,9 @@ def data(config: Config, *, training: bool = True) -> SegmentationDataModule:
     if not (inspect.isclass(target) and issubclass(target, SegmentationDataModule)):
         raise UserError(f"data._target_={config['data']['_target_']} is not a data module")
     if not training:
-        return target(**{**given, "crop": None})
+        # One pass reads every sample once: a cache would only be in the way.
+        quiet = {"cache": "none"} if "cache" in given else {}
+        return target(**{**given, "crop": None, **quiet})
     augment = config.get("augment")
     transform = factory(augment, "augment")() if augment and augment.get("_target_") else None
     return target(augment=transform, **given)

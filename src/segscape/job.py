@@ -26,7 +26,7 @@ Config = dict[str, Any]
 
 # What may differ between a run and its continuation without changing the result.
 FREE_ON_RESUME = ("run_dir", "resume", "logger", "callbacks", "profile", "init")
-FREE_DATA = ("root", "num_workers")
+FREE_DATA = ("root", "num_workers", "cache", "cache_dir", "source")
 UNCOUNTED = "model/uncounted_ops"
 
 
