@@ -43,7 +43,10 @@ def test_the_image_may_have_any_size(capsys: pytest.CaptureFixture[str]) -> None
 
 @pytest.mark.parametrize(
     "name",
-    [n if n == "ppliteseg_b" else pytest.param(n, marks=pytest.mark.slow) for n in systems.names()],
+    [
+        n if n in ("ppliteseg_b", "icnet_resnet18") else pytest.param(n, marks=pytest.mark.slow)
+        for n in systems.names()
+    ],
 )
 def test_the_totals_are_those_of_the_network(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     found = explained(capsys, f"model={name}", "profile.size=[96,192]", "data=cityscapes")

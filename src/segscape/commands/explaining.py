@@ -158,10 +158,9 @@ def _heading(found: Explanation) -> tuple[str, str]:
 
 def drawing(found: Explanation) -> Table:
     """The parts as a tree in a table."""
-    from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("part", no_wrap=True, overflow="ellipsis", header_style="dim")
     table.add_column("C x H x W", no_wrap=True, header_style="dim")
     for title in ("params", "MACs", "share"):
@@ -269,11 +268,11 @@ def _training(found: Explanation) -> _Branch:
     below = []
     for name, flow in found.anatomy.auxiliary.items():
         head = found.heads[name]
-        reads = "" if head.reads == name else f" reads {head.reads}"
-        loss = " own loss" if head.loss is not None else ""
-        text = f"{name}{reads}, weight {head.weight:g}{loss}"
-        shape = flow.outputs["out"]
-        below.append(_Branch(text, shape, flow.params, flow.macs, (), None, counted=False))
+        notes = [] if head.reads == name else [_Branch(f"reads {head.reads}")]
+        if head.loss is not None:
+            notes.append(_Branch("a loss of its own"))
+        text, shape = f"{name}, weight {head.weight:g}", flow.outputs["out"]
+        below.append(_Branch(text, shape, flow.params, flow.macs, tuple(notes), counted=False))
     return _Branch("for training only", None, None, None, tuple(below), "dim")
 
 

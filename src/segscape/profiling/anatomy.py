@@ -7,12 +7,14 @@ really arrive, and not those that a part announces.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from segscape.models.fusions.cff import GuidedFusion
 from segscape.models.segmenter import Segmenter
 from segscape.profiling.complexity import MacCounter
 
@@ -96,15 +98,13 @@ def dissect(network: Segmenter, size: tuple[int, int]) -> Anatomy:
     fusions = list(network.decoder.fusions)
     for module in [*modules, *fusions, *network.auxiliary.values()]:
         watched[module] = Flow(sum(p.numel() for p in module.parameters()))
-    handles = [h for m, flow in watched.items() for h in _watch(m, flow, counter, order)]
     height, width = (side + -side % network.encoder.multiple for side in size)
     image = torch.empty(1, 3, height, width, device="meta")
-    try:
+    with ExitStack() as watching:
+        for module, flow in watched.items():
+            _watch(module, flow, counter, order, watching)
         with torch.no_grad(), torch.device("meta"), counter:
             network.raw(image, auxiliary=True)
-    finally:
-        for handle in handles:
-            handle.remove()
     # In the order of the first call; one that is never called comes last.
     called = dict.fromkeys([*(m for m in order if m in fusions), *fusions])
     inside = {fusions.index(m): watched[m] for m in called}
@@ -122,7 +122,14 @@ def dissect(network: Segmenter, size: tuple[int, int]) -> Anatomy:
     )
 
 
-def _watch(module: nn.Module, flow: Flow, counter: MacCounter, order: list[nn.Module]) -> list[Any]:
+def _watch(
+    module: nn.Module,
+    flow: Flow,
+    counter: MacCounter,
+    order: list[nn.Module],
+    watching: ExitStack,
+) -> None:
+    """Note every call of a module until `watching` ends."""
     started: list[int] = []
 
     def before(_module: nn.Module, inputs: tuple[Any, ...]) -> None:
@@ -135,7 +142,19 @@ def _watch(module: nn.Module, flow: Flow, counter: MacCounter, order: list[nn.Mo
         found = output if isinstance(output, Mapping) else {"out": output}
         flow.outputs = {key: _shape(x) for key, x in found.items()}
 
-    return [module.register_forward_pre_hook(before), module.register_forward_hook(after)]
+    watching.callback(module.register_forward_pre_hook(before).remove)
+    watching.callback(module.register_forward_hook(after).remove)
+    if isinstance(module, GuidedFusion):  # its decoder asks for two views, past the hooks
+        original: Any = module.guided
+
+        def guided(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+            before(module, (low, high))
+            fused, guide = original(low, high)
+            after(module, None, fused)
+            return fused, guide
+
+        module.guided = guided  # type: ignore[method-assign]
+        watching.callback(delattr, module, "guided")
 
 
 def _shape(x: Tensor) -> Shape:
