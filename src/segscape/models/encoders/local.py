@@ -90,7 +90,10 @@ def load_local(encoder: nn.Module, path: str, owner: str) -> None:
         ):
             tensors = {prefix + name: tensor for name, tensor in tensors.items()}
     known = tensors.keys() & expected.keys()
-    if 2 * len(known) <= len(tensors) and not any(name.startswith(_PART) for name in tensors):
+    # Official names may begin with `encoder.` too (ESPNet's do): what follows decides.
+    inside = {name.removeprefix(_PART) for name in tensors if name.startswith(_PART)}
+    ours = 2 * len(inside & expected.keys()) > len(expected)
+    if 2 * len(known) <= len(tensors) and not ours:
         tensors = _converted(tensors, path)
     if any(name.startswith(_PART) for name in tensors):
         tensors = {
