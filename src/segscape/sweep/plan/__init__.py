@@ -1,0 +1,1 @@
+"""From a command line to checked jobs: which combinations, do they work, do they fit."""

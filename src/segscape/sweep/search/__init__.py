@@ -1,0 +1,1 @@
+"""Searching the design space with Optuna."""
