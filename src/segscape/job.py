@@ -88,7 +88,7 @@ def run(request: Request) -> FitResult:
     directory = RunDirectory(place)
     with directory.lock():
         config = {**config, "run_dir": str(place)}
-        open_records(directory, config, request.overrides)
+        open_records(directory, config, request)
         tracker = build.tracker(config)
         tags = [request.choices.get("data", ""), config["model"]["name"]]
         tracker.start(directory, config=config, name=request.name, group=request.group, tags=tags)
@@ -112,7 +112,7 @@ def with_one_budget(config: Config, overrides: Sequence[str]) -> Config:
     return config
 
 
-def open_records(directory: RunDirectory, config: Config, overrides: Sequence[str]) -> None:
+def open_records(directory: RunDirectory, config: Config, request: Request) -> None:
     """Make the directory ready; of a run that continues, drop the rows it will write again."""
     from segscape.engine.resume import prepare as prepare_records
 
@@ -122,7 +122,8 @@ def open_records(directory: RunDirectory, config: Config, overrides: Sequence[st
             left.unlink(missing_ok=True)
     _same_as_before(directory, config)
     directory.write_config(config)
-    directory.write_overrides(list(overrides))
+    directory.write_overrides(list(request.overrides))
+    directory.write_choices(request.choices)
     directory.write_environment()
     directory.write_status("running")
 

@@ -108,7 +108,7 @@ class RunDirectory:
             raise _in_use(self.path, str(os.getpid()))
         descriptor = os.open(key / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            if not _try_lock(descriptor):
+            if not try_lock(descriptor):
                 holder = os.read(descriptor, 200).decode(errors="replace").strip()
                 raise _in_use(self.path, holder or "unknown")
             os.ftruncate(descriptor, 0)
@@ -136,6 +136,14 @@ class RunDirectory:
     def write_overrides(self, overrides: Sequence[str]) -> None:
         """Write `overrides.yaml`, one override a line."""
         write_atomically(self.overrides_path, _to_yaml([str(each) for each in overrides]))
+
+    def write_choices(self, choices: Mapping[str, str]) -> None:
+        """Write `choices.json`: the option of each group."""
+        write_json(self.path / "choices.json", choices)
+
+    def read_choices(self) -> dict[str, str]:
+        """Read `choices.json`; empty for runs that have none."""
+        return _read_json(self.path / "choices.json")
 
     def write_summary(self, values: Mapping[str, Any]) -> None:
         """Write `summary.json`; figures that are not finite become null."""
@@ -342,7 +350,11 @@ def _order(columns: Iterable[str]) -> list[str]:
     ]
 
 
-def _try_lock(descriptor: int) -> bool:
+def try_lock(descriptor: int) -> bool:
+    """Take the lock of an open file; False when another process holds it.
+
+    The kernel drops it with the process. Where there are no locks nothing is locked.
+    """
     try:
         import fcntl
     except ImportError:

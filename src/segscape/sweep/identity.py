@@ -1,0 +1,42 @@
+"""What makes two jobs the same job: their configuration, and nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from segscape.job import FREE_DATA, FREE_ON_RESUME
+
+_DIGITS = 10
+
+
+def identity(config: Mapping[str, Any]) -> str:
+    """Ten hexadecimal digits: equal for configurations that train the same model the same way.
+
+    Where a run is written, how it is tracked and where its data lie do not count. A weights file
+    that a run starts from does.
+
+    Args:
+        config: plain, resolved data.
+    """
+    return _digest(_essence(config))
+
+
+def design(config: Mapping[str, Any]) -> str:
+    """The identity of all runs that differ in their seed only."""
+    return _digest({key: value for key, value in _essence(config).items() if key != "seed"})
+
+
+def _essence(config: Mapping[str, Any]) -> dict[str, Any]:
+    free = {*FREE_ON_RESUME, "sweep"} - {"init"}
+    kept = {key: value for key, value in config.items() if key not in free}
+    if isinstance(kept.get("data"), Mapping):
+        kept["data"] = {k: v for k, v in kept["data"].items() if k not in FREE_DATA}
+    return kept
+
+
+def _digest(data: Mapping[str, Any]) -> str:
+    text = json.dumps(data, sort_keys=True, default=str, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
