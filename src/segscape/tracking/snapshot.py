@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import subprocess
 from importlib import metadata
@@ -12,6 +13,8 @@ from typing import Any
 import segscape
 
 MAX_DIFF_BYTES = 1_000_000
+FROZEN_GIT = "git.json"
+"""Lies beside a frozen copy of the package, with git.diff."""
 _MOST_UNTRACKED = 200
 
 
@@ -27,11 +30,28 @@ def snapshot(repo_dir: str | Path | None = None) -> dict[str, Any]:
         `commit` (None before the first), `branch`, `dirty`, `untracked` (files, at most 200),
         `diff` (text against the commit, cut at 1 MB), `diff_sha256` (of the whole) and `diff_cut`.
     """
-    return {"git": _describe_git(Path(repo_dir or _source_dir())), "packages": _packages()}
+    return {"git": git_state(repo_dir), "packages": _packages()}
+
+
+def git_state(repo_dir: str | Path | None = None) -> dict[str, Any] | None:
+    """The part `git` of a snapshot.
+
+    The jobs of a sweep run from a copy of the source (`segscape.sweep.frozen`), which lies outside
+    the repository or within one that has moved on: there it is what the copy was made from.
+    """
+    frozen = _package_dir().parent / FROZEN_GIT
+    if repo_dir is None and frozen.is_file():
+        diff = frozen.with_name("git.diff").read_bytes().decode()
+        return {**json.loads(frozen.read_text(encoding="utf-8")), "diff": diff}
+    return _describe_git(Path(repo_dir or _source_dir()))
+
+
+def _package_dir() -> Path:
+    return Path(segscape.__file__).resolve().parent
 
 
 def _source_dir() -> Path:
-    package = Path(segscape.__file__).resolve().parent
+    package = _package_dir()
     # A virtual environment often lies inside somebody's repository: only a tracked file tells
     # that the repository is segscape's own.
     tracked = _git(package, "ls-files", "--error-unmatch", "__init__.py")
