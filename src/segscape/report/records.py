@@ -20,7 +20,7 @@ class Run:
         state: `finished`, `running`, `failed`, ... as `segscape.sweep.states.State`, or "unknown".
         design: equal for runs that differ in nothing but the seed.
         seed: of the run.
-        choices: option of each group, e.g. {"encoder": "stdc1", "fusion": "add", "data": "streets"}.
+        choices: option of each group, e.g. {"encoder": "stdc1", "fusion": "add"}.
         settings: other values in which the runs of the collection differ, e.g. {"optim.lr": 0.01}.
         figures: numbers by key, as in summary.json: `val/miou`, `latency/p50_ms`, `model/macs`,
             `model/macs/encoder`, `val/iou/road`, ...
