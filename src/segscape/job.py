@@ -38,17 +38,21 @@ class Request:
         config: resolved, as plain data.
         overrides: as typed.
         choices: group -> option.
-        group: name shared by the jobs of one multirun, or None.
+        group: name of the sweep, or None.
+        title: readable name; by default the model and what differs from it.
     """
 
     config: Config
     overrides: Sequence[str]
     choices: Mapping[str, str]
     group: str | None = None
+    title: str | None = None
 
     @property
     def name(self) -> str:
-        """Readable name: the model and what differs from it."""
+        """Readable name."""
+        if self.title:
+            return self.title
         model = self.config["model"]["name"]
         parts = [
             f"{key}={self.choices[key]}"
@@ -236,7 +240,7 @@ def _same_as_before(directory: RunDirectory, config: Config) -> None:
         return
     different = [
         f"{key} was {old!r}, is {new!r}"
-        for key, old, new in _differences(before, config)
+        for key, old, new in differences(before, config)
         if key.split(".")[0] not in FREE_ON_RESUME
         and not (key.startswith("data.") and key.split(".")[1] in FREE_DATA)
     ]
@@ -247,11 +251,12 @@ def _same_as_before(directory: RunDirectory, config: Config) -> None:
         )
 
 
-def _differences(old: Any, new: Any, prefix: str = "") -> list[tuple[str, Any, Any]]:
+def differences(old: Any, new: Any, prefix: str = "") -> list[tuple[str, Any, Any]]:
+    """Dotted key, old and new value of everything in which two configurations differ."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         found = []
         for key in sorted({*old, *new}, key=str):
-            found += _differences(old.get(key), new.get(key), f"{prefix}{key}.")
+            found += differences(old.get(key), new.get(key), f"{prefix}{key}.")
         return found
     return [] if old == new else [(prefix[:-1], old, new)]
 

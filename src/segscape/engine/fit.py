@@ -52,6 +52,7 @@ class FitResult:
         last: row of the last one.
         run_dir: where everything is.
         resumed_step: optimiser step that this start continued from, None for a fresh start.
+        signal: name of the one that asked to stop, e.g. SIGUSR2.
     """
 
     state: Literal["finished", "stopped"]
@@ -60,6 +61,7 @@ class FitResult:
     last: dict[str, Any] | None
     run_dir: Path
     resumed_step: int | None
+    signal: str | None = None
 
 
 def fit(
@@ -141,7 +143,9 @@ def fit(
         state = _run(lightning_trainer, task, datamodule, run, found, signals)
     code = STOPPED_EXIT_CODE if state == "stopped" else 0
     step = None if found is None else found.position.step
-    return FitResult(state, code, task.notes["best"], task.notes["row"], run.path, step)
+    received = None if signals.received is None else signals.received.name
+    asked = received if state == "stopped" else None
+    return FitResult(state, code, task.notes["best"], task.notes["row"], run.path, step, asked)
 
 
 def split_budget(trainer: Mapping[str, Any]) -> tuple[Budget, dict[str, Any]]:

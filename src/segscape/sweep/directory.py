@@ -166,7 +166,7 @@ class SweepDirectory:
 
     def read_description(self) -> dict[str, Any]:
         """Read `sweep.json`; empty when there is none yet."""
-        return _read(self.path / "sweep.json")
+        return read_json(self.path / "sweep.json")
 
     def write_description(self, values: Mapping[str, Any]) -> None:
         """Write `sweep.json`; the time of creation stays."""
@@ -179,7 +179,7 @@ class SweepDirectory:
 
     def jobs(self) -> list[Job]:
         """Every job, in the order in which they were added."""
-        listed = _read(self.path / "manifest.json").get("jobs", [])
+        listed = read_json(self.path / "manifest.json").get("jobs", [])
         return [Job(**{**each, "overrides": tuple(each["overrides"])}) for each in listed]
 
     def job(self, text: str) -> Job:
@@ -237,18 +237,10 @@ class SweepDirectory:
             design=design(planned.config),
             cost=dict(planned.cost),
         )
-        frozen = {
-            "config": dict(planned.config),
-            "overrides": list(planned.overrides),
-            "choices": dict(planned.choices),
-            "name": job.name,
-            "group": self.name,
-            "cwd": str(Path.cwd()),
-        }
-        write_json(self.place(job) / "job.json", frozen)
+        self.freeze(job, planned)
         return job
 
-    # -- jobs ---------------------------------------------------------------------------------------
+    # -- jobs --------------------------------------------------------------------------------------
 
     def place(self, job: Job) -> Path:
         """The directory of a job."""
@@ -258,9 +250,21 @@ class SweepDirectory:
         """The run directory of a job: the same."""
         return RunDirectory(self.place(job))
 
+    def freeze(self, job: Job, planned: Planned) -> None:
+        """Write `job.json`: what the job's process reads, whatever happens to yaml afterwards."""
+        frozen = {
+            "config": dict(planned.config),
+            "overrides": list(planned.overrides),
+            "choices": dict(planned.choices),
+            "name": job.name,
+            "group": self.name,
+            "cwd": str(Path.cwd()),
+        }
+        write_json(self.place(job) / "job.json", frozen)
+
     def frozen(self, job: Job) -> dict[str, Any]:
         """What was frozen at submission: `job.json`."""
-        return _read(self.place(job) / "job.json")
+        return read_json(self.place(job) / "job.json")
 
     def log_path(self, job: Job) -> Path:
         """What its attempts printed."""
@@ -268,7 +272,7 @@ class SweepDirectory:
 
     def worker(self, job: Job) -> dict[str, Any]:
         """What the job's process says of itself; empty before it has begun."""
-        return _read(self.place(job) / "worker.json")
+        return read_json(self.place(job) / "worker.json")
 
     def attempts(self, job: Job) -> list[Attempt]:
         """Every attempt, oldest first."""
@@ -285,7 +289,7 @@ class SweepDirectory:
 
 def read_attempts(place: Path) -> list[Attempt]:
     """The attempts of the job in this directory, oldest first."""
-    return [Attempt(**each) for each in _read(place / "attempts.json").get("attempts", [])]
+    return [Attempt(**each) for each in read_json(place / "attempts.json").get("attempts", [])]
 
 
 def now() -> str:
@@ -293,7 +297,8 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON file of ours; empty when there is none."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

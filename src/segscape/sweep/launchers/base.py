@@ -39,7 +39,10 @@ class Queue(Protocol):
     """Runs jobs. It keeps nothing in memory: what it knows is in files, or with the scheduler."""
 
     name: str
-    slots: int | None  # how many run at once; None: the scheduler decides
+
+    @property
+    def slots(self) -> int | None:
+        """How many jobs run at once; None: the scheduler decides."""
 
     def settings(self) -> dict[str, Any]:
         """Plain data from which `queue_from` makes the same queue."""

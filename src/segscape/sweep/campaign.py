@@ -1,0 +1,181 @@
+"""Bringing the jobs of a sweep to their end: what is missing is submitted, what is done is left."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from segscape.errors import UserError
+from segscape.sweep.directory import Job, Planned, SweepDirectory
+from segscape.sweep.frozen import freeze
+from segscape.sweep.identity import identity
+from segscape.sweep.launchers.base import Queue
+from segscape.sweep.settings import SweepSettings
+from segscape.sweep.states import LIVE, Standing, State, queue_of, standings
+
+# Continued from the source they began with.
+_GOES_ON = (State.STOPPED, State.LOST)
+Show = Callable[[Sequence[Standing]], None]
+
+
+class Campaign:
+    """One command's work on a sweep; several at once on one sweep do not disturb each other.
+
+    Args:
+        sweep: its directory.
+        queue: where jobs go.
+        settings: limits of retries.
+        jobs: those that the command wants; None: all of the manifest.
+        planned: what they were planned from, to freeze what may differ (where the data lie, how
+            to track) anew when they are submitted.
+    """
+
+    def __init__(
+        self,
+        sweep: SweepDirectory,
+        queue: Queue,
+        settings: SweepSettings,
+        jobs: Iterable[Job] | None = None,
+        planned: Iterable[Planned] = (),
+    ) -> None:
+        self.sweep, self.queue, self.settings = sweep, queue, settings
+        self.jobs = list(sweep.jobs() if jobs is None else jobs)
+        self._planned = {identity(each.config): each for each in planned}
+        self._submitted: Counter[tuple[str, State]] = Counter()
+        self._ended: dict[str, Standing] = {}
+        self._code: str | None = None
+
+    def standings(self) -> list[Standing]:
+        """How the jobs of this command stand; those that have finished are not read again."""
+        open_ = [job for job in self.jobs if job.id not in self._ended]
+        found = {one.job.id: one for one in standings(self.sweep, self.queue, open_)}
+        self._ended |= {id_: one for id_, one in found.items() if one.state is State.FINISHED}
+        return [self._ended.get(job.id) or found[job.id] for job in self.jobs]
+
+    def submit_due(self, retry: Iterable[str] = (), revive: bool = False) -> list[Job]:
+        """Submit what neither is done nor on its way.
+
+        Args:
+            retry: identities of jobs to submit whatever the limits say.
+            revive: cancelled jobs too: a new command wants them again.
+
+        Returns:
+            The jobs that were submitted.
+        """
+        forced = set(retry)
+        with self.sweep.lock():
+            due = [
+                one for one in self.standings() if one.job.id in forced or self._is_due(one, revive)
+            ]
+            due = [one for one in due if one.state not in (*LIVE, State.FINISHED)]
+            by_code: dict[str, list[Job]] = {}
+            for one in due:
+                self._submitted[one.job.id, one.state] += 1
+                by_code.setdefault(self._code_of(one), []).append(one.job)
+                if planned := self._planned.get(one.job.id):
+                    self.sweep.freeze(one.job, planned)
+            for code, jobs in by_code.items():
+                self.queue.submit(self.sweep, jobs, code)
+            return [one.job for one in due]
+
+    def wait(self, show: Show | None = None, interval_s: float = 2.0) -> list[Standing]:
+        """Submit what becomes due until nothing is left to do.
+
+        Args:
+            show: called with the standings every time.
+            interval_s: between two looks, in seconds.
+
+        Returns:
+            How the jobs stand in the end.
+        """
+        while True:
+            submitted = self.submit_due()
+            found = self.standings()
+            if show is not None:
+                show(found)
+            if not submitted and not any(one.state in LIVE for one in found):
+                return found
+            if self.settings.fail_fast and any(self._has_failed(one) for one in found):
+                self.cancel([one.job for one in found], "cancelled after a failure")
+                self.settings = replace(self.settings, fail_fast=False, restarts=0)
+            time.sleep(interval_s)
+
+    def cancel(self, jobs: Sequence[Job], reason: str = "cancelled") -> list[Job]:
+        """Take jobs out of the queue, or ask them to save and stop.
+
+        Returns:
+            Those that were waiting or running.
+        """
+        with self.sweep.lock():
+            live = [one for one in standings(self.sweep, self.queue, jobs) if one.state in LIVE]
+            for one in live:
+                attempt = replace(self.sweep.attempts(one.job)[-1], cancelled=True, reason=reason)
+                self.sweep.record(one.job, attempt)
+                queue_of(self.sweep, attempt, self.queue).cancel(self.sweep, [attempt])
+        return [one.job for one in live]
+
+    def _is_due(self, one: Standing, revive: bool) -> bool:
+        before = self._submitted[one.job.id, one.state]
+        if one.state is State.WAITING:
+            return True
+        if one.state in _GOES_ON:
+            return before < self.settings.restarts
+        if one.state is State.FAILED:
+            return before < self.settings.retry_failed
+        return one.state is State.CANCELLED and revive
+
+    def _has_failed(self, one: Standing) -> bool:
+        return one.state in (State.FAILED, State.LOST) and not self._is_due(one, False)
+
+    def _code_of(self, one: Standing) -> str:
+        """A job that has begun goes on with its own source, others take today's."""
+        attempts = self.sweep.attempts(one.job)
+        if attempts and one.state in _GOES_ON:
+            return attempts[-1].code
+        if self._code is None:
+            configs = [
+                (self._planned[job.id].config if job.id in self._planned else None)
+                or self.sweep.frozen(job)["config"]
+                for job in self.jobs
+            ]
+            self._code = freeze(self.sweep.path, configs)
+        return self._code
+
+
+def refuse_other_configurations(sweep: SweepDirectory, planned: Sequence[Planned]) -> None:
+    """The same overrides must mean what they meant when the sweep was begun.
+
+    Raises:
+        UserError: yaml files were edited since.
+    """
+    known = {tuple(sorted(job.overrides)): job for job in sweep.jobs()}
+    for each in planned:
+        job = known.get(tuple(sorted(each.overrides)))
+        if job is None or job.id == identity(each.config):
+            continue
+        raise UserError(
+            f"{sweep.name} was begun with another configuration: "
+            f"{_first_differences(sweep.frozen(job)['config'], each.config)}",
+            f"segscape sweep resume {sweep.path} goes on with what was frozen then; "
+            "sweep.name=NAME begins a sweep with the configuration of today",
+        )
+
+
+def _first_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    from segscape.job import FREE_ON_RESUME, differences
+
+    found = [
+        f"{key} was {before!r}, is {after!r}"
+        for key, before, after in differences(old, new)
+        if key.split(".")[0] not in FREE_ON_RESUME
+    ]
+    return "; ".join(found[:4])
+
+
+def exit_code(found: Sequence[Standing]) -> int:
+    """Of a command that waited: 0 when everything finished, else 1."""
+    good = (State.FINISHED, State.PRUNED)
+    return 0 if all(one.state in good for one in found) else 1

@@ -1,0 +1,192 @@
+"""Jobs on this machine: a queue of files, and a runner process that outlives the terminal.
+
+`queue/NUMBER-TOKEN.json` is a job that waits or runs. Submitting writes such files and makes sure
+that a runner (`segscape.sweep.runner`) lives; nothing is lost when either is killed.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from segscape.errors import UserError
+from segscape.sweep.directory import Attempt, Job, SweepDirectory
+from segscape.sweep.launchers.base import Live, QueueLauncher, new_attempt
+from segscape.tracking.run_directory import try_lock, write_json
+
+
+class LocalQueue:
+    """Runs `jobs` at a time on this machine.
+
+    Args:
+        jobs: at once; None: one per GPU, 1 without GPUs.
+        pin: without GPUs, give each job its share of the cores.
+
+    Raises:
+        UserError: not a number of jobs.
+    """
+
+    name = "local"
+
+    def __init__(self, jobs: int | None = None, pin: bool = True) -> None:
+        if jobs is not None and (not isinstance(jobs, int) or isinstance(jobs, bool) or jobs < 1):
+            raise UserError(f"hydra.launcher.jobs={jobs!r} cannot be used", "a number from 1 on")
+        self.jobs, self.pin = jobs, pin
+
+    @property
+    def slots(self) -> int:
+        """How many jobs run at once."""
+        return self.jobs or max(1, len(gpus()))
+
+    def settings(self) -> dict[str, Any]:
+        """Plain data from which the same queue is made."""
+        return {"jobs": self.jobs, "pin": self.pin}
+
+    def submit(self, sweep: SweepDirectory, jobs: Sequence[Job], code: str) -> None:
+        """Put jobs into the queue, and make sure that a runner lives."""
+        from segscape.sweep.worker import command
+
+        place = sweep.path / "queue"
+        with sweep.lock():
+            place.mkdir(exist_ok=True)
+            write_json(place / "settings.json", {"slots": self.slots, "pin": self.pin})
+            number = _next_number(place)
+            for job in jobs:
+                attempt = new_attempt(self, code)
+                sweep.record(job, attempt)
+                entry = {"folder": job.folder, "command": command(sweep, job, attempt)}
+                write_json(place / f"{number:06d}-{attempt.token}.json", entry)
+                number += 1
+            if waiting(place):
+                ensure_runner(sweep, code)
+
+    def live(self, sweep: SweepDirectory, attempts: Mapping[str, Attempt]) -> dict[str, Live]:
+        """Those that wait or run."""
+        from segscape.sweep.states import worker_lives
+
+        place = sweep.path / "queue"
+        entries = {token_of(file): file for file in waiting(place)}
+        idle = not runner_lives(place)
+        note = f"no runner: segscape sweep resume {sweep.path} starts one" if idle else ""
+        found = {}
+        for token in attempts:
+            file = entries.get(token)
+            if file is None:
+                continue
+            folder = read_entry(file).get("folder")
+            if folder and worker_lives(sweep.path / "jobs" / folder):
+                found[token] = Live("running")
+            else:
+                found[token] = Live("queued", note)
+        return found
+
+    def cancel(self, sweep: SweepDirectory, attempts: Sequence[Attempt]) -> None:
+        """Ask the runner to take them out, or to stop them."""
+        place = sweep.path / "queue"
+        present = {token_of(file) for file in waiting(place)}
+        for attempt in attempts:
+            if attempt.token in present:
+                (place / f"{attempt.token}.cancel").touch()
+        if present and attempts:
+            with sweep.lock():
+                ensure_runner(sweep, attempts[-1].code)
+
+    def cause(self, sweep: SweepDirectory, attempt: Attempt) -> str | None:
+        """How the runner saw its process end."""
+        file = sweep.path / "queue" / f"{attempt.token}.exit"
+        try:
+            code = int(file.read_text())
+        except FileNotFoundError:
+            return None
+        return f"killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+
+
+class LocalLauncher(QueueLauncher):
+    """`hydra/launcher=local`.
+
+    Args:
+        jobs: at once; None: one per GPU, 1 without GPUs.
+        pin: without GPUs, give each job its share of the cores.
+    """
+
+    def __init__(self, jobs: int | None = None, pin: bool = True) -> None:
+        super().__init__()
+        self.queue = LocalQueue(jobs, pin)
+
+
+def gpus() -> list[str]:
+    """Ids of the GPUs of this machine that this process may use, without importing torch."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [each.strip() for each in visible.split(",") if each.strip() not in ("", "-1")]
+    try:
+        done = subprocess.run(
+            ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"],
+            capture_output=True,
+            text=True,
+            timeout=20,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return done.stdout.split() if done.returncode == 0 else []
+
+
+def waiting(place: Path) -> list[Path]:
+    """The entries of a queue, in their order."""
+    return sorted(place.glob("[0-9]*-*.json")) if place.is_dir() else []
+
+
+def token_of(file: Path) -> str:
+    """Token of the attempt that an entry stands for."""
+    return file.stem.partition("-")[2]
+
+
+def read_entry(file: Path) -> dict[str, Any]:
+    """An entry; empty when the runner has just removed it."""
+    from segscape.sweep.directory import read_json
+
+    return read_json(file)
+
+
+def runner_lives(place: Path) -> bool:
+    """Whether a runner holds the lock of this queue."""
+    try:
+        descriptor = os.open(place / "runner.lock", os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        return not try_lock(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def ensure_runner(sweep: SweepDirectory, code: str) -> None:
+    """Start a runner unless one lives; the caller holds the sweep's lock."""
+    from segscape.sweep.frozen import python_path
+
+    place = sweep.path / "queue"
+    if runner_lives(place):
+        return
+    with (place / "runner.log").open("ab") as log:
+        subprocess.Popen(
+            [sys.executable, "-P", "-m", "segscape.sweep.runner", str(sweep.path)],
+            env={**os.environ, "PYTHONPATH": python_path(sweep.path, code)},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            # Of its own session: neither Ctrl-C nor a lost connection reaches it.
+            start_new_session=True,
+        )
+    end = time.monotonic() + 20
+    while not runner_lives(place) and waiting(place) and time.monotonic() < end:
+        time.sleep(0.05)
+
+
+def _next_number(place: Path) -> int:
+    numbers = [int(file.stem.partition("-")[0]) for file in waiting(place)]
+    return max(numbers, default=0) + 1

@@ -1,0 +1,197 @@
+"""The process of one job: `python -P -m segscape.sweep.worker DIRECTORY TOKEN`.
+
+It runs from frozen source with a frozen configuration, always continues where the last attempt
+stopped, and does nothing when the job is done, cancelled, or in the hands of a live process. So a
+queue may start it as often as it likes.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from segscape.errors import UserError
+from segscape.sweep.directory import Attempt, Job, SweepDirectory, now, read_attempts, read_json
+from segscape.tracking.run_directory import RunDirectory, try_lock, write_json
+
+DONE, FAILED, WRONG, STOPPED = 0, 1, 2, 3
+# SIGTERM ends a job for good as far as it is concerned: a cluster that preempts requeues by itself.
+CONTINUE = ("SIGUSR1", "SIGUSR2")
+_SIGNALS = ("SIGTERM", *CONTINUE)
+# So long another process may be looking whether this one lives.
+_LOCK_WAIT_S = 3.0
+_IDLE_RESTARTS = 3
+
+
+class Asked(BaseException):
+    """A signal outside of the training, where there is nothing to save."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
+def command(sweep: SweepDirectory, job: Job, attempt: Attempt) -> list[str]:
+    """The command line of an attempt; it holds whatever happens to yaml and source afterwards."""
+    from segscape.sweep.frozen import python_path
+
+    path = python_path(sweep.path, attempt.code)
+    worker = [sys.executable, "-P", "-m", "segscape.sweep.worker"]
+    return ["env", f"PYTHONPATH={path}", *worker, str(sweep.place(job)), attempt.token]
+
+
+def main(place: Path, token: str) -> int:
+    """Run a job unless there is nothing to do.
+
+    Args:
+        place: its run directory.
+        token: of the attempt.
+
+    Returns:
+        0 done, 1 a defect, 2 a wrong request, 3 stopped by a signal after saving.
+    """
+    frozen = read_json(place / "job.json")
+    if not frozen:
+        print(f"error: {place} holds no job", file=sys.stderr)
+        return WRONG
+    attempt = next((each for each in read_attempts(place) if each.token == token), None)
+    lock = _take_lock(place)
+    if lock is None:
+        print(f"{place.name} is running already", file=sys.stderr)
+        return DONE
+    try:
+        _redirect(place)
+        if RunDirectory(place).read_status().get("state") == "finished":
+            print(f"{place.name} is finished already")
+            return DONE
+        if attempt is None or attempt.cancelled:
+            print(f"{place.name} was cancelled")
+            return DONE
+        return _attempt(place, attempt, frozen)
+    finally:
+        os.close(lock)
+
+
+def _attempt(place: Path, attempt: Attempt, frozen: dict[str, Any]) -> int:
+    """Run, and leave in worker.json how it went."""
+    before = read_json(place / "worker.json")
+    again = before.get("token") == attempt.token
+    record: dict[str, Any] = {
+        "token": attempt.token,
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "started": now(),
+        "queue_id": attempt.queue_id or os.environ.get("SLURM_JOB_ID"),
+        "restarts": int(before.get("restarts", 0)) + 1 if again else 0,
+        "idle": int(before.get("idle", 0)) if again else 0,
+    }
+    write_json(place / "worker.json", record)
+    print(f"\n== {record['started']} {socket.gethostname()} pid {os.getpid()}", flush=True)
+    saved = _last_saved(place)
+    code, received = _run(place, frozen)
+    record["idle"] = 0 if _last_saved(place) != saved else record["idle"] + 1
+    requeue = code == STOPPED and received in CONTINUE
+    if requeue and record["idle"] > _IDLE_RESTARTS:
+        text = f"stopped {record['idle']} times without reaching a checkpoint: give it more time"
+        RunDirectory(place).write_status("failed", error=text)
+        code, requeue = FAILED, False
+    record |= {"ended": now(), "exit": code, "signal": received, "requeue": requeue}
+    write_json(place / "worker.json", record)
+    if requeue and attempt.launcher == "slurm":
+        _requeue_on_slurm()
+    return code
+
+
+def _run(place: Path, frozen: dict[str, Any]) -> tuple[int, str | None]:
+    """Run the job; its exit code, and the signal that stopped it."""
+    directory = RunDirectory(place)
+    try:
+        for name in _SIGNALS:
+            signal.signal(getattr(signal, name), _raise_asked)
+        # Relative paths mean what they meant where the sweep was submitted.
+        os.chdir(frozen["cwd"])
+        from segscape.job import Request, run
+
+        result = run(
+            Request(
+                config={**frozen["config"], "run_dir": str(place), "resume": "auto"},
+                overrides=frozen["overrides"],
+                choices=frozen["choices"],
+                group=frozen["group"],
+                title=frozen["name"],
+            )
+        )
+        return result.exit_code, result.signal
+    except Asked as asked:
+        directory.write_status("stopped")
+        return STOPPED, asked.name
+    except UserError as error:
+        directory.write_status("failed", error=error.what)
+        print(f"error: {error.what}\n       {error.hint or ''}", file=sys.stderr)
+        return WRONG, None
+    except (Exception, SystemExit) as error:
+        directory.write_status("failed", error=f"{type(error).__name__}: {error}")
+        traceback.print_exc()
+        return FAILED, None
+    finally:
+        for name in _SIGNALS:
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+
+
+def _raise_asked(number: int, frame: FrameType | None) -> None:
+    raise Asked(signal.Signals(number).name)
+
+
+def _last_saved(place: Path) -> int | None:
+    try:
+        return (place / "checkpoints" / "last.ckpt").stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
+
+
+def _take_lock(place: Path) -> int | None:
+    descriptor = os.open(place / ".worker", os.O_RDWR | os.O_CREAT, 0o644)
+    end = time.monotonic() + _LOCK_WAIT_S
+    while not try_lock(descriptor):
+        if time.monotonic() > end:
+            os.close(descriptor)
+            return None
+        time.sleep(0.1)
+    return descriptor
+
+
+def _redirect(place: Path) -> None:
+    """Send what this process and its children print to the job's log."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    log = os.open(place / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
+
+
+def _requeue_on_slurm() -> None:
+    """Ask SLURM to run this job again; it kills what is left of us to do so."""
+    done = subprocess.run(
+        ["scontrol", "requeue", os.environ["SLURM_JOB_ID"]], capture_output=True, text=True
+    )
+    if done.returncode:
+        print(f"SLURM does not requeue: {done.stderr.strip()}", file=sys.stderr)
+
+
+def entry(arguments: Sequence[str], leave: Callable[[int], Any] = sys.exit) -> None:
+    """Entry of `python -m segscape.sweep.worker`."""
+    leave(main(Path(arguments[0]), arguments[1]))
+
+
+if __name__ == "__main__":
+    entry(sys.argv[1:])
