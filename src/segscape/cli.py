@@ -97,10 +97,11 @@ def train() -> NoReturn:
 def _train() -> int:
     import hydra
 
-    from segscape.config import CONFIG_NAME, admit, config_dir
+    from segscape.config import CONFIG_NAME, admit, config_dir, refuse_sweep_words
 
     # Hydra then raises instead of printing a traceback of its own: _guarded has the last word.
     os.environ["HYDRA_FULL_ERROR"] = "1"
+    refuse_sweep_words(sys.argv[1:])
     sys.argv[1:] = admit(sys.argv[1:])
     codes: list[int] = []
 
@@ -126,18 +127,20 @@ def _job(composed: Any, found: list[float | None]) -> int:
     from segscape.config import as_typed
 
     context = HydraConfig.get()
-    multirun = context.mode == RunMode.MULTIRUN
     overrides = as_typed(context.overrides.task)
-    if multirun:
+    if context.mode == RunMode.MULTIRUN:  # under a launcher that is not ours
         print(f"\njob {context.job.num}: {' '.join(overrides)}", flush=True)
     from segscape.job import Request, run
 
     config: Any = OmegaConf.to_container(composed, resolve=True)
+    config.pop("sweep", None)
+    place = Path(str(config["run_dir"] or ""))
     request = Request(
         config=config,
         overrides=overrides,
         choices={k: str(v) for k, v in context.runtime.choices.items()},
-        group=Path(context.sweep.dir).name if multirun else None,
+        # A job of a sweep lies in SWEEP/jobs/FOLDER.
+        group=place.parents[1].name if place.parent.name == "jobs" else None,
     )
     result = run(request)
     found.append(result.best.get("val/miou") if result.best else None)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -154,6 +155,32 @@ def admit(overrides: Sequence[str]) -> list[str]:
     return [f"++{text}" if _ARGUMENT.match(text) else text for text in overrides]
 
 
+_OF_SWEEPS = re.compile(r"^[+~]*(hydra/(launcher|sweeper)=|hydra\.(launcher|sweeper)\.|sweep[.=])")
+
+
+def refuse_sweep_words(arguments: Sequence[str]) -> None:
+    """Hydra ignores a launcher when it runs a single job: here that is an error.
+
+    Args:
+        arguments: of the command line.
+
+    Raises:
+        UserError: a launcher, a sweeper or a key of the sweep without -m.
+    """
+    if {"-m", "--multirun", "--help", "-h", "--cfg", "-c", "--info", "-i"} & {
+        text.split("=", 1)[0] for text in arguments
+    }:
+        return
+    if "hydra.mode=MULTIRUN" in arguments:
+        return
+    for text in arguments:
+        if _OF_SWEEPS.match(text):
+            raise UserError(
+                f"{text} is for sweeps, and this is a single run",
+                f"for a sweep type: python train.py -m {shlex.join(arguments)}",
+            )
+
+
 def as_typed(overrides: Sequence[str]) -> list[str]:
     """Take back what `admit` added."""
     return [text.removeprefix("++") for text in overrides]
@@ -179,6 +206,8 @@ def compose_with_choices(overrides: Sequence[str] = ()) -> tuple[DictConfig, dic
         choices = {str(k): str(v) for k, v in composed.hydra.runtime.choices.items()}
         with open_dict(composed):
             del composed["hydra"]
+            # Of many runs, not of one.
+            composed.pop("sweep", None)
         return composed, choices
     except (HydraException, OmegaConfBaseException) as error:
         raise explain(overrides, error) from error

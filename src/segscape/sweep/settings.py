@@ -19,6 +19,7 @@ class SweepSettings:
     """The group `sweep` of the configuration; conf/sweep/default.yaml explains every key."""
 
     name: str | None = None
+    dir: str = "runs/sweeps"
     wait: bool = True
     grid: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     zip: Sequence[Any] = ()
@@ -27,7 +28,7 @@ class SweepSettings:
     exclude: Sequence[Any] = ()
     where: str | None = None
     invalid: str = "error"
-    retry_failed: int = 0
+    retry_failed: int = 1
     restarts: int = 3
     fail_fast: bool = False
     objectives: tuple[tuple[str, str], ...] = (("max", "val/miou"), ("min", "latency/p50_ms"))
@@ -66,7 +67,7 @@ def read_settings(node: Mapping[str, Any] | None) -> SweepSettings:
         _typed(given, key, bool, "true or false")
     for key, least in (("retry_failed", 0), ("restarts", 0), ("trials", 1), ("workers", 1)):
         _number(given, key, least)
-    for key in ("where", "name", "storage"):
+    for key in ("where", "name", "dir", "storage"):
         _typed(given, key, str, "a text")
     for key in ("grid", "when"):
         _typed(given, key, Mapping, "a mapping")

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,7 @@ class LocalQueue:
                 sweep.record(job, attempt)
                 entry = {"folder": job.folder, "command": command(sweep, job, attempt)}
                 write_json(place / f"{number:06d}-{attempt.token}.json", entry)
+                sweep.record(job, replace(attempt, queue_id=f"{number:06d}"))
                 number += 1
             if waiting(place):
                 ensure_runner(sweep, code)

@@ -1,0 +1,17 @@
+"""Where Hydra looks for plugins: it takes launchers and sweepers from this namespace only.
+
+Hydra imports this file whenever it starts, so nothing heavy may be imported here.
+"""
+
+from __future__ import annotations
+
+from segscape.sweep.launchers import local
+from segscape.sweep.sweeper import Grid
+
+
+class LocalLauncher(local.LocalLauncher):
+    """`hydra/launcher=local`."""
+
+
+class GridSweeper(Grid):
+    """`hydra/sweeper=grid`."""

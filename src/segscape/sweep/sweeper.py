@@ -1,0 +1,205 @@
+"""Hydra's sweeper for grids: plans every combination, submits what is missing, watches."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf
+
+from segscape.errors import UserError
+
+if TYPE_CHECKING:
+    from segscape.sweep.directory import Planned, SweepDirectory
+    from segscape.sweep.launchers.base import Queue
+    from segscape.sweep.plan.check import Plan
+    from segscape.sweep.settings import SweepSettings
+
+# What may differ between two commands that mean the same sweep.
+_MANNERS = ("wait", "retry_failed", "restarts", "fail_fast", "workers", "dir", "name")
+
+
+class SegscapeSweeper(Sweeper):
+    """What our sweepers share: the settings, the launcher, and the task for foreign launchers."""
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        """Take what Hydra gives every sweeper, and make the launcher."""
+        from hydra.core.plugins import Plugins
+
+        from segscape.sweep.settings import read_settings
+
+        self.config = config
+        node: Any = OmegaConf.to_container(config.sweep, resolve=True)
+        self.settings = read_settings(node)
+        # What the launcher says while it is made is for people already.
+        self.launcher: Launcher = Plugins.instance().instantiate_launcher(
+            config=config, hydra_context=hydra_context, task_function=task_function
+        )
+
+    @property
+    def queue(self) -> Queue | None:
+        """Where jobs go; None for a launcher that is not ours."""
+        from segscape.sweep.launchers.base import QueueLauncher
+
+        return self.launcher.queue if isinstance(self.launcher, QueueLauncher) else None
+
+
+class Grid(SegscapeSweeper):
+    """Every combination of the axes, less what is excluded, does not fit or is done."""
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """Plan, submit, wait.
+
+        Args:
+            arguments: overrides as Hydra has them, axes included.
+
+        Raises:
+            UserError: nothing to run, or combinations that cannot work.
+            SystemExit: with the exit code, when a job failed or the watch was interrupted.
+        """
+        from segscape.config import as_typed
+        from segscape.sweep.plan.check import plan
+        from segscape.sweep.plan.points import axes_of, expand
+
+        typed = as_typed(arguments)
+        own = [text for text in typed if is_of_sweep(text)]
+        axes, common = axes_of([text for text in typed if not is_of_sweep(text)])
+        refuse_places(typed)
+        found = plan(expand(axes, self.settings), common, self.settings)
+        planned = checked(found, self.settings)
+        sweep = open_sweep(self.settings, self.config, typed)
+        if self.queue is None:
+            from segscape.sweep.foreign import run_foreign
+
+            raise SystemExit(run_foreign(sweep, self.launcher, planned))
+        description = {
+            "command": typed,
+            "own": own,
+            "launcher": {"name": self.queue.name, "settings": self.queue.settings()},
+            "axes": {key: list(values) for key, values in axes.items()},
+        }
+        code = run_grid(sweep, self.queue, self.settings, planned, description)
+        if code:
+            raise SystemExit(code)
+
+
+def is_of_sweep(override: str) -> bool:
+    """Whether an override concerns the sweep and not its jobs."""
+    key = override.split("=", 1)[0].lstrip("+~")
+    return key == "sweep" or key.startswith("sweep.")
+
+
+def refuse_places(typed: Sequence[str]) -> None:
+    """A sweep gives every job its directory.
+
+    Raises:
+        UserError: `run_dir` or `resume` was given.
+    """
+    for text in typed:
+        if text.split("=", 1)[0].lstrip("+") in ("run_dir", "resume"):
+            raise UserError(
+                f"{text}: the jobs of a sweep have directories of their own, and always continue",
+                "sweep.name=NAME names the sweep, sweep.dir=DIR says where sweeps are kept",
+            )
+
+
+def checked(found: Plan, settings: SweepSettings) -> list[Planned]:
+    """What of a plan is to be run; says what is left out.
+
+    Raises:
+        UserError: combinations that cannot work, or nothing left.
+    """
+    from segscape.sweep.plan.check import explain_rejections
+
+    if found.rejected and settings.invalid == "error":
+        raise explain_rejections(found)
+    if found.rejected:
+        print(f"left out: {len(found.rejected)} combinations that cannot work")
+        for one in found.rejected:
+            print(f"  {' '.join(one.overrides)}: {one.reason}")
+    if found.unfit:
+        print(f"left out: {len(found.unfit)} designs outside of sweep.where={settings.where!r}")
+    if not found.planned:
+        raise UserError("no combination is left to run", "see what was left out above")
+    return list(found.planned)
+
+
+def open_sweep(settings: SweepSettings, config: DictConfig, typed: Sequence[str]) -> SweepDirectory:
+    """The directory of this sweep: that of `sweep.name`, else one named by what was typed."""
+    from segscape.sweep.directory import SweepDirectory
+
+    name = settings.name
+    if name is None:
+        kept = [text for text in typed if not _is_manner(text)]
+        digest = hashlib.sha256("\n".join(sorted(kept)).encode()).hexdigest()[:8]
+        name = f"{config.model.name}-{digest}"
+    return SweepDirectory(Path(settings.dir) / name)
+
+
+def _is_manner(override: str) -> bool:
+    key = override.split("=", 1)[0].lstrip("+")
+    return key.removeprefix("sweep.") in _MANNERS and key.startswith("sweep.")
+
+
+def run_grid(
+    sweep: SweepDirectory,
+    queue: Queue,
+    settings: SweepSettings,
+    planned: Sequence[Planned],
+    description: Mapping[str, Any],
+) -> int:
+    """Submit what is missing and, if wanted, wait; the exit code."""
+    from segscape.sweep.campaign import Campaign, refuse_other_configurations
+
+    with sweep.lock():
+        refuse_other_configurations(sweep, planned)
+        jobs = sweep.add(planned)
+        sweep.write_description({**sweep.read_description(), **description})
+    campaign = Campaign(sweep, queue, settings, jobs, planned)
+    before = campaign.standings()
+    submitted = campaign.submit_due(revive=True)
+    print(_opening(sweep, before, len(submitted), queue.name))
+    if not settings.wait:
+        print(f"  segscape sweep status {_shown(sweep)}")
+        return 0
+    return watched(campaign)
+
+
+def watched(campaign: Any) -> int:
+    """Show a campaign until it ends, or until Ctrl-C; the exit code."""
+    from segscape.sweep.campaign import exit_code
+    from segscape.sweep.watch import Watch
+
+    with Watch(campaign.sweep) as show:
+        try:
+            found = campaign.wait(show)
+        except KeyboardInterrupt:
+            show.interrupted()
+            return 3
+    return exit_code(found)
+
+
+def _opening(sweep: SweepDirectory, before: Sequence[Any], submitted: int, queue: str) -> str:
+    from segscape.sweep.states import LIVE, State
+
+    done = sum(one.state is State.FINISHED for one in before)
+    live = sum(one.state in LIVE for one in before)
+    words = [f"sweep {_shown(sweep)}: {len(before)} jobs"]
+    words += [f"{done} finished already"] if done else []
+    words += [f"{live} on their way already"] if live else []
+    words += [f"{submitted} submitted ({queue})"]
+    return ", ".join(words)
+
+
+def _shown(sweep: SweepDirectory) -> Path:
+    try:
+        return sweep.path.relative_to(Path.cwd())
+    except ValueError:
+        return sweep.path
