@@ -1,0 +1,269 @@
+"""What each choice does to a figure: marginal means with 95 % intervals.
+
+Two options are only compared over partners that both have met. So the runs are sorted into blocks
+that agree in everything else that varies (the seed too, where all options have the same seeds);
+the blocks in which every option occurs are compared. How much the blocks themselves differ is then
+no part of the uncertainty: the interval comes from what is left when the mean of the option and
+that of the block are taken away, by Student's t.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from segscape.report.pareto import DONE
+from segscape.report.records import Effect, Run
+
+MOST_OPTIONS = 40
+
+Cells = Mapping[str, Mapping[tuple[str, ...], Sequence[float]]]
+"""Values by option and block."""
+
+
+@dataclass(frozen=True)
+class Factor:
+    """A choice or setting that varies.
+
+    Attributes:
+        name: group or key.
+        values: option by run id.
+    """
+
+    name: str
+    values: Mapping[str, str]
+
+    @property
+    def options(self) -> list[str]:
+        """Its values, in the order of the runs."""
+        return list(dict.fromkeys(self.values.values()))
+
+
+def factors(runs: Sequence[Run], names: Sequence[str]) -> list[Factor]:
+    """The factors of these names that vary, without those that another one decides.
+
+    A part that changes only with the model, as its design has it, is no choice of its own.
+
+    Args:
+        runs: finished ones.
+        names: groups and keys.
+    """
+    found = []
+    for name in names:
+        values = {run.id: text for run in runs if (text := _value(run, name)) is not None}
+        factor = Factor(name, values)
+        if len(factor.options) > 1:
+            found.append(factor)
+    deciding = [factor for factor in found if factor.name in ("experiment", "model")]
+    return [
+        factor
+        for factor in found
+        if not any(factor is not other and _decides(other, factor) for other in deciding)
+    ]
+
+
+def _value(run: Run, name: str) -> str | None:
+    for values in (run.choices, run.settings):
+        if name in values:
+            return str(values[name])
+    return None
+
+
+def _decides(one: Factor, other: Factor) -> bool:
+    """Whether `other` is the same wherever `one` is the same; of two that do, the first stays."""
+    seen: dict[str, str] = {}
+    for run, option in other.values.items():
+        if seen.setdefault(one.values.get(run, ""), option) != option:
+            return False
+    return not (other.name == "experiment" and _decides(other, one))
+
+
+def effects(
+    runs: Sequence[Run], names: Sequence[str], figures: Sequence[str]
+) -> tuple[list[Effect], list[str]]:
+    """Marginal effects of everything that varies.
+
+    Args:
+        runs: of which the finished ones count.
+        names: groups and keys that may be factors.
+        figures: keys.
+
+    Returns:
+        The effects, and sentences on what they cannot tell.
+    """
+    done = [run for run in runs if run.state in DONE and any(k in run.figures for k in figures)]
+    varying = factors(done, names)
+    kept = [factor for factor in varying if _countable(factor)]
+    notes = [
+        f"No effects of {factor.name}: {len(factor.options)} values in {len(factor.values)} runs."
+        for factor in varying
+        if factor not in kept
+    ]
+    notes += _aliases(kept)
+    found: list[Effect] = []
+    for factor in kept:
+        others = [each for each in varying if each is not factor]
+        for figure in figures:
+            made, note = _effects_of(done, factor, others, figure)
+            found += made
+            if note:
+                notes.append(note)
+    return found, list(dict.fromkeys(notes))
+
+
+def _countable(factor: Factor) -> bool:
+    """Whether its values are options that runs share, and not a different number in every run."""
+    count = len(factor.options)
+    return count <= MOST_OPTIONS and (count <= 6 or count < len(factor.values) / 1.5)
+
+
+def _aliases(found: Sequence[Factor]) -> list[str]:
+    pairs = [
+        (one.name, other.name)
+        for index, one in enumerate(found)
+        for other in found[index + 1 :]
+        if _together(one, other)
+    ]
+    return [
+        f"The effects of {one} and {other} cannot be told apart: they always change together."
+        for one, other in pairs
+    ]
+
+
+def _together(one: Factor, other: Factor) -> bool:
+    runs = [run for run in one.values if run in other.values]
+    pairs = {(one.values[run], other.values[run]) for run in runs}
+    return len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs})
+
+
+def _effects_of(
+    runs: Sequence[Run], factor: Factor, others: Sequence[Factor], figure: str
+) -> tuple[list[Effect], str | None]:
+    measured = [run for run in runs if figure in run.figures and run.id in factor.values]
+    if len({run.figures[figure] for run in measured}) < 2:
+        return [], None  # it cannot depend on anything
+    options = list(dict.fromkeys(factor.values[run.id] for run in measured))
+    if len(options) < 2:
+        return [], None
+    compared = None
+    for with_seed in (True, False):
+        cells = _cells(measured, factor, others, figure, with_seed)
+        blocks = _complete(cells, options)
+        if len(blocks) > 1 or (not with_seed and blocks):
+            compared = {o: {block: cells[o][block] for block in blocks} for o in options}
+            break
+    if compared is None:
+        raw = {
+            o: {(): [r.figures[figure] for r in measured if factor.values[r.id] == o]}
+            for o in options
+        }
+        made = [
+            _effect(factor, figure, o, raw[o][()], _own_interval(raw[o][()]), False)
+            for o in options
+        ]
+        return made, (
+            f"The options of {factor.name} met different partners: "
+            "their means show more than their own effect."
+        )
+    used = sum(len(values) for cell in compared.values() for values in cell.values())
+    note = None
+    if used < len(measured):
+        note = (
+            f"The effects of {factor.name} are taken from {used} of {len(measured)} runs, those "
+            "whose partners all its options have met."
+        )
+    half = _half_widths(compared)
+    made = []
+    for option in options:
+        values = [value for block in compared[option].values() for value in block]
+        mean = _mean([_mean(block) for block in compared[option].values()])
+        made.append(_effect(factor, figure, option, values, (mean, half[option]), True))
+    return made, note
+
+
+def _cells(
+    runs: Sequence[Run], factor: Factor, others: Sequence[Factor], figure: str, with_seed: bool
+) -> dict[str, dict[tuple[str, ...], list[float]]]:
+    found: dict[str, dict[tuple[str, ...], list[float]]] = {}
+    for run in runs:
+        block = tuple(other.values.get(run.id, "") for other in others)
+        if with_seed:
+            block = (*block, str(run.seed))
+        cell = found.setdefault(factor.values[run.id], {})
+        cell.setdefault(block, []).append(run.figures[figure])
+    return found
+
+
+def _complete(cells: Cells, options: Sequence[str]) -> list[tuple[str, ...]]:
+    return [block for block in cells[options[0]] if all(block in cells[o] for o in options)]
+
+
+def _half_widths(cells: Cells) -> dict[str, float | None]:
+    """Half of each option's 95 % interval, None where nothing tells how sure its mean is."""
+    options = list(cells)
+    blocks = list(cells[options[0]])
+    if len(blocks) == 1:
+        return _from_replicates(cells)
+    table = [[_mean(cells[option][block]) for block in blocks] for option in options]
+    rows, columns = [_mean(row) for row in table], [_mean(col) for col in zip(*table, strict=True)]
+    grand = _mean(rows)
+    rest = sum(
+        (value - row - column + grand) ** 2
+        for values, row in zip(table, rows, strict=True)
+        for value, column in zip(values, columns, strict=True)
+    )
+    freedom = (len(options) - 1) * (len(blocks) - 1)
+    half = _quantile(freedom) * math.sqrt(rest / freedom / len(blocks))
+    return dict.fromkeys(options, half)
+
+
+def _from_replicates(cells: Cells) -> dict[str, float | None]:
+    """One block: the spread within its cells, taken together."""
+    values = {option: next(iter(blocks.values())) for option, blocks in cells.items()}
+    freedom = sum(len(each) - 1 for each in values.values())
+    if not freedom:
+        return dict.fromkeys(values, None)
+    rest = sum((value - _mean(each)) ** 2 for each in values.values() for value in each)
+    spread = _quantile(freedom) * math.sqrt(rest / freedom)
+    return {option: spread / math.sqrt(len(each)) for option, each in values.items()}
+
+
+def _own_interval(values: Sequence[float]) -> tuple[float, float | None]:
+    mean = _mean(values)
+    if len(values) < 2:
+        return mean, None
+    spread = math.sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1))
+    return mean, _quantile(len(values) - 1) * spread / math.sqrt(len(values))
+
+
+def _effect(
+    factor: Factor,
+    figure: str,
+    option: str,
+    values: Sequence[float],
+    interval: tuple[float, float | None],
+    balanced: bool,
+) -> Effect:
+    mean, half = interval
+    return Effect(
+        factor=factor.name,
+        option=option,
+        figure=figure,
+        mean=mean,
+        low=None if half is None else mean - half,
+        high=None if half is None else mean + half,
+        runs=len(values),
+        balanced=balanced,
+    )
+
+
+def _quantile(freedom: int) -> float:
+    """97.5 % quantile of Student's t."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, 0.975))
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values)

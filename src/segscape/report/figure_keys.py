@@ -1,0 +1,141 @@
+"""What the keys of figures mean: which way is better, how they are called and shown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from segscape.errors import UserError, nearest
+from segscape.profiling.amounts import NONE, amount
+from segscape.report.records import Run
+
+ACCURACY = ("val/miou", "test/miou", "train/miou", "miou")
+COST = ("latency/p50_ms", "model/macs", "model/flops", "model/params")
+
+_SHARES = ("miou", "iou", "boundary_iou", "pixel_accuracy", "class_accuracy")
+_COUNTS = ("params", "macs", "flops")
+_LABELS = {
+    "miou": "mIoU",
+    "boundary_iou": "boundary IoU",
+    "pixel_accuracy": "pixel accuracy",
+    "class_accuracy": "class accuracy",
+    "params": "parameters",
+    "macs": "MACs",
+    "flops": "FLOPs",
+    "fps": "images per second",
+    "to_mask_p50_ms": "latency to class map p50",
+}
+_HIGHER = ("fps", "images_per_second", "recall", "precision", "accuracy", "dice", "f1")
+_LOWER = ("loss", "data_wait", "lr", "error", "seconds", "epoch", "step", "threads", "batch")
+
+
+def kind(key: str) -> str:
+    """What a figure is: `share` (0 to 1, shown in percent), `count`, `ms` or `number`."""
+    words = key.split("/")
+    if words[-1] in _SHARES or (len(words) > 2 and words[1] == "iou"):
+        return "share"
+    if any(word in _COUNTS for word in words[:2]) or words[-1] in _COUNTS:
+        return "count"
+    return "ms" if words[-1].endswith("_ms") else "number"
+
+
+def direction(key: str) -> str | None:
+    """`max` where more is better, `min` where less is, None for keys that are not known."""
+    found = kind(key)
+    if found != "number":
+        return "max" if found == "share" else "min"
+    words = key.split("/")
+    if any(word in _HIGHER for word in words):
+        return "max"
+    return "min" if any(word in _LOWER for word in words) else None
+
+
+def label(key: str, unit: bool = True) -> str:
+    """A figure's name for a heading or an axis, e.g. `mIoU (%)`, `MACs of encoder`."""
+    words = key.split("/")
+    name = words[-1]
+    if len(words) > 2 and words[1] == "iou":
+        text = f"IoU of {'/'.join(words[2:])}"
+    elif len(words) > 2 and words[1] in _COUNTS:
+        text = f"{_LABELS[words[1]]} of {'/'.join(words[2:])}"
+    elif name in _LABELS:
+        text = _LABELS[name]
+    elif kind(key) == "ms":
+        text = f"latency {name.removesuffix('_ms')}"
+    else:
+        text = key
+    if words[0] in ("test", "train") and kind(key) == "share":
+        text = f"{words[0]} {text}"
+    sign = {"share": "%", "ms": "ms"}.get(kind(key))
+    return f"{text} ({sign})" if unit and sign else text
+
+
+def show(key: str, value: float | None) -> str:
+    """A figure as people read it, without its unit: `71.24`, `11.42 G`, `8.31`."""
+    if value is None or not math.isfinite(value):
+        return NONE
+    found = kind(key)
+    if found == "share":
+        return f"{100 * value:.2f}"
+    if found == "count":
+        return amount(round(value))
+    if found == "ms":
+        return f"{value:.0f}" if value >= 100 else f"{value:#.3g}"
+    return f"{value:.4g}"
+
+
+def show_spread(key: str, value: float) -> str:
+    """A standard deviation, with the digits of its mean's unit."""
+    found = kind(key)
+    if found == "share":
+        return f"{100 * value:.2f}"
+    if found == "count":
+        return amount(round(value))
+    return f"{value:.2g}"
+
+
+def resolve(text: str, known: Iterable[str]) -> str:
+    """The key that a user means: itself, or the only one that ends with it (`macs`).
+
+    Raises:
+        UserError: no run has such a figure, or several keys end so.
+    """
+    keys = list(dict.fromkeys(known))
+    if text in keys:
+        return text
+    ends = [key for key in keys if key.endswith(f"/{text}")]
+    short = [key for key in ends if key.startswith(("val/", "model/", "latency/"))]
+    for found in (ends, short):
+        if len(found) == 1:
+            return found[0]
+    if ends:
+        raise UserError(f"{text} could be {' or '.join(ends)}", "write the whole key")
+    close = nearest(text, keys)
+    hint = f"did you mean {close}? " if close else ""
+    raise UserError(f"no run has {text!r}", f"{hint}keys: {', '.join(_short_list(keys))}")
+
+
+def _short_list(keys: Sequence[str], most: int = 30) -> list[str]:
+    """Keys without those of single classes and parts, which are many."""
+    kept = [key for key in keys if key.count("/") < 2]
+    return [*kept[:most], *(["..."] if len(kept) > most or len(kept) < len(keys) else [])]
+
+
+def directed(text: str, known: Iterable[str]) -> tuple[str, str]:
+    """`max:KEY`, `min:KEY` or KEY as (direction, key).
+
+    Raises:
+        UserError: no run has the key, or nobody knows which way is better.
+    """
+    head, colon, rest = text.partition(":")
+    given = head if colon and head in ("max", "min") else None
+    key = resolve(rest if given else text, known)
+    way = given or direction(key)
+    if way is None:
+        raise UserError(f"{key}: is more better, or less?", f"say so: max:{key} or min:{key}")
+    return way, key
+
+
+def figure_keys(runs: Iterable[Run]) -> list[str]:
+    """Every key that some run has a figure of, in the order of their records."""
+    return list({key: None for run in runs for key in run.figures})

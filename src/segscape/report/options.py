@@ -1,0 +1,87 @@
+"""Which options a run chose, where only its configuration and overrides were kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from segscape import config as configuration
+from segscape import systems
+from segscape.build import PARTS, SUPPLIED
+from segscape.errors import UserError
+
+
+def choices_of(config: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, str]:
+    """The option of each group whose options are a class or function.
+
+    What was typed counts; else the option whose yaml says what the configuration says, that of
+    the model's own design first. A part that is no option's is named after its class.
+
+    Args:
+        config: resolved, as in config.yaml.
+        overrides: as typed.
+    """
+    if not isinstance(config.get("model"), Mapping):
+        return {}
+    known = configuration.groups()
+    typed = dict(text.split("=", 1) for text in overrides if "=" in text)
+    name = str(config["model"].get("name"))
+    model = typed.get("model") or (name if name in known["model"] else None)
+    found = {"model": model or name}
+    if typed.get("experiment"):
+        found["experiment"] = typed["experiment"]
+    usual = _usual(model)
+    for group in SUPPLIED:
+        node = config.get(group)
+        if not isinstance(node, Mapping) or "_target_" not in node:
+            continue
+        if typed.get(group) in known.get(group, ()):
+            found[group] = typed[group]
+        else:
+            found[group] = _option(group, node, known.get(group, ()), usual.get(group))
+    return found
+
+
+def _usual(model: str | None) -> dict[str, str]:
+    """What a model chooses, and train.yaml for the rest."""
+    usual = {
+        group: option
+        for entry in configuration.root()["defaults"]
+        if isinstance(entry, Mapping)
+        for group, option in entry.items()
+    }
+    if model is None:
+        return usual
+    try:
+        return {**usual, **systems.read(model).choices}
+    except UserError:  # an option of a folder of the user's own, which is not known here
+        return usual
+
+
+def _option(group: str, node: Mapping[str, Any], names: Sequence[str], usual: str | None) -> str:
+    target = node["_target_"]
+    same = []
+    for name in names:
+        said = configuration.option(group, name)
+        # yamls with a package of their own hold the group's node one level down
+        said = said.get(group, said) if "_target_" not in said else said
+        if said.get("_target_") == target:
+            same.append((name, said))
+    exact = [name for name, said in same if _agree(said, node)]
+    for names_left in (exact, [name for name, _ in same]):
+        if usual in names_left:
+            return str(usual)
+        if len(names_left) == 1:
+            return names_left[0]
+    return exact[0] if exact else str(target).rsplit(".", 1)[-1]
+
+
+def _agree(said: Mapping[str, Any], node: Mapping[str, Any]) -> bool:
+    """Whether a yaml says what the configuration says; interpolations may be anything."""
+    return said.keys() == node.keys() and all(
+        value == node[key] or (isinstance(value, str) and "${" in value)
+        for key, value in said.items()
+    )
+
+
+__all__ = ["PARTS", "choices_of"]

@@ -1,0 +1,58 @@
+"""Which points no other point beats."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from segscape.report.records import Run
+
+DONE = ("finished", "unknown")
+"""States whose figures are final."""
+
+
+def front(points: Sequence[Sequence[float | None]], directions: Sequence[str]) -> list[int]:
+    """Indices of the points that are on the Pareto front.
+
+    A point is beaten by another that is as good everywhere and better somewhere. Equal points do
+    not beat each other. A point that lacks a value is on no front.
+
+    Args:
+        points: of each, one value per objective.
+        directions: `max` or `min`, one per objective.
+
+    Returns:
+        Indices in the order of `points`.
+    """
+    signs = [1.0 if way == "max" else -1.0 for way in directions]
+    scores: dict[int, tuple[float, ...]] = {}
+    for index, point in enumerate(points):
+        known = [value for value in point if value is not None and not math.isnan(value)]
+        if len(known) == len(signs):
+            scores[index] = tuple(s * v for s, v in zip(signs, known, strict=True))
+    # Whoever beats a point comes before it in this order, and is itself on the front or beaten by
+    # one that is: the points kept so far are all that must be asked.
+    kept: list[int] = []
+    for index in sorted(scores, key=lambda i: scores[i], reverse=True):
+        if not any(_beats(scores[other], scores[index]) for other in kept):
+            kept.append(index)
+    return sorted(kept)
+
+
+def _beats(one: Sequence[float], other: Sequence[float]) -> bool:
+    return one != other and all(a >= b for a, b in zip(one, other, strict=True))
+
+
+def front_of_runs(runs: Sequence[Run], objectives: Sequence[tuple[str, str]]) -> list[str]:
+    """Ids of the finished runs on the front of the objectives, in the order of `runs`."""
+    done = [run for run in runs if run.state in DONE]
+    points = [[run.figures.get(key) for _, key in objectives] for run in done]
+    return [done[index].id for index in front(points, [way for way, _ in objectives])]
+
+
+def best(runs: Sequence[Mapping[str, float]], key: str, way: str) -> float | None:
+    """The best value of a figure, None where none has it."""
+    values = [figures[key] for figures in runs if key in figures]
+    if not values:
+        return None
+    return max(values) if way == "max" else min(values)
