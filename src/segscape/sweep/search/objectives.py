@@ -1,0 +1,147 @@
+"""What a search wants: figures of a run to be made large or small, and measured limits."""
+
+from __future__ import annotations
+
+import math
+import re
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from segscape.errors import UserError, nearest
+from segscape.tracking.run_directory import RunDirectory
+
+SCORE = "val/miou"
+_KNOWN = (
+    *(f"val/{name}" for name in ("miou", "pixel_accuracy", "class_accuracy", "boundary_iou")),
+    *("val/loss", "train/loss", "train/images_per_second", "train/data_wait"),
+    *(f"model/{name}" for name in ("params", "macs", "flops")),
+    *(f"latency/{name}" for name in ("p50_ms", "p90_ms", "p99_ms", "fps", "to_mask_p50_ms")),
+)
+_OPEN = ("val/iou/", "train/loss/", "model/params/", "model/macs/")
+_LIMIT = re.compile(r"\s*(?P<key>[\w/.]+)\s*(?P<sign><=|>=|<|>)\s*(?P<bound>[-+.\deE_]+)\s*")
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A bound on a measured figure, e.g. `latency/p50_ms<20`.
+
+    Attributes:
+        key: of the figure.
+        sign: `<`, `<=`, `>` or `>=`.
+        bound: the number.
+    """
+
+    key: str
+    sign: str
+    bound: float
+
+    def __str__(self) -> str:
+        return f"{self.key}{self.sign}{self.bound:g}"
+
+    def excess(self, figure: float) -> float:
+        """How far a figure is beyond the bound, as a share of it; 0 or less is within."""
+        over = figure - self.bound if self.sign[0] == "<" else self.bound - figure
+        return over / (abs(self.bound) or 1.0)
+
+    def holds(self, figure: float) -> bool:
+        """Whether a figure is within; a bound without `=` is itself outside."""
+        over = self.excess(figure)
+        return over < 0 or (over == 0 and self.sign.endswith("="))
+
+
+def read_limits(texts: Sequence[str]) -> list[Limit]:
+    """Read `sweep.constraints`.
+
+    Raises:
+        UserError: one is not `KEY<NUMBER`, or its key is no figure of a run.
+    """
+    found = []
+    for text in texts:
+        match = _LIMIT.fullmatch(str(text))
+        try:
+            bound = float(match["bound"]) if match else math.nan
+        except ValueError:
+            bound = math.nan
+        if match is None or math.isnan(bound):
+            raise UserError(
+                f"sweep.constraints: {text!r} cannot be read",
+                "write KEY<NUMBER (or <=, >, >=), e.g. 'latency/p50_ms<20'; what is known "
+                "without training goes into sweep.where",
+            )
+        _check_key(match["key"], "sweep.constraints")
+        found.append(Limit(match["key"], match["sign"], bound))
+    return found
+
+
+def check_objectives(objectives: Sequence[tuple[str, str]]) -> None:
+    """Refuse keys that no run would have.
+
+    Raises:
+        UserError: with the nearest key.
+    """
+    if not objectives:
+        raise UserError("sweep.objectives is empty", "e.g. sweep.objectives=[max:val/miou]")
+    for _, key in objectives:
+        _check_key(key, "sweep.objectives")
+    if len({key for _, key in objectives}) < len(objectives):
+        raise UserError("sweep.objectives names a figure twice")
+
+
+def _check_key(key: str, where: str) -> None:
+    if key in _KNOWN or (key.startswith(_OPEN) and not key.endswith("/")):
+        return
+    close = nearest(key, _KNOWN)
+    hint = f"did you mean {close}? " if close else ""
+    raise UserError(
+        f"{where}: a run has no figure {key}",
+        f"{hint}figures: {', '.join(_KNOWN)}, {', '.join(f'{name}...' for name in _OPEN)}",
+    )
+
+
+def watched(objectives: Sequence[tuple[str, str]]) -> tuple[str, str]:
+    """The objective by which a pruner judges: the first that a run measures again and again."""
+    for direction, key in objectives:
+        if key.startswith("val/"):
+            return direction, key
+    return "max", SCORE
+
+
+def figures(run: RunDirectory) -> dict[str, Any]:
+    """The figures of a run's best checkpoint: the first row with the highest val/miou."""
+    best: dict[str, Any] = {}
+    for row in run.read_metrics():
+        score, before = row.get(SCORE), best.get(SCORE)
+        if not best or (score is not None and (before is None or score > before)):
+            best = row
+    return best
+
+
+def curve(run: RunDirectory, key: str) -> dict[int, float]:
+    """A figure by number of the validation, from 1; validations without it are left out."""
+    rows = run.read_metrics()
+    return {
+        number: float(row[key])
+        for number, row in enumerate(rows, start=1)
+        if isinstance(row.get(key), int | float)
+    }
+
+
+def mean(values: Iterable[float]) -> float:
+    """The mean over seeds."""
+    return statistics.fmean(values)
+
+
+def deviation(values: Sequence[float]) -> float | None:
+    """The standard deviation over seeds; None for a single one."""
+    return statistics.stdev(values) if len(values) > 1 else None
+
+
+def missing(found: Mapping[str, Any], keys: Iterable[str]) -> list[str]:
+    """The keys for which there is no number."""
+    return [
+        key
+        for key in keys
+        if not isinstance(found.get(key), int | float) or not math.isfinite(found[key])
+    ]

@@ -1,0 +1,285 @@
+"""The space that a search looks through: parameters, and when each of them exists.
+
+A parameter is an axis of the command line: `encoder=stdc1,stdc2`, `optim.lr=tag(log,
+interval(1e-4, 1e-1))`, `trainer.max_epochs=range(10, 40, 10)`. A fusion or a context exists only
+where the decoder uses one; anything else that depends on a choice is said with `sweep.when`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
+
+from segscape.errors import UserError, nearest
+from segscape.sweep.plan.notation import Point, key_of, parsed, plain, written
+from segscape.sweep.plan.points import split, values_of
+
+if TYPE_CHECKING:
+    from optuna.trial import Trial
+
+#: Groups that only some decoders do something with.
+OPTIONAL_PARTS = ("context", "fusion")
+_TAGS = ("log", "int")
+_DIGITS = 6
+
+Active = Callable[[str, Mapping[str, str]], bool]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One axis of the space: some texts, whole numbers, or an interval of real numbers.
+
+    Attributes:
+        key: group or dotted key.
+        choices: the texts; empty for numbers.
+        low: least number.
+        high: greatest number.
+        step: distance of whole numbers; None for real numbers.
+        log: whether a number is drawn on a logarithmic scale.
+    """
+
+    key: str
+    choices: tuple[str, ...] = ()
+    low: float = 0
+    high: float = 0
+    step: int | None = None
+    log: bool = False
+
+    @property
+    def finite(self) -> bool:
+        """Whether its values can be listed."""
+        return bool(self.choices) or self.step is not None
+
+    def texts(self) -> Iterator[str]:
+        """Every value of a finite one, as typed."""
+        if self.choices:
+            yield from self.choices
+        else:
+            assert self.step is not None, "an interval cannot be listed"
+            yield from map(str, range(int(self.low), int(self.high) + 1, self.step))
+
+    def draw(self, trial: Trial) -> str:
+        """Let a trial choose, as typed."""
+        if self.choices:
+            return str(trial.suggest_categorical(self.key, self.choices))
+        if self.step is not None:
+            low, high = int(self.low), int(self.high)
+            return str(trial.suggest_int(self.key, low, high, step=self.step, log=self.log))
+        value = trial.suggest_float(self.key, self.low, self.high, log=self.log)
+        # Six digits: names stay readable, and no result depends on the seventh.
+        return repr(float(f"{value:.{_DIGITS}g}"))
+
+    def value(self, text: str) -> Any:
+        """The value that Optuna knows by this text."""
+        if self.choices:
+            return text
+        return float(text) if self.step is None else int(text)
+
+
+class Space:
+    """Parameters in the order in which they are drawn.
+
+    Args:
+        parameters: as typed.
+        active: whether a parameter exists, given the texts of those before it.
+        after: by key, the keys that have to be drawn first.
+
+    Raises:
+        UserError: two parameters depend on each other.
+    """
+
+    def __init__(
+        self,
+        parameters: Sequence[Parameter],
+        active: Active,
+        after: Mapping[str, set[str]] | None = None,
+    ) -> None:
+        self.parameters = _ordered(parameters, after or {})
+        self.active = active
+        self.conditional = any((after or {}).values())
+
+    @property
+    def finite(self) -> bool:
+        """Whether the space has an end."""
+        return all(each.finite for each in self.parameters)
+
+    def suggest(self, trial: Trial) -> Point:
+        """Draw a point for a trial; parameters that do not exist there are left out."""
+        point: Point = {}
+        for each in self.parameters:
+            if self.active(each.key, point):
+                point[each.key] = each.draw(trial)
+        return point
+
+    def points(self) -> Iterator[Point]:
+        """Every point of a finite space, each once."""
+        assert self.finite, "an interval cannot be listed"
+        yield from self._from({}, 0)
+
+    def values(self, point: Mapping[str, str]) -> dict[str, Any]:
+        """A point as Optuna's parameters."""
+        return {
+            each.key: each.value(point[each.key]) for each in self.parameters if each.key in point
+        }
+
+    def _from(self, point: Point, index: int) -> Iterator[Point]:
+        if index == len(self.parameters):
+            yield point
+            return
+        each = self.parameters[index]
+        if not self.active(each.key, point):
+            yield from self._from(point, index + 1)
+            return
+        for text in each.texts():
+            yield from self._from({**point, each.key: text}, index + 1)
+
+
+def read_parameters(
+    overrides: Sequence[str],
+    groups: Mapping[str, Sequence[str]],
+    grid: Mapping[str, Any] | None = None,
+) -> tuple[list[Parameter], list[str]]:
+    """Split a command line into the axes of a search and what all its jobs have in common.
+
+    Args:
+        overrides: as typed, or as `config.admit` leaves them.
+        groups: every group and its options.
+        grid: `sweep.grid`; an axis of the command line with the same key is used instead.
+
+    Raises:
+        UserError: an axis that cannot be searched, or an option that does not exist.
+    """
+    sweeps, common = split(overrides)
+    pinned = {key_of(parsed(text)) for text in common}
+    for key, values in (grid or {}).items():
+        if key not in sweeps and key not in pinned:
+            listed = values if isinstance(values, list | tuple) else [values]
+            text = values if isinstance(values, str) else ",".join(map(written, listed))
+            more, fixed = split([f"{key}={text}"])
+            sweeps, common = {**sweeps, **more}, [*common, *fixed]
+    if "seed" in sweeps:
+        raise UserError(
+            "seed cannot be searched: the search would pick a lucky one",
+            "sweep.seeds=3 runs every design with three seeds and judges their mean",
+        )
+    return [_parameter(key, each, groups) for key, each in sweeps.items()], common
+
+
+def _parameter(key: str, override: Override, groups: Mapping[str, Sequence[str]]) -> Parameter:
+    value: Any = override.value()
+    tags = set(getattr(value, "tags", ()))
+    for tag in sorted(tags - set(_TAGS)):
+        close = nearest(tag, _TAGS)
+        hint = f"did you mean {close}? " if close else ""
+        raise UserError(f"{key}: there is no tag {tag!r}", f"{hint}tags: {', '.join(_TAGS)}")
+    if isinstance(value, IntervalSweep):
+        return _interval(key, value, tags)
+    if tags:
+        raise UserError(
+            f"{key}: a tag belongs to an interval", f"e.g. {key}=tag(log,interval(1e-4,1e-1))"
+        )
+    if isinstance(value, RangeSweep):
+        steps = sorted(value.range())
+        if steps and all(isinstance(each, int) for each in steps):
+            step = steps[1] - steps[0] if len(steps) > 1 else 1
+            return Parameter(key, low=steps[0], high=steps[-1], step=step)
+    choices = values_of(override)
+    for choice in choices if key in groups else ():
+        if choice not in groups[key] and choice != "null":
+            close = nearest(choice, groups[key])
+            hint = f"did you mean {key}={close}? " if close else ""
+            raise UserError(
+                f"{key}={choice}: there is no such {key}",
+                f"{hint}choices: {', '.join(groups[key])} (segscape list {key})",
+            )
+    return Parameter(key, tuple(choices))
+
+
+def _interval(key: str, value: IntervalSweep, tags: set[str]) -> Parameter:
+    low, high = value.start, value.end
+    assert low is not None and high is not None, "the parser demands both ends"
+    if not low < high or ("log" in tags and low <= 0):
+        needs = "low < high, and low > 0 for log" if "log" in tags else "low < high"
+        raise UserError(f"{key}: interval({low},{high}) cannot be searched", f"it needs {needs}")
+    log = "log" in tags
+    if "int" in tags or (isinstance(low, int) and isinstance(high, int)):
+        low, high = int(low), int(high)
+        return Parameter(key, low=low, high=high, step=1, log=log)
+    return Parameter(key, low=float(low), high=float(high), log=log)
+
+
+def _ordered(parameters: Sequence[Parameter], after: Mapping[str, set[str]]) -> list[Parameter]:
+    waiting, done = list(parameters), list[Parameter]()
+    known = {each.key for each in parameters}
+    while waiting:
+        drawn = {each.key for each in done}
+        ready = next((p for p in waiting if (after.get(p.key, set()) & known) <= drawn), None)
+        if ready is None:
+            raise UserError(
+                f"{' and '.join(each.key for each in waiting)} depend on each other",
+                "sweep.when may name only parameters that are drawn without them",
+            )
+        waiting.remove(ready)
+        done.append(ready)
+    return done
+
+
+def conditional_space(
+    parameters: Sequence[Parameter],
+    groups: Mapping[str, Sequence[str]],
+    uses: Callable[[Mapping[str, str]], frozenset[str]],
+    when: Mapping[str, str],
+    holds: Callable[[str, Mapping[str, str]], bool],
+) -> Space:
+    """The space in which a fusion, a context and what `when` names exist only where they matter.
+
+    Args:
+        parameters: the axes.
+        groups: every group and its options.
+        uses: which of context and fusion the decoder of a point uses.
+        when: by key, the condition under which a parameter exists.
+        holds: whether a condition holds at a point.
+
+    Raises:
+        UserError: a condition for something that is no axis, or that names no axis it could
+            depend on.
+    """
+    keys = [each.key for each in parameters]
+    choosing = {key for key in keys if key in groups and key not in OPTIONAL_PARTS}
+    after: dict[str, set[str]] = {}
+    for key in keys:
+        if plain(key).split(".")[0] in OPTIONAL_PARTS:
+            after[key] = set(choosing)
+    for key, condition in when.items():
+        if key not in keys:
+            close = nearest(key, keys)
+            hint = f"did you mean {close}? " if close else ""
+            raise UserError(
+                f"sweep.when: {key} is no parameter of this search",
+                f"{hint}parameters: {', '.join(keys)}",
+            )
+        after[key] = after.get(key, set()) | set(named(condition, keys))
+    return Space(parameters, partial(_exists, uses, when, holds), after)
+
+
+def named(condition: str, keys: Sequence[str]) -> list[str]:
+    """The keys that stand in a condition."""
+    return [key for key in keys if re.search(rf"(?<![\w./]){re.escape(key)}(?![\w./])", condition)]
+
+
+def _exists(
+    uses: Callable[[Mapping[str, str]], frozenset[str]],
+    when: Mapping[str, str],
+    holds: Callable[[str, Mapping[str, str]], bool],
+    key: str,
+    point: Mapping[str, str],
+) -> bool:
+    part = plain(key).split(".")[0]
+    if part in OPTIONAL_PARTS and part not in uses(point):
+        return False
+    return key not in when or holds(when[key], point)
