@@ -1,0 +1,247 @@
+"""Jobs on a SLURM cluster, handed over by submitit.
+
+What SLURM runs is our worker process itself: submitit's process turns into it. So a job is bound to
+its frozen source and configuration, and signals reach it without anyone in between.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import secrets
+import shlex
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from segscape.errors import UserError, nearest
+from segscape.sweep.directory import Attempt, Job, SweepDirectory, read_json
+from segscape.sweep.launchers import slurm_commands
+from segscape.sweep.launchers.base import Live, QueueLauncher, new_attempt
+from segscape.sweep.launchers.slurm_settings import SlurmSettings, gpus_of, read_slurm_settings
+from segscape.tracking.run_directory import write_json
+
+# Lightning takes a job of one task for one rank of a larger training, and then waits for the
+# others: our job starts its own processes, one per GPU.
+_HIDDEN = ("SLURM_NTASKS", "SLURM_NPROCS", "SLURM_NTASKS_PER_NODE", "SLURM_TASKS_PER_NODE")
+_TRANSIENT = re.compile(r"timed? ?out|unable to contact|temporarily|slurm_receive", re.IGNORECASE)
+_PAUSES_S = (3.0, 10.0)
+_REFUSED = "refused by SLURM"
+
+
+class SlurmQueue:
+    """Hands jobs to SLURM in arrays. The arguments are those of conf/hydra/launcher/slurm.yaml.
+
+    Args:
+        **settings: see `SlurmSettings`.
+
+    Raises:
+        UserError: an unknown setting, or a value that cannot be used.
+    """
+
+    name = "slurm"
+    slots: int | None = None
+
+    def __init__(self, **settings: Any) -> None:
+        self._settings = read_slurm_settings(settings)
+
+    def settings(self) -> dict[str, Any]:
+        """Plain data from which the same queue is made."""
+        return self._settings.given()
+
+    def submit(self, sweep: SweepDirectory, jobs: Sequence[Job], code: str) -> None:
+        """Submit jobs, those that need the same as one array.
+
+        Raises:
+            UserError: SLURM or submitit is missing, or refuses.
+        """
+        if not jobs:
+            return
+        slurm_commands.require("sbatch", "srun", "squeue", "scancel", "scontrol")
+        by_gpus: dict[int, list[Job]] = {}
+        for job in jobs:
+            config = sweep.frozen(job)["config"]
+            by_gpus.setdefault(gpus_of(self._settings, config), []).append(job)
+        largest = slurm_commands.largest_array()
+        for gpus, alike in by_gpus.items():
+            for start in range(0, len(alike), largest):
+                self._submit_array(sweep, alike[start : start + largest], code, gpus)
+
+    def live(self, sweep: SweepDirectory, attempts: Mapping[str, Attempt]) -> dict[str, Live]:
+        """Those that wait or run, from one look at the queue."""
+        by_id = {each.queue_id: token for token, each in attempts.items() if each.queue_id}
+        # Their submitter died before it could write down the answer.
+        by_batch = _places(sweep, [t for t, each in attempts.items() if each.queue_id is None])
+        try:
+            entries = slurm_commands.queue(ids=_whole(by_id)) if by_id else []
+            found = {by_id[each.id]: each for each in entries if each.id in by_id}
+            if by_batch:
+                named = slurm_commands.queue(names=sorted({name for name, _ in by_batch}))
+                places = {(each.name, each.index): each for each in named}
+                found |= {t: places[where] for where, t in by_batch.items() if where in places}
+        except slurm_commands.NoAnswer as error:
+            return _unknown(sweep, attempts, str(error))
+        return {token: _as_live(entry) for token, entry in found.items()}
+
+    def cancel(self, sweep: SweepDirectory, attempts: Sequence[Attempt]) -> None:
+        """Take jobs out of the queue; those that run get SIGTERM, save and end.
+
+        Raises:
+            UserError: SLURM refuses, or does not answer.
+        """
+        ids = [each.queue_id for each in attempts if each.queue_id]
+        if ids:
+            slurm_commands.cancel(ids=ids)
+        by_batch = _places(sweep, [each.token for each in attempts if each.queue_id is None])
+        if not by_batch:
+            return
+        try:
+            named = slurm_commands.queue(names=sorted({name for name, _ in by_batch}))
+        except slurm_commands.NoAnswer as error:
+            raise UserError(f"{self.name}: {error}") from error
+        ids = [each.id for each in named if (each.name, each.index) in by_batch]
+        if ids:
+            slurm_commands.cancel(ids=ids)
+
+    def cause(self, sweep: SweepDirectory, attempt: Attempt) -> str | None:
+        """Why an attempt ended, as SLURM knows it."""
+        id_ = attempt.queue_id
+        if id_ is None:
+            return None
+        return slurm_commands.cause(id_, _folder(sweep) / f"{id_}_0_log.err")
+
+    # -- submission --------------------------------------------------------------------------------
+
+    def _submit_array(
+        self, sweep: SweepDirectory, jobs: Sequence[Job], code: str, gpus: int
+    ) -> None:
+        from segscape.sweep.worker import command
+
+        name = f"{re.sub(r'[^A-Za-z0-9.-]+', '-', sweep.name)[:40]}-{secrets.token_hex(4)}"
+        attempts = [new_attempt(self, code) for _ in jobs]
+        # First of all what stands where in the array: enough to find each job by the array's name.
+        tokens = [attempt.token for attempt in attempts]
+        write_json(_batches(sweep) / f"{name}.json", {"name": name, "tokens": tokens})
+        for job, attempt in zip(jobs, attempts, strict=True):
+            sweep.record(job, attempt)
+        calls = [
+            _becoming(command(sweep, job, attempt))
+            for job, attempt in zip(jobs, attempts, strict=True)
+        ]
+        try:
+            ids = self._hand_over(sweep, name, calls, gpus)
+        except BaseException:
+            # Whatever SLURM may have taken after all finds that nobody wants it.
+            for job, attempt in zip(jobs, attempts, strict=True):
+                sweep.record(job, replace(attempt, cancelled=True, reason=_REFUSED))
+            raise
+        for job, attempt, id_ in zip(jobs, attempts, ids, strict=True):
+            sweep.record(job, replace(attempt, queue_id=id_))
+
+    def _hand_over(
+        self, sweep: SweepDirectory, name: str, calls: Sequence[Callable[[], Any]], gpus: int
+    ) -> list[str]:
+        """Submit through submitit; the ids of the jobs."""
+        from submitit import SlurmExecutor
+        from submitit.core.utils import FailedJobError, FailedSubmissionError
+
+        executor = SlurmExecutor(folder=_folder(sweep))
+        if not self._settings.srun:
+            # The script's shell becomes the job, so that the signals sent to it arrive.
+            executor.python = f"exec {shlex.quote(sys.executable)}"
+        executor.update_parameters(**self._settings.parameters(name, gpus))
+        for pause_s in (*_PAUSES_S, None):
+            try:
+                with slurm_commands.outside_of_jobs():
+                    return [str(job.job_id) for job in executor.submit_array(calls)]
+            except (FailedJobError, FailedSubmissionError) as error:
+                reason = " ".join(str(error).split())
+                if pause_s is None or not _TRANSIENT.search(reason):
+                    raise _refusal(reason, self._settings) from error
+                # A request that timed out may have been carried out.
+                slurm_commands.cancel(names=[name])
+                time.sleep(pause_s)
+        raise AssertionError("the last try returns or raises")
+
+
+class SlurmLauncher(QueueLauncher):
+    """`hydra/launcher=slurm`; the arguments are explained in conf/hydra/launcher/slurm.yaml.
+
+    Args:
+        **settings: see `SlurmSettings`.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__()
+        self.queue = SlurmQueue(**settings)
+
+
+def _becoming(command: Sequence[str]) -> Callable[[], Any]:
+    """A call that turns the process that makes it into `command`."""
+    program, *rest = command
+    assert program == "env", "the worker's command sets its own environment"
+    hidden = [word for name in _HIDDEN for word in ("-u", name)]
+    return functools.partial(os.execvp, program, [program, *hidden, *rest])
+
+
+def _folder(sweep: SweepDirectory) -> Path:
+    return sweep.path / "slurm"
+
+
+def _batches(sweep: SweepDirectory) -> Path:
+    return _folder(sweep) / "batches"
+
+
+def _places(sweep: SweepDirectory, tokens: Sequence[str]) -> dict[tuple[str, int], str]:
+    """(name of the array, index in it) -> token, of these."""
+    if not tokens:
+        return {}
+    found = {}
+    for file in sorted(_batches(sweep).glob("*.json")):
+        batch = read_json(file)
+        for index, token in enumerate(batch.get("tokens", ())):
+            if token in tokens:
+                found[batch["name"], index] = token
+    return found
+
+
+def _whole(ids: Mapping[str, str]) -> list[str]:
+    """The ids of whole arrays: one word instead of one per element."""
+    return sorted({each.partition("_")[0] for each in ids}, key=int)
+
+
+def _as_live(entry: slurm_commands.Entry) -> Live:
+    if entry.waits:
+        reason = "" if entry.reason == "None" else entry.reason
+        return Live("queued", f"{reason or 'pending'} (SLURM {entry.id})")
+    return Live("running", f"{entry.nodes} (SLURM {entry.id})")
+
+
+def _unknown(
+    sweep: SweepDirectory, attempts: Mapping[str, Attempt], reason: str
+) -> dict[str, Live]:
+    """What the jobs themselves say, where SLURM does not answer: none of them counts as lost."""
+    workers = {each.get("token"): each for each in map(sweep.worker, sweep.jobs())}
+    found = {}
+    for token in attempts:
+        worker = workers.get(token)
+        ended = worker is not None and worker.get("exit") is not None
+        if not ended or (worker or {}).get("requeue"):
+            found[token] = Live("queued" if ended or worker is None else "running", reason)
+    return found
+
+
+def _refusal(reason: str, settings: SlurmSettings) -> UserError:
+    """sbatch's refusal, with what may be given instead."""
+    hint = "hydra.launcher.KEY=VALUE changes what is asked for: conf/hydra/launcher/slurm.yaml"
+    if "partition" in reason.lower() and settings.partition is not None:
+        known = slurm_commands.partitions()
+        close = nearest(str(settings.partition), known)
+        meant = f"did you mean hydra.launcher.partition={close}? " if close else ""
+        hint = f"{meant}partitions: {', '.join(known)} (sinfo lists them)"
+    text = re.sub(r"^.*?(sbatch: error:|sbatch: fatal:)\s*", "", reason)
+    return UserError(f"SLURM refuses the jobs: {text.replace('sbatch: error: ', '')}", hint)
