@@ -5,12 +5,16 @@ Hydra imports this file whenever it starts, so nothing heavy may be imported her
 
 from __future__ import annotations
 
-from segscape.sweep.launchers import local
+from segscape.sweep.launchers import local, slurm
 from segscape.sweep.sweeper import Grid
 
 
 class LocalLauncher(local.LocalLauncher):
     """`hydra/launcher=local`."""
+
+
+class SlurmLauncher(slurm.SlurmLauncher):
+    """`hydra/launcher=slurm`."""
 
 
 class GridSweeper(Grid):
