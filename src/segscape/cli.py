@@ -25,6 +25,7 @@ COMMANDS = {
     "list": "show the groups, or the options of one with their cost",
     "data": "check a data set, look at augmented samples, prepare it for fast reading",
     "explain": "draw the parts of a network with shapes, parameters and MACs",
+    "sweep": "how the jobs of a sweep stand; submit, retry or cancel them",
 }
 
 
@@ -65,6 +66,7 @@ def _dispatch(command: str, rest: list[str]) -> int:
         "list": commands.list_choices,
         "explain": commands.explain,
         "data": commands.data,
+        "sweep": commands.sweep,
     }[command]
     from segscape.config import own_folder
 
