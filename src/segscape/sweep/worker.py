@@ -24,7 +24,7 @@ from segscape.sweep.directory import Attempt, Job, SweepDirectory, now, read_att
 from segscape.tracking.run_directory import RunDirectory, try_lock, write_json
 
 DONE, FAILED, WRONG, STOPPED = 0, 1, 2, 3
-# SIGTERM ends a job for good as far as it is concerned: a cluster that preempts requeues by itself.
+# SIGTERM ends a job for good as far as it is concerned, unless a cluster pushes it aside.
 CONTINUE = ("SIGUSR1", "SIGUSR2")
 _SIGNALS = ("SIGTERM", *CONTINUE)
 # So long another process may be looking whether this one lives.
@@ -99,7 +99,7 @@ def _attempt(place: Path, attempt: Attempt, frozen: dict[str, Any]) -> int:
     saved = _last_saved(place)
     code, received = _run(place, frozen)
     record["idle"] = 0 if _last_saved(place) != saved else record["idle"] + 1
-    requeue = code == STOPPED and received in CONTINUE
+    requeue = code == STOPPED and (received in CONTINUE or _pushed_aside(attempt))
     if requeue and record["idle"] > _IDLE_RESTARTS:
         text = f"stopped {record['idle']} times without reaching a checkpoint: give it more time"
         RunDirectory(place).write_status("failed", error=text)
@@ -177,6 +177,15 @@ def _redirect(place: Path) -> None:
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.close(log)
+
+
+def _pushed_aside(attempt: Attempt) -> bool:
+    """Whether SLURM makes room for others: it would not bring back a job that ends by itself."""
+    if attempt.launcher != "slurm":
+        return False
+    from segscape.sweep.launchers.slurm_commands import preempted
+
+    return preempted()
 
 
 def _requeue_on_slurm() -> None:

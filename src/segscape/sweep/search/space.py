@@ -7,10 +7,8 @@ where the decoder uses one; anything else that depends on a choice is said with 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
@@ -101,7 +99,6 @@ class Space:
     ) -> None:
         self.parameters = _ordered(parameters, after or {})
         self.active = active
-        self.conditional = any((after or {}).values())
 
     @property
     def finite(self) -> bool:
@@ -227,59 +224,3 @@ def _ordered(parameters: Sequence[Parameter], after: Mapping[str, set[str]]) -> 
         waiting.remove(ready)
         done.append(ready)
     return done
-
-
-def conditional_space(
-    parameters: Sequence[Parameter],
-    groups: Mapping[str, Sequence[str]],
-    uses: Callable[[Mapping[str, str]], frozenset[str]],
-    when: Mapping[str, str],
-    holds: Callable[[str, Mapping[str, str]], bool],
-) -> Space:
-    """The space in which a fusion, a context and what `when` names exist only where they matter.
-
-    Args:
-        parameters: the axes.
-        groups: every group and its options.
-        uses: which of context and fusion the decoder of a point uses.
-        when: by key, the condition under which a parameter exists.
-        holds: whether a condition holds at a point.
-
-    Raises:
-        UserError: a condition for something that is no axis, or that names no axis it could
-            depend on.
-    """
-    keys = [each.key for each in parameters]
-    choosing = {key for key in keys if key in groups and key not in OPTIONAL_PARTS}
-    after: dict[str, set[str]] = {}
-    for key in keys:
-        if plain(key).split(".")[0] in OPTIONAL_PARTS:
-            after[key] = set(choosing)
-    for key, condition in when.items():
-        if key not in keys:
-            close = nearest(key, keys)
-            hint = f"did you mean {close}? " if close else ""
-            raise UserError(
-                f"sweep.when: {key} is no parameter of this search",
-                f"{hint}parameters: {', '.join(keys)}",
-            )
-        after[key] = after.get(key, set()) | set(named(condition, keys))
-    return Space(parameters, partial(_exists, uses, when, holds), after)
-
-
-def named(condition: str, keys: Sequence[str]) -> list[str]:
-    """The keys that stand in a condition."""
-    return [key for key in keys if re.search(rf"(?<![\w./]){re.escape(key)}(?![\w./])", condition)]
-
-
-def _exists(
-    uses: Callable[[Mapping[str, str]], frozenset[str]],
-    when: Mapping[str, str],
-    holds: Callable[[str, Mapping[str, str]], bool],
-    key: str,
-    point: Mapping[str, str],
-) -> bool:
-    part = plain(key).split(".")[0]
-    if part in OPTIONAL_PARTS and part not in uses(point):
-        return False
-    return key not in when or holds(when[key], point)

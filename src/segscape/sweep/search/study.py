@@ -8,7 +8,7 @@ kept in a second study beside the first, one trial there for each trial here.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial, Trial
 
     from segscape.sweep.search.locks import Owner
-    from segscape.sweep.search.objectives import Limit
 
 # A trial without an owner was asked for by a process that died at once, or one that is at it.
 _ORPHAN_S = 120.0
@@ -113,6 +112,9 @@ class Study:
         watched: (direction, key) of the figure that the pruner judges by.
         sampler: of Optuna, for what it has seen so far.
         pruner: of Optuna.
+        seed: of the sampler.
+        trials: how many there will be.
+        shared: whether searchers of other sweeps may use the same storage.
     """
 
     def __init__(
@@ -125,12 +127,17 @@ class Study:
         pruner: str,
         seed: int,
         trials: int,
+        shared: bool = False,
     ) -> None:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        words = {"max": "maximize", "min": "minimize"}
+        words = {
+            "max": optuna.study.StudyDirection.MAXIMIZE,
+            "min": optuna.study.StudyDirection.MINIMIZE,
+        }
         self.storage, self._pruner_name, self._optuna = storage, pruner, optuna
+        self.shared = shared
         # Other objectives are another study: its results would be other figures.
         what = ",".join(f"{direction}:{key}" for direction, key in objectives)
         full = f"{name} {what}"
@@ -223,21 +230,20 @@ class Study:
             whose = trial.user_attrs.get("owner")
             if trial.user_attrs.get("place", place) != place or trial.number in self._asked:
                 continue  # a searcher elsewhere shares the database: its locks cannot be seen
-            if whose is None and _age_s(trial) < _ORPHAN_S and not self._is_private():
+            if whose is None and _age_s(trial) < _ORPHAN_S and self.shared:
                 continue
             if whose is not None and owner.lives(whose):
                 continue
             if not trial.user_attrs.get("jobs"):
-                self.refuse(trial.number, "its searcher was killed before it was submitted")
+                reason = "its searcher was killed before it was submitted"
+                self.tell(
+                    trial.number,
+                    Verdict("failed", notes={"refused": reason, "interrupted": True}),
+                )
                 continue
             self.note(trial.number, owner=owner.token)
             found.append(self.storage.get_trial(trial._trial_id))
         return found
-
-    def _is_private(self) -> bool:
-        from optuna.storages import JournalStorage
-
-        return isinstance(self.storage, JournalStorage)
 
     def _trial(self, number: int) -> Trial:
         if number not in self._asked:
@@ -352,19 +358,6 @@ def mixed(seed: int, drawn: int) -> int:
     """A seed that differs for every number of trials that are there already."""
     digest = hashlib.sha256(f"{seed} {drawn}".encode()).digest()
     return int.from_bytes(digest[:4], "big")
-
-
-def feasible(trial: FrozenTrial, limits: Iterable[Limit]) -> bool:
-    """Whether a complete trial is within all measured limits."""
-    found = trial.user_attrs.get("figures", {})
-    return all(limit.holds(found[limit.key]) for limit in limits)
-
-
-def designs(trials: Iterable[FrozenTrial]) -> Iterator[tuple[str, FrozenTrial]]:
-    """The designs of trials that have one."""
-    for trial in trials:
-        if "design" in trial.user_attrs:
-            yield trial.user_attrs["design"], trial
 
 
 def _age_s(trial: FrozenTrial) -> float:

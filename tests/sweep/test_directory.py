@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import multiprocessing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from small_sweep import config_of, planned
+
+from segscape.errors import UserError
+from segscape.sweep.directory import Attempt, SweepDirectory
+from segscape.sweep.identity import design, identity
+from segscape.sweep.settings import objective, read_settings
+
+
+def test_a_job_is_its_configuration_not_where_it_runs() -> None:
+    one = config_of("add")
+    moved = {**one, "run_dir": "/else/where", "resume": "auto", "logger": {"project": "y"}}
+    moved["data"] = {**one["data"], "root": "/scratch"}
+    assert identity(moved) == identity(one)
+    assert identity(config_of("add", seed=2)) != identity(one)
+    assert identity({**one, "data": {**one["data"], "size": [1, 2]}}) != identity(one)
+    assert identity({**one, "init": "weights.safetensors"}) != identity(one)
+
+
+def test_a_design_has_many_seeds() -> None:
+    assert design(config_of("add", 1)) == design(config_of("add", 2))
+    assert design(config_of("add")) != design(config_of("concat"))
+
+
+def test_the_manifest_only_grows(tmp_path: Path) -> None:
+    sweep = SweepDirectory(tmp_path / "s")
+    first = sweep.add([planned("add"), planned("concat"), planned("add")])
+    assert [job.varied["fusion"] for job in first] == ["add", "concat"]
+    second = sweep.add([planned("bga"), planned("add")])
+    assert [job.id for job in sweep.jobs()] == [*(job.id for job in first), second[0].id]
+    assert second[1] == first[0]
+    assert sweep.frozen(first[0])["config"] == dict(planned("add").config)
+    assert sweep.frozen(first[0])["group"] == "s"
+
+
+def test_folders_are_safe_whatever_the_values_hold(tmp_path: Path) -> None:
+    odd = replace(planned("add"), varied={"init": "/a b/ü[1],{x}", "optim.lr": "0.01"})
+    (job,) = SweepDirectory(tmp_path).add([odd])
+    assert set(job.folder) <= set(
+        "abcdefghijklmnopqrstuvwxyz0123456789.-_+ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    )
+    long = replace(planned("bga"), varied={"init": "x" * 500})
+    assert len(SweepDirectory(tmp_path).add([long])[0].folder) < 100
+
+
+def test_jobs_are_found_by_what_people_type(tmp_path: Path) -> None:
+    sweep = SweepDirectory(tmp_path)
+    add, concat = sweep.add([planned("add"), planned("concat")])
+    assert sweep.job(add.id[:4]) == add
+    assert sweep.job(concat.folder) == concat
+    assert sweep.job("fusion=concat seed=1") == concat
+    with pytest.raises(UserError, match="did you mean 'fusion=concat seed=1'"):
+        sweep.job("fusion=concat seed=11")
+
+
+def test_attempts_replace_their_own_kind(tmp_path: Path) -> None:
+    sweep = SweepDirectory(tmp_path)
+    (job,) = sweep.add([planned("add")])
+    one = Attempt("t1", "local", None, "2026-01-01T00:00:00+00:00", "code")
+    sweep.record(job, one)
+    sweep.record(job, replace(one, token="t2"))
+    sweep.record(job, replace(one, queue_id="7"))
+    assert [(each.token, each.queue_id) for each in sweep.attempts(job)] == [
+        ("t1", "7"),
+        ("t2", None),
+    ]
+
+
+def _add(path: str, first: int) -> None:
+    sweep = SweepDirectory(path)
+    for seed in range(first, first + 10):
+        sweep.add([planned("add", seed)])
+
+
+def test_two_processes_do_not_lose_each_others_jobs(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    others = [context.Process(target=_add, args=(str(tmp_path), first)) for first in (0, 5, 100)]
+    for each in others:
+        each.start()
+    for each in others:
+        each.join()
+    assert len(SweepDirectory(tmp_path).jobs()) == 25
+
+
+def test_the_lock_is_reentrant_and_released(tmp_path: Path) -> None:
+    sweep = SweepDirectory(tmp_path)
+    with sweep.lock(), SweepDirectory(tmp_path).lock():
+        pass
+    with sweep.lock(timeout_s=0):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"seed_s": 3}, "did you mean sweep.seeds?"),
+        ({"pruner": "medain"}, "did you mean sweep.pruner=median?"),
+        ({"retry_failed": -1}, "retry_failed"),
+        ({"seeds": [1, 1]}, "seeds"),
+        ({"seeds": True}, "seeds"),
+        ({"name": "a/b"}, "without slashes"),
+        ({"objectives": ["val/miou"]}, "max:KEY"),
+        ({"wait": "no"}, "true or false"),
+    ],
+)
+def test_wrong_settings_are_named(given: dict[str, object], expected: str) -> None:
+    with pytest.raises(UserError) as caught:
+        read_settings(given)
+    assert expected in str(caught.value)
+
+
+def test_settings_have_the_types_that_follow() -> None:
+    settings = read_settings({"seeds": 3, "objectives": "min:model/macs", "exclude": "fusion=add"})
+    assert settings.seeds == (1, 2, 3)
+    assert settings.objectives == (("min", "model/macs"),)
+    assert settings.exclude == ["fusion=add"]
+    assert objective("max:val/iou/road") == ("max", "val/iou/road")
+
+
+def test_the_yaml_and_the_class_agree() -> None:
+    import dataclasses
+
+    from segscape.config import option
+    from segscape.sweep.settings import SweepSettings
+
+    given = read_settings(option("sweep", "default"))
+    assert given == SweepSettings(exclude=[], jobs=[], zip=[], constraints=[])
+    names = {field.name for field in dataclasses.fields(SweepSettings)}
+    assert set(option("sweep", "default")) == names
