@@ -48,7 +48,9 @@ class Progress:
         """Epoch, or step, of the budget."""
         done, total = (self.step, self.steps) if self.epochs is None else (self.epoch, self.epochs)
         unit = "step " if self.epochs is None and self.steps is not None else ""
-        return f"{unit}{done or 0}/{total}" if total else ""
+        if not total or (done is None and self.standing.state is not State.RUNNING):
+            return ""
+        return f"{unit}{done or 0}/{total}"
 
     def plain(self) -> dict[str, Any]:
         """The same as data for --json."""

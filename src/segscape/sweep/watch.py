@@ -173,17 +173,19 @@ def show_status(look: Look, console: Console, listed: bool = True) -> None:
         console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
-def table(jobs: Sequence[Progress]) -> Table:
-    """Jobs, a row each."""
+def table(jobs: Sequence[Progress], one_line: bool = False) -> Table:
+    """Jobs, a row each; long names take several lines, or are cut where each has one line."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     found = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    found.add_column("job", overflow="fold")
+    found.add_column("job", overflow="ellipsis" if one_line else "fold", no_wrap=one_line)
     for name in ("state", "epoch", "best mIoU", "p50 ms", "left", "note"):
         right = name not in ("state", "note")
-        found.add_column(name, justify="right" if right else "left", no_wrap=name != "note")
+        found.add_column(
+            name, justify="right" if right else "left", no_wrap=one_line or name != "note"
+        )
     for one in jobs:
         standing = one.standing
         note = standing.cause if standing.state not in BROKEN else ""
@@ -219,13 +221,16 @@ def _live_view(sweep: SweepDirectory, look: Look, room: int) -> RenderableType:
     running = [one for one in look.jobs if one.standing.state is State.RUNNING]
     lines: list[Any] = [Text(f"{sweep.name}  {_headline(look)}", "bold")]
     if running:
-        lines.append(table(running[:room]))
+        lines.append(table(running[:room], one_line=True))
     if len(running) > room:
         lines.append(Text(f"and {len(running) - room} more that run", "dim"))
     latest = look.broken[-_FAILURES:]
     if latest:
         lines.append(Text())
-        lines += failures(latest)
+        for line in failures(latest):
+            # Cut to the screen here; the whole of it was printed when it happened.
+            line.no_wrap, line.overflow = True, "ellipsis"
+            lines.append(line)
     lines.append(Text("Ctrl-C leaves; the jobs go on", "dim"))
     return Group(*lines)
 
