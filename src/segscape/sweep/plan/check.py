@@ -1,0 +1,259 @@
+"""Which points of a sweep can be run: composed, checked and costed before the first submission."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from segscape import config
+from segscape.errors import UserError, nearest
+from segscape.sweep.plan.composing import Composer
+from segscape.sweep.plan.explain import explain_rejections as explain_rejections
+from segscape.sweep.plan.notation import key_of, parsed, plain, typed
+from segscape.sweep.plan.where import Condition, read
+
+if TYPE_CHECKING:
+    from segscape.profiling.designs import DesignCost
+    from segscape.sweep.directory import Planned
+    from segscape.sweep.plan.costing import Costs
+    from segscape.sweep.settings import SweepSettings
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """A combination that cannot work.
+
+    Attributes:
+        overrides: what distinguishes it from the others.
+        reason: why.
+        hint: what would do instead, or "".
+        varied: the axes and their values.
+    """
+
+    overrides: tuple[str, ...]
+    reason: str
+    hint: str = ""
+    varied: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Unfit:
+    """A combination outside of the budget `sweep.where`.
+
+    Attributes:
+        overrides: what distinguishes it from the others.
+        cost: its `params` and `macs`.
+        varied: the axes and their values.
+    """
+
+    overrides: tuple[str, ...]
+    cost: Mapping[str, int]
+    varied: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What became of the points of a sweep.
+
+    Attributes:
+        planned: may be run, in the order of the points.
+        rejected: cannot work.
+        unfit: could work and are outside of the budget.
+        notes: what the user should know about the figures, in sentences.
+    """
+
+    planned: list[Planned]
+    rejected: list[Rejection]
+    unfit: list[Unfit]
+    notes: tuple[str, ...] = ()
+
+
+def plan(
+    points: Sequence[Mapping[str, str]], common: Sequence[str], settings: SweepSettings
+) -> Plan:
+    """Compose, check and cost every point, as its training would, without training it.
+
+    Args:
+        points: values in Hydra's notation by key, as `points.expand` gives them.
+        common: overrides that all points share.
+        settings: `where` is read.
+
+    Raises:
+        UserError: what is wrong for all points: an unknown option, key or name in `where`.
+    """
+    _require_options(points)
+    _require_apart(points, common)
+    from segscape.sweep.plan.costing import Costs
+
+    composer, costs = _composer(_stamp()), _costs()
+    costs.notes.clear()
+    assert isinstance(costs, Costs)
+    checked = _Checked(composer, costs, list(common), [], [])
+    checked.require_common(points)
+    for point in points:
+        checked.add(point)
+    planned, unfit = [], []
+    condition = _condition(settings.where, checked.candidates)
+    for one in checked.candidates:
+        if condition is None or checked.fits(one, condition):
+            planned.append(one.planned)
+        elif one.cost is not None:
+            unfit.append(Unfit(one.overrides, one.planned.cost, one.planned.varied))
+    return Plan(planned, checked.rejected, unfit, tuple(costs.notes))
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    planned: Planned
+    overrides: tuple[str, ...]
+    cost: DesignCost | None
+
+    def values(self) -> dict[str, Any]:
+        """What a condition may ask for, by name."""
+        nodes = dict(_scalars(self.planned.config))
+        choices = {k: v for k, v in self.planned.choices.items() if not k.startswith("hydra/")}
+        return {**nodes, **choices, **self.planned.varied, **_figures(self.cost)}
+
+
+@dataclass
+class _Checked:
+    """Candidates and rejections, as points are added."""
+
+    composer: Composer
+    costs: Costs
+    common: list[str]
+    candidates: list[_Candidate]
+    rejected: list[Rejection]
+
+    def require_common(self, points: Sequence[Mapping[str, str]]) -> None:
+        """An error in what all points share is one error, not one for each point."""
+        ends = [points[0], points[-1]] if points else []
+        found = [self._composing_error(point) for point in ends]
+        if found and all(found):
+            alone = self._composing_error({})
+            if alone is not None and all(str(alone) == str(error) for error in found):
+                raise alone
+
+    def _composing_error(self, point: Mapping[str, str]) -> UserError | None:
+        try:
+            self.composer.compose([*self.common, *_overrides(point)])
+        except UserError as error:
+            return error
+        return None
+
+    def add(self, point: Mapping[str, str]) -> None:
+        """Check one point."""
+        from segscape import preflight
+        from segscape.sweep.directory import Planned
+
+        own = tuple(_overrides(point))
+        varied = {plain(key): typed(value) for key, value in point.items()}
+        whole = [*self.common, *own]
+        try:
+            composed, choices = self.composer.compose(whole)
+            preflight.check_config(composed, whole)
+            cost = self.costs.of(composed)
+        except UserError as error:
+            self.rejected.append(Rejection(own, error.what, error.hint or "", varied))
+            return
+        figures = {} if cost is None else {"params": cost.params, "macs": cost.macs}
+        planned = Planned(composed, tuple(whole), choices, varied, figures)
+        self.candidates.append(_Candidate(planned, own, cost))
+
+    def fits(self, one: _Candidate, condition: Condition) -> bool:
+        """Whether a candidate meets the budget; one that cannot be judged is rejected."""
+        if one.cost is None and {*condition.names} & {*_FIGURES}:
+            reason = "its parts cannot be counted, so that sweep.where cannot judge it"
+            self.rejected.append(Rejection(one.overrides, reason, "", one.planned.varied))
+            return False
+        return condition.holds(one.values())
+
+
+_PARTS = ("encoder", "context", "decoder", "fusion", "head")
+_FIGURES = (
+    *("macs", "flops", "params"),
+    *(f"{figure}_{part}" for part in _PARTS for figure in ("macs", "params")),
+)
+
+
+def _figures(cost: DesignCost | None) -> dict[str, int]:
+    if cost is None:
+        return {}
+    found = {"macs": cost.macs, "flops": cost.flops, "params": cost.params}
+    for name, one in cost.parts.items():
+        found |= {f"macs_{name}": one.macs, f"params_{name}": one.params}
+    return found
+
+
+def _condition(where: str | None, candidates: Sequence[_Candidate]) -> Condition | None:
+    if not where or not candidates:
+        # Still read, so that a mistake is found.
+        return read(where) and None if where else None
+    known = dict.fromkeys(_FIGURES)
+    for one in candidates:
+        known |= dict.fromkeys(one.planned.varied)
+    for one in candidates:
+        known |= dict.fromkeys(one.values())
+    return read(where, known)
+
+
+def _scalars(node: Any, prefix: str = "") -> list[tuple[str, Any]]:
+    found = []
+    for key, value in node.items():
+        if isinstance(value, Mapping):
+            found += _scalars(value, f"{prefix}{key}.")
+        elif not isinstance(value, list):
+            found.append((f"{prefix}{key}", value))
+    return found
+
+
+def _overrides(point: Mapping[str, str]) -> list[str]:
+    return [f"{key}={value}" for key, value in point.items()]
+
+
+def _require_options(points: Sequence[Mapping[str, str]]) -> None:
+    """An option that does not exist is a mistake, not a combination that cannot work."""
+    known = config.groups()
+    wanted = {(k, v): None for point in points for k, v in point.items() if k in known}
+    for group, value in wanted:
+        option = typed(value)
+        if isinstance(option, str) and option not in known[group]:
+            close = nearest(option, known[group])
+            hint = f"did you mean {group}={close}? " if close else ""
+            raise UserError(
+                f"{group}={option}: there is no such {group}",
+                f"{hint}choices: {', '.join(known[group])} (segscape list {group})",
+            )
+
+
+def _require_apart(points: Sequence[Mapping[str, str]], common: Sequence[str]) -> None:
+    shared = {key_of(parsed(text)): text for text in common}
+    for point in points:
+        for key, value in point.items():
+            if key in shared:
+                raise UserError(
+                    f"{shared[key]} is set for all jobs, and {key}={value} for some",
+                    "leave it out in one of the two places",
+                )
+
+
+def _stamp() -> tuple[tuple[str, int], ...]:
+    """Changes when a yaml does."""
+    files = (file for folder in config._folders() for file in Path(folder).rglob("*.yaml"))
+    return tuple(sorted((str(file), file.stat().st_mtime_ns) for file in files))
+
+
+@lru_cache(maxsize=1)
+def _composer(stamp: tuple[tuple[str, int], ...]) -> Composer:
+    return Composer()
+
+
+@lru_cache(maxsize=1)
+def _costs() -> Costs:
+    """Kept, since a search plans point by point."""
+    from segscape.sweep.plan.costing import Costs
+
+    return Costs()

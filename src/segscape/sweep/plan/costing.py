@@ -1,0 +1,136 @@
+"""What designs cost before anything is trained, and which cannot be built at all.
+
+Everything is counted on meta tensors, at the size at which a run measures itself: `profile.size`,
+or else that of the validation images.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+from segscape import build
+from segscape.data.module import SegmentationDataModule
+from segscape.errors import UserError
+from segscape.models.contracts import FeatureSpec
+from segscape.profiling.designs import DesignCost, DesignCosts
+from segscape.profiling.figures import SIZE
+
+Config = Mapping[str, Any]
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class _Target:
+    """What a network is built for.
+
+    Attributes:
+        classes: of the data set.
+        size: height and width of the images that it is measured on.
+        note: what the user must know about the size; empty when it is that of the run.
+    """
+
+    classes: int
+    size: Size
+    note: str = ""
+
+
+class Costs:
+    """Counts configurations, remembering every data set and every part."""
+
+    def __init__(self) -> None:
+        self.notes: dict[str, None] = {}
+        self._targets: dict[str, _Target | UserError] = {}
+        self._counts: dict[tuple[Size, int], _Counts] = {}
+
+    def of(self, config: Config) -> DesignCost | None:
+        """The cost of the network of a configuration; None if meta tensors cannot tell it.
+
+        Args:
+            config: whole, resolved, and found right by `preflight.check_config`.
+
+        Raises:
+            UserError: the data set cannot be described, or the parts do not fit together.
+        """
+        target = self._target(config)
+        if target.note:
+            self.notes.setdefault(target.note)
+        key = (target.size, target.classes)
+        if key not in self._counts:
+            self._counts[key] = _Counts(target.size, target.classes)
+        try:
+            cost = self._counts[key].of(config)
+            self._counts[key].require_auxiliary(config)
+        except UserError:
+            raise
+        except NotImplementedError:  # an operator that has no meta version
+            return None
+        except (AssertionError, LookupError, TypeError, ValueError) as error:
+            # A part that these numbers cannot build: the run would end with the same words.
+            reason = (str(error).splitlines() or [""])[0]
+            raise UserError(f"it cannot be built: {type(error).__name__}: {reason}") from error
+        return cost
+
+    def _target(self, config: Config) -> _Target:
+        seedless = {key: value for key, value in config["data"].items() if key != "seed"}
+        about = (seedless, config.get("augment"), config["profile"].get("size"))
+        key = json.dumps(about, sort_keys=True, default=str)
+        if key not in self._targets:
+            try:
+                self._targets[key] = _described(config)
+            except UserError as error:
+                self._targets[key] = error
+        found = self._targets[key]
+        if isinstance(found, UserError):
+            raise found
+        return found
+
+
+def _described(config: Config) -> _Target:
+    classes = build.data(config).num_classes
+    size = config["profile"].get("size")
+    if size:
+        return _Target(classes, (int(size[0]), int(size[1])))
+    try:
+        height, width = _first_label(build.data(config, training=False)).shape
+    except (UserError, OSError):
+        # Data may be where the jobs run and not here.
+        return _Target(
+            classes,
+            SIZE,
+            f"the images of {config['data']['_target_'].rsplit('.', 1)[-1]} cannot be read here: "
+            f"MACs are for {SIZE[0]}x{SIZE[1]} (height x width); profile.size=[H,W] says another",
+        )
+    return _Target(classes, (int(height), int(width)))
+
+
+def _first_label(data: SegmentationDataModule) -> Any:
+    return data.dataset("val").read(0).label
+
+
+class _Counts(DesignCosts):
+    """Also knows which features the decoder counted last gives, for the auxiliary heads."""
+
+    def _decoder(self, *given: Any) -> Any:
+        found = super()._decoder(*given)
+        self._decoded: FeatureSpec = found.spec
+        return found
+
+    def require_auxiliary(self, config: Config) -> None:
+        """The features that the training-only heads read must exist.
+
+        Args:
+            config: that was counted last.
+
+        Raises:
+            UserError: a head reads a feature that neither encoder nor decoder gives.
+        """
+        from segscape.models.segmenter import _channels
+
+        encoder: Any = SimpleNamespace(spec=self.encoder(config["encoder"]).spec)
+        decoder: Any = SimpleNamespace(spec=self._decoded)
+        for head in build.auxiliary(config).values():
+            _channels(head.reads, encoder, decoder)

@@ -1,0 +1,71 @@
+"""What to tell the user about combinations that cannot work."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from segscape.errors import UserError
+from segscape.sweep.plan.notation import written
+
+if TYPE_CHECKING:
+    from segscape.sweep.plan.check import Plan, Rejection
+
+Varied = Mapping[str, Any]
+
+
+def explain_rejections(plan: Plan) -> UserError:
+    """One error for all combinations that cannot work, and what would leave them out.
+
+    Args:
+        plan: with at least one rejection.
+    """
+    assert plan.rejected, "nothing to explain"
+    total = len(plan.planned) + len(plan.rejected) + len(plan.unfit)
+    lines = [f"{len(plan.rejected)} of {total} combinations cannot work"]
+    for reason, group in _by_reason(plan.rejected).items():
+        lines.append(f"  {reason}")
+        if group[0].hint:
+            lines.append(f"    ({group[0].hint})")
+        lines += [f"    {' '.join(one.overrides) or 'the only one'}" for one in group]
+    good = [*(one.varied for one in plan.planned), *(one.varied for one in plan.unfit)]
+    if not good:
+        return UserError("\n".join(lines), "change what they share")
+    found = exclusions([one.varied for one in plan.rejected], good)
+    if not found:
+        return UserError("\n".join(lines), "sweep.invalid=skip leaves them out")
+    pasted = shlex.quote(f"sweep.exclude={written(found)}")
+    return UserError("\n".join(lines), f"leave them out with {pasted} or with sweep.invalid=skip")
+
+
+def exclusions(bad: Sequence[Varied], good: Sequence[Varied]) -> list[dict[str, Any]]:
+    """Patterns for `sweep.exclude` that match all of the bad and none of the good.
+
+    Each has as few keys as will do. Empty if no pattern tells the two apart.
+    """
+    found: list[dict[str, Any]] = []
+    for one in bad:
+        if any(_matches(one, pattern) for pattern in found):
+            continue
+        pattern = dict(one)
+        if any(_matches(other, pattern) for other in good):
+            return []
+        # The last axes are the least likely cause: seeds stand there.
+        for key in reversed([*one]):
+            fewer = {name: value for name, value in pattern.items() if name != key}
+            if fewer and not any(_matches(other, fewer) for other in good):
+                pattern = fewer
+        found.append(pattern)
+    return found
+
+
+def _matches(varied: Varied, pattern: Varied) -> bool:
+    return all(key in varied and varied[key] == value for key, value in pattern.items())
+
+
+def _by_reason(rejected: Sequence[Rejection]) -> dict[str, list[Rejection]]:
+    groups: dict[str, list[Rejection]] = {}
+    for one in rejected:
+        groups.setdefault(one.reason, []).append(one)
+    return groups
