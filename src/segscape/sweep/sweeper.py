@@ -72,7 +72,7 @@ class Grid(SegscapeSweeper):
         own = [text for text in typed if is_of_sweep(text)]
         axes, common = axes_of([text for text in typed if not is_of_sweep(text)])
         refuse_places(typed)
-        found = plan(expand(axes, self.settings), common, self.settings)
+        found = plan(expand(axes, self.settings, common), common, self.settings)
         planned = checked(found, self.settings)
         sweep = open_sweep(self.settings, self.config, typed)
         if self.queue is None:
@@ -116,7 +116,7 @@ def checked(found: Plan, settings: SweepSettings) -> list[Planned]:
     Raises:
         UserError: combinations that cannot work, or nothing left.
     """
-    from segscape.sweep.plan.check import explain_rejections
+    from segscape.sweep.plan.explain import explain_rejections
 
     if found.rejected and settings.invalid == "error":
         raise explain_rejections(found)
