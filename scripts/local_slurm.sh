@@ -96,8 +96,10 @@ start_munge() {
     mkdir -p "$DIR/munge"
     chmod 755 "$DIR/munge"
     (umask 077 && head -c 128 /dev/urandom >"$DIR/munge/key")
-    munged --key-file="$DIR/munge/key" --socket="$DIR/munge/socket" --pid-file="$DIR/munge/pid" \
-        --log-file="$DIR/munge/log" --seed-file="$DIR/munge/seed" --num-threads=2 \
+    # --force: a directory above that only its owner may enter will do, the cluster is his alone.
+    munged --force --key-file="$DIR/munge/key" --socket="$DIR/munge/socket" \
+        --pid-file="$DIR/munge/pid" --log-file="$DIR/munge/log" --seed-file="$DIR/munge/seed" \
+        --num-threads=2 2>"$DIR/munge/warnings" \
         || fail "munged did not start: $(tail -n 3 "$DIR/munge/log" 2>/dev/null)"
 }
 

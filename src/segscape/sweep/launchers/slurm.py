@@ -31,6 +31,16 @@ _HIDDEN = ("SLURM_NTASKS", "SLURM_NPROCS", "SLURM_NTASKS_PER_NODE", "SLURM_TASKS
 _TRANSIENT = re.compile(r"timed? ?out|unable to contact|temporarily|slurm_receive", re.IGNORECASE)
 _PAUSES_S = (3.0, 10.0)
 _REFUSED = "refused by SLURM"
+# Reasons to wait that no waiting ends.
+_HOPELESS = {
+    "BadConstraints": "no node has what it asks for",
+    "DependencyNeverSatisfied": "its dependency cannot be satisfied",
+    "JobHeldAdmin": "held by an administrator",
+    "JobHeldUser": "held: scontrol release lets it go",
+    "JobHoldMaxRequeue": "held, it was started too often: scontrol release lets it go",
+    "PartitionConfig": "it asks for more than the partition has",
+    "PartitionTimeLimit": "it asks for more time than the partition gives",
+}
 
 
 class SlurmQueue:
@@ -217,7 +227,8 @@ def _whole(ids: Mapping[str, str]) -> list[str]:
 def _as_live(entry: slurm_commands.Entry) -> Live:
     if entry.waits:
         reason = "" if entry.reason == "None" else entry.reason
-        return Live("queued", f"{reason or 'pending'} (SLURM {entry.id})")
+        words = _HOPELESS.get(reason, reason) or "pending"
+        return Live("queued", f"{words} (SLURM {entry.id})")
     return Live("running", f"{entry.nodes} (SLURM {entry.id})")
 
 
