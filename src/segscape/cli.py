@@ -25,6 +25,7 @@ COMMANDS = {
     "list": "show the groups, or the options of one with their cost",
     "data": "check a data set, look at augmented samples, prepare it for fast reading",
     "explain": "draw the parts of a network with shapes, parameters and MACs",
+    "report": "compare runs: table, Pareto front, effects, page, pictures",
     "sweep": "how the jobs of a sweep stand; submit, retry or cancel them",
 }
 
@@ -66,6 +67,7 @@ def _dispatch(command: str, rest: list[str]) -> int:
         "list": commands.list_choices,
         "explain": commands.explain,
         "data": commands.data,
+        "report": commands.report,
         "sweep": commands.sweep,
     }[command]
     from segscape.config import own_folder

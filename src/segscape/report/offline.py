@@ -47,11 +47,11 @@ def read(path: Path) -> Recorded:
         from wandb.proto import wandb_internal_pb2
     except ImportError as error:
         raise UserError(f"{path} is read with the package wandb", "pip install wandb") from error
-    parse = getattr(wandb_internal_pb2, "Record").FromString  # noqa: B009
+    messages: Any = wandb_internal_pb2  # its classes are made when it is imported
     found = Recorded(name=path.stem)
     for piece in _pieces(path.read_bytes()):
         try:
-            _take(found, parse(piece))
+            _take(found, messages.Record.FromString(piece))
         except ValueError as error:
             raise UserError(f"{path} is damaged: {error}") from error
     return found

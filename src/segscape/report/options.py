@@ -7,7 +7,7 @@ from typing import Any
 
 from segscape import config as configuration
 from segscape import systems
-from segscape.build import PARTS, SUPPLIED
+from segscape.build import SUPPLIED
 from segscape.errors import UserError
 
 
@@ -82,6 +82,3 @@ def _agree(said: Mapping[str, Any], node: Mapping[str, Any]) -> bool:
         value == node[key] or (isinstance(value, str) and "${" in value)
         for key, value in said.items()
     )
-
-
-__all__ = ["PARTS", "choices_of"]

@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from segscape.build import PARTS
 from segscape.errors import UserError
 from segscape.report import options
 from segscape.report.protocol import environment_of
@@ -164,9 +165,7 @@ def _name(
         return str(frozen["name"])
     model = (config.get("model") or {}).get("name") or place.name
     typed = {text.split("=", 1)[0] for text in overrides}
-    parts = [
-        f"{key}={choices[key]}" for key in (*options.PARTS, "loss") if key in typed & {*choices}
-    ]
+    parts = [f"{key}={choices[key]}" for key in (*PARTS, "loss") if key in typed & {*choices}]
     return " ".join([str(model), *parts])
 
 

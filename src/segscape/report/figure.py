@@ -1,0 +1,288 @@
+"""The front as a picture for papers: SVG or PNG, drawn by Vega-Lite without a browser."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from segscape.errors import UserError
+from segscape.report.figure_keys import kind, label
+from segscape.report.records import Collection
+from segscape.report.rows import Row, rows
+from segscape.report.table import protocol
+from segscape.tracking.run_directory import write_atomically
+
+# Okabe and Ito's colours, told apart by everybody; yellow is too pale on paper.
+_COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
+_SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-left"]
+_WIDTH, _HEIGHT = 260, 190  # with axes 340 points, shrunk to a column of 3.5 inches: 8 point text
+_PPI = 400
+_LABELLED = 8
+_UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+
+def write_svg(collection: Collection, path: Path, group_seeds: bool = False) -> None:
+    """Write the front as SVG.
+
+    Args:
+        collection: the runs.
+        path: the file.
+        group_seeds: one point per design, with bars of one standard deviation.
+
+    Raises:
+        UserError: no run has both objectives, or vl-convert is not installed.
+    """
+    svg = _converter().vegalite_to_svg(spec(collection, group_seeds))
+    # Papers are read where the fonts of this machine are not.
+    write_atomically(
+        path, re.sub(r'font-family="[^"]*"', 'font-family="Helvetica, Arial, sans-serif"', svg)
+    )
+
+
+def write_png(collection: Collection, path: Path, group_seeds: bool = False) -> None:
+    """Write the front as PNG, 400 pixels per inch; see `write_svg`."""
+    png = _converter().vegalite_to_png(spec(collection, group_seeds), ppi=_PPI)
+    write_atomically(path, png)
+
+
+def _converter() -> Any:
+    try:
+        import vl_convert
+    except ImportError as error:
+        raise UserError(
+            "pictures are drawn by vl-convert, which is not installed",
+            "pip install vl-convert-python",
+        ) from error
+    return vl_convert
+
+
+def spec(collection: Collection, group_seeds: bool = False) -> dict[str, Any]:
+    """The picture in the language of Vega-Lite.
+
+    Raises:
+        UserError: no finished run has both objectives.
+    """
+    (way_y, y), (way_x, x), *_ = _two(collection)
+    shown = [
+        row
+        for row in rows(collection, group_seeds)
+        if row.done and x in row.figures and y in row.figures
+    ]
+    if not shown:
+        raise UserError(
+            f"there is nothing to draw: no finished run has both {y} and {x}",
+            "--x KEY and --y KEY choose other figures",
+        )
+    scale_x, scale_y = _scale(x, shown), _scale(y, shown)
+    colour, shape = _encodings(shown)
+    data = [_datum(row, x, y, scale_x[0], scale_y[0], colour, shape) for row in shown]
+    front = sorted((d for d in data if d["front"]), key=lambda d: (d["x"], d["y"]))
+    axes = {
+        "x": _axis("x", f"{label(x, unit=False)}{scale_x[1]}", way_x, x, shown),
+        "y": _axis("y", f"{label(y, unit=False)}{scale_y[1]}", way_y, y, shown),
+    }
+    points: dict[str, Any] = {
+        "data": {"values": data},
+        "mark": {"type": "point", "filled": True, "opacity": 1, "strokeWidth": 0.8},
+        "encoding": {**axes, **_legend("color", colour, data), **_legend("shape", shape, data)},
+    }
+    points["encoding"]["size"] = {
+        "condition": {"test": "datum.front", "value": 70},
+        "value": 34,
+    }
+    points["encoding"]["fillOpacity"] = {
+        "condition": {"test": "datum.front", "value": 1},
+        "value": 0.35,
+    }
+    layers = [
+        _line(front, axes, way_x, way_y),
+        *_bars(data, axes),
+        points,
+        *_texts(front, axes),
+    ]
+    note = protocol([run for run in collection.runs if run.figures], (x, y))
+    return {
+        "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
+        "width": _WIDTH,
+        "height": _HEIGHT,
+        "background": "white",
+        "padding": 4,
+        "title": _note(note),
+        "layer": [layer for layer in layers if layer],
+        "config": _config(),
+    }
+
+
+def _two(collection: Collection) -> Sequence[tuple[str, str]]:
+    if len(collection.objectives) < 2:
+        raise UserError(
+            "a front needs two objectives", "--x KEY names the second, e.g. --x model/macs"
+        )
+    return collection.objectives
+
+
+def _scale(key: str, shown: Sequence[Row]) -> tuple[float, str]:
+    """What figures are divided by, and the unit for the axis."""
+    what = kind(key)
+    if what == "share":
+        return 0.01, " (%)"
+    if what == "ms":
+        return 1.0, " (ms)"
+    largest = max(abs(row.figures[key]) for row in shown)
+    if what == "count":
+        for scale, unit in _UNITS:
+            if largest >= scale:
+                return scale, f" ({unit})"
+    return 1.0, ""
+
+
+def _encodings(shown: Sequence[Row]) -> tuple[str | None, str | None]:
+    """What varies in few enough values to have a colour, and what a shape."""
+    counts = {
+        name: len({row.marks[name] for row in shown}) for name in shown[0].marks if name != "seed"
+    }
+    fitting = [name for name, count in counts.items() if 1 < count <= len(_COLOURS)]
+    return (fitting[0] if fitting else None), (fitting[1] if len(fitting) > 1 else None)
+
+
+def _datum(
+    row: Row, x: str, y: str, scale_x: float, scale_y: float, colour: str | None, shape: str | None
+) -> dict[str, Any]:
+    told = [value for key, value in row.marks.items() if key not in (colour, shape, "seed")]
+    datum: dict[str, Any] = {
+        "x": row.figures[x] / scale_x,
+        "y": row.figures[y] / scale_y,
+        "front": row.on_front,
+        "label": " ".join(text for text in told if text) or ("" if colour else row.name),
+        "color": row.marks.get(colour or "", ""),
+        "shape": row.marks.get(shape or "", ""),
+    }
+    for name, key, scale in (("x", x, scale_x), ("y", y, scale_y)):
+        if spread := row.spreads.get(key):
+            datum[f"{name}_low"] = datum[name] - spread / scale
+            datum[f"{name}_high"] = datum[name] + spread / scale
+    return datum
+
+
+def _axis(name: str, title: str, way: str, key: str, shown: Sequence[Row]) -> dict[str, Any]:
+    values = [row.figures[key] for row in shown]
+    wide = min(values) > 0 and max(values) > 12 * min(values)
+    arrow = {("x", "min"): "← ", ("x", "max"): " →", ("y", "min"): "← ", ("y", "max"): " →"}[
+        name, way
+    ]
+    titled = f"{arrow}{title}" if arrow.startswith("←") else f"{title}{arrow}"
+    return {
+        "field": name,
+        "type": "quantitative",
+        "title": titled,
+        "scale": {"type": "log"} if wide else {"zero": False, "nice": True, "padding": 12},
+        "axis": {"tickCount": 5, "grid": True},
+    }
+
+
+def _legend(channel: str, name: str | None, data: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    if name is None:
+        return {"color": {"value": _COLOURS[0]}} if channel == "color" else {}
+    options = list(dict.fromkeys(datum[channel] for datum in data))
+    palette = _COLOURS if channel == "color" else _SHAPES
+    return {
+        channel: {
+            "field": channel,
+            "type": "nominal",
+            "title": name,
+            "scale": {"domain": options, "range": palette[: len(options)]},
+        }
+    }
+
+
+def _line(
+    front: Sequence[dict[str, Any]], axes: dict[str, Any], way_x: str, way_y: str
+) -> dict[str, Any] | None:
+    """The edge of what is beaten: from a point on, its value holds until the next one."""
+    if len(front) < 2:
+        return None
+    steps = "step-after" if way_x == "min" else "step-before"
+    return {
+        "data": {"values": [{"x": d["x"], "y": d["y"]} for d in front]},
+        "mark": {"type": "line", "interpolate": steps, "color": "#888888", "strokeWidth": 1},
+        "encoding": axes,
+    }
+
+
+def _bars(data: Sequence[dict[str, Any]], axes: dict[str, Any]) -> list[dict[str, Any]]:
+    """One standard deviation to either side."""
+    layers = []
+    for name, other in (("x", "y"), ("y", "x")):
+        values = [datum for datum in data if f"{name}_low" in datum]
+        if values:
+            encoding = {
+                other: axes[other],
+                name: {**axes[name], "field": f"{name}_low"},
+                f"{name}2": {"field": f"{name}_high"},
+            }
+            mark = {"type": "rule", "color": "#999999", "strokeWidth": 0.8}
+            layers.append({"data": {"values": values}, "mark": mark, "encoding": encoding})
+    return layers
+
+
+def _texts(front: Sequence[dict[str, Any]], axes: dict[str, Any]) -> list[dict[str, Any]]:
+    """Names at the points of the front, where they are few and say more than the legend."""
+    if not 0 < len(front) <= _LABELLED or not any(datum["label"] for datum in front):
+        return []
+    xs = [datum["x"] for datum in front]
+    middle = (min(xs) + max(xs)) / 2
+    layers = []
+    # towards the middle, so that no name leaves the picture; above or below the line of the front
+    for values, align, sign in (
+        ([datum for datum in front if datum["x"] < middle], "left", 1),
+        ([datum for datum in front if datum["x"] >= middle], "right", -1),
+    ):
+        mark = {"type": "text", "align": align, "dx": 5 * sign, "dy": 11 * sign, "fontSize": 10}
+        encoding = {**axes, "text": {"field": "label", "type": "nominal"}}
+        layers.append({"data": {"values": values}, "mark": mark, "encoding": encoding})
+    return layers
+
+
+def _note(text: str) -> dict[str, Any] | None:
+    """What the figures were taken under, small and below."""
+    if not text:
+        return None
+    lines = [sentence for sentence in re.split(r"(?<=\.) ", text) if sentence]
+    return {
+        "text": lines,
+        "orient": "bottom",
+        "anchor": "start",
+        "fontSize": 9,
+        "fontWeight": "normal",
+        "color": "#555555",
+        "limit": _WIDTH + 60,
+        "offset": 6,
+    }
+
+
+def _config() -> dict[str, Any]:
+    font = "Arial, Liberation Sans, DejaVu Sans, sans-serif"
+    return {
+        "font": font,
+        "axis": {
+            "labelFontSize": 11,
+            "titleFontSize": 12,
+            "titleFontWeight": "normal",
+            "gridColor": "#e8e8e8",
+            "domainColor": "#555555",
+            "tickColor": "#555555",
+        },
+        "legend": {
+            "orient": "top",
+            "direction": "horizontal",
+            "labelFontSize": 11,
+            "titleFontSize": 11,
+            "titleFontWeight": "normal",
+            "symbolSize": 60,
+            "columns": 3,
+            "labelLimit": 140,
+        },
+        "view": {"stroke": None},
+    }

@@ -1,0 +1,200 @@
+"""The table of a report as CSV, Markdown, LaTeX and JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from segscape.profiling.amounts import NONE
+from segscape.report.figure_keys import figure_keys
+from segscape.report.records import Collection
+from segscape.report.rows import Row, rows, sort
+from segscape.report.table import Cell, Table, build, effects_table, plain
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    NONE: "--",
+    "×": r"$\times$",
+    "±": r"$\pm$",
+    "\n": " ",
+}
+
+
+def as_csv(collection: Collection, group_seeds: bool = False, by: str | None = None) -> str:
+    """Everything that is known, in full precision and the units of the records.
+
+    Args:
+        collection: the runs.
+        group_seeds: one line per design: means, and `KEY.std` where there are several runs.
+        by: sorted by this.
+    """
+    lines = sort(rows(collection, group_seeds), by, collection.objectives)
+    keys = figure_keys(collection.runs)
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer, lineterminator="\n")
+    if group_seeds:
+        _write_designs(writer, lines, keys)
+    else:
+        _write_runs(writer, lines, keys, collection)
+    return buffer.getvalue()
+
+
+def _write_designs(writer: Any, lines: Sequence[Row], keys: Sequence[str]) -> None:
+    marks = list(lines[0].marks) if lines else []
+    spread = [key for key in keys if any(key in row.spreads for row in lines)]
+    columns = [name for key in keys for name in ([key, f"{key}.std"] if key in spread else [key])]
+    writer.writerow(["name", *marks, "state", "runs", "front", *columns])
+    for row in lines:
+        values = {**row.figures, **{f"{key}.std": value for key, value in row.spreads.items()}}
+        writer.writerow(
+            [row.name, *row.marks.values(), row.state, row.count, int(row.on_front)]
+            + [values.get(column, "") for column in columns]
+        )
+
+
+def _write_runs(
+    writer: Any, lines: Sequence[Row], keys: Sequence[str], collection: Collection
+) -> None:
+    runs = {run.id: run for run in collection.runs}
+    columns: dict[str, list[str]] = {}
+    for field in ("choices", "settings", "environment", "texts"):
+        found = {key: None for run in collection.runs for key in getattr(run, field)}
+        columns[field] = [key for key in found if key != "model/uncounted_ops"]
+    # A condition and a text may be called like a figure: device, precision.
+    shown = {
+        field: [f"{field}.{key}" for key in found] if field in ("environment", "texts") else found
+        for field, found in columns.items()
+    }
+    first = ["id", "name", "path", "state", "error", "design", "seed", "front"]
+    writer.writerow(
+        [
+            *first,
+            *shown["choices"],
+            *shown["settings"],
+            *keys,
+            *shown["environment"],
+            *shown["texts"],
+        ]
+    )
+    for row in lines:
+        run = runs[row.ids[0]]
+        seed = "" if run.seed is None else run.seed
+        cells: list[Any] = [
+            run.id,
+            run.name,
+            run.path,
+            run.state,
+            run.error or "",
+            run.design,
+            seed,
+        ]
+        cells.append(int(row.on_front))
+        for field in ("choices", "settings"):
+            cells += [getattr(run, field).get(key, "") for key in columns[field]]
+        cells += [run.figures.get(key, "") for key in keys]
+        for field in ("environment", "texts"):
+            cells += [getattr(run, field).get(key, "") for key in columns[field]]
+        writer.writerow(cells)
+
+
+def as_markdown(collection: Collection, group_seeds: bool = False, by: str | None = None) -> str:
+    """The table and the effects, the best figures bold, with what must be known to read them."""
+    main = build(collection, group_seeds, by)
+    parts = [f"## {_markdown(collection.title)}", _markdown(main.common), _markdown_table(main)]
+    parts.append(_markdown(main.note))
+    effects = effects_table(collection)
+    if effects is not None:
+        parts += ["### Effect of each choice", _markdown_table(effects), _markdown(effects.note)]
+    notes = [*collection.missing, *collection.warnings]
+    if notes:
+        parts.append("\n".join(f"- {_markdown(note)}" for note in notes))
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _markdown_table(table: Table) -> str:
+    rule = ["---:" if number else "---" for number in table.numbers]
+    lines = [[_markdown(heading) for heading in table.headings], rule]
+    lines += [[_markdown_cell(cell) for cell in line] for line in table.lines]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _markdown_cell(cell: Cell) -> str:
+    text = _markdown(plain(cell))
+    return f"**{text}**" if cell.best else text
+
+
+def _markdown(text: str) -> str:
+    """A text that is shown as it is: signs of Markdown and HTML have no effect."""
+    escaped = re.sub(r"([\\`*_\[\]|~#])", r"\\\1", " ".join(text.split()))
+    return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def as_latex(collection: Collection, group_seeds: bool = False, by: str | None = None) -> str:
+    r"""A `tabular` with the rules of booktabs: `\input` it into a `table`.
+
+    The best figure of every column is bold. What must be known to read the figures, and what keeps
+    them from being compared, stands in comments above.
+    """
+    table = build(collection, group_seeds, by)
+    notes = [collection.title, table.common, table.note, *collection.missing, *collection.warnings]
+    comments = [f"% {' '.join(note.split())}" for note in notes if note]
+    # booktabs wants no space at the outer edges
+    columns = "".join("r" if number else "l" for number in table.numbers)
+    lines = [
+        "% needs \\usepackage{booktabs}",
+        *comments,
+        f"\\begin{{tabular}}{{@{{}}{columns}@{{}}}}",
+        "\\toprule",
+        " & ".join(_latex(heading) for heading in table.headings) + r" \\",
+        "\\midrule",
+        *(" & ".join(_latex_cell(cell) for cell in line) + r" \\" for line in table.lines),
+        "\\bottomrule",
+        "\\end{tabular}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _latex_cell(cell: Cell) -> str:
+    if cell.text == "*":
+        return r"$\ast$"
+    text = _latex(cell.text)
+    text = rf"\textbf{{{text}}}" if cell.best else text
+    return rf"{text} $\pm$ {_latex(cell.spread)}" if cell.spread else text
+
+
+def _latex(text: str) -> str:
+    return "".join(_LATEX.get(sign, sign) for sign in text)
+
+
+def as_json(collection: Collection, group_seeds: bool = False, by: str | None = None) -> str:
+    """The whole collection; with `group_seeds` also the means, under `designs`.
+
+    Args:
+        collection: the runs.
+        group_seeds: also the means and deviations of designs.
+        by: in which order the designs, and else the runs, come.
+    """
+    data = asdict(collection)
+    lines = sort(rows(collection, group_seeds), by, collection.objectives)
+    if group_seeds:
+        data["designs"] = [vars(row) for row in lines]
+    else:
+        place = {row.ids[0]: index for index, row in enumerate(lines)}
+        data["runs"].sort(key=lambda run: place[run["id"]])
+    return json.dumps(data, indent=2, default=str) + "\n"

@@ -1,0 +1,367 @@
+"""The table of a report: which columns, with which units, and what is best."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection as Keys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from rich.console import RenderableType
+
+from segscape.profiling.amounts import NONE
+from segscape.report.figure_keys import COST, direction, kind, label
+from segscape.report.records import Collection, Effect, Run
+from segscape.report.rows import Row, rows, sort
+
+_ALWAYS = ("val/miou", "latency/p50_ms", "model/macs", "model/params")
+_UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
+_SHORT = {"parameters": "params", "latency p50": "p50"}
+_GAP = 2
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A text; `spread` is its standard deviation, if there is one."""
+
+    text: str
+    spread: str = ""
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """What every format shows.
+
+    Attributes:
+        headings: of the columns.
+        lines: cells of each line, one per column.
+        numbers: which columns hold figures.
+        note: what `*` means, and what all figures were taken under.
+        common: options that all runs share.
+    """
+
+    headings: Sequence[str]
+    lines: Sequence[Sequence[Cell]]
+    numbers: Sequence[bool]
+    note: str
+    common: str
+
+
+def build(
+    collection: Collection,
+    group_seeds: bool = False,
+    by: str | None = None,
+    width: int | None = None,
+) -> Table:
+    """The table of a collection.
+
+    Args:
+        collection: the runs.
+        group_seeds: one line per design.
+        by: sorted by this; None: the first objective.
+        width: characters that there are; None: any number.
+
+    Raises:
+        UserError: `by` is no key.
+    """
+    lines = sort(rows(collection, group_seeds), by, collection.objectives)
+    keys = _figures(collection, lines, by)
+    needed = {*(key for _, key in collection.objectives), *_asked(by)}
+    left = _identity(lines)
+    if group_seeds:
+        left.append(("seeds", [str(row.count) for row in lines]))
+    figures = [_column(key, lines, short=width is not None) for key in keys]
+    state = [("state", [row.state for row in lines])] if _unequal(lines) else []
+    marks = [("", ["*" if row.on_front else "" for row in lines])]
+    while width is not None and _width([*marks, *left, *state], figures) > width:
+        if keys[-1] in needed or len(keys) == 1:
+            left = _one_column(lines, left)
+            break
+        keys.pop()
+        figures.pop()
+    columns = [*marks, *left]
+    texts = [[Cell(values[i]) for _, values in columns] for i in range(len(lines))]
+    last = [[Cell(values[i]) for _, values in state] for i in range(len(lines))]
+    return Table(
+        headings=[h for h, _ in columns] + [h for h, _ in figures] + [h for h, _ in state],
+        lines=[
+            [*texts[i], *(cells[i] for _, cells in figures), *last[i]] for i in range(len(lines))
+        ],
+        numbers=[
+            *(heading in ("seed", "seeds") for heading, _ in columns),
+            *(True for _ in figures),
+            *(False for _ in state),
+        ],
+        note=_note(collection, lines, group_seeds),
+        common=_common(collection.runs),
+    )
+
+
+def _asked(by: str | None) -> list[str]:
+    return [] if by is None else [by.removeprefix("max:").removeprefix("min:")]
+
+
+def _figures(collection: Collection, lines: Sequence[Row], by: str | None) -> list[str]:
+    wanted = [key for _, key in collection.objectives]
+    for asked in _asked(by):
+        known = {key for row in lines for key in row.figures}
+        wanted += [k for k in sorted(known) if k == asked or k.endswith(f"/{asked}")][:1]
+    wanted = list(dict.fromkeys([*wanted, *_ALWAYS]))
+    return [key for key in wanted if any(key in row.figures for row in lines)]
+
+
+def _unequal(lines: Sequence[Row]) -> bool:
+    return {row.state for row in lines} not in ({"finished"}, {"unknown"})
+
+
+# -- what tells the lines apart --------------------------------------------------------------------
+
+
+def _identity(lines: Sequence[Row]) -> list[tuple[str, list[str]]]:
+    """The columns of what varies; the name too, where that leaves lines alike."""
+    names = list(lines[0].marks) if lines else []
+    columns = [(name, [row.marks[name] for row in lines]) for name in names]
+    told = [tuple(row.marks.values()) for row in lines]
+    unclear = len(set(told)) < len(told) or any(not any(each) for each in told)
+    return [("run", [row.name for row in lines]), *columns] if unclear else columns
+
+
+def _one_column(
+    lines: Sequence[Row], left: Sequence[tuple[str, list[str]]]
+) -> list[tuple[str, list[str]]]:
+    """What varies in one column that may be folded, where single ones would be too wide."""
+    kept = [column for column in left if column[0] == "seeds"]
+    if any(name == "run" for name, _ in left):
+        return [("run", [row.name for row in lines]), *kept]
+    texts = [" ".join(f"{key}={value}" for key, value in row.marks.items()) for row in lines]
+    return [("run", texts), *kept]
+
+
+def _width(
+    texts: Sequence[tuple[str, Sequence[str]]], figures: Sequence[tuple[str, Sequence[Cell]]]
+) -> int:
+    total = sum(max([len(h), *(len(v) for v in values)]) + _GAP for h, values in texts)
+    for heading, cells in figures:
+        total += max([len(heading), *(len(plain(cell)) for cell in cells)]) + _GAP
+    return total
+
+
+def plain(cell: Cell) -> str:
+    """A cell without any mark-up."""
+    return f"{cell.text} ± {cell.spread}" if cell.spread else cell.text
+
+
+# -- figures -----------------------------------------------------------------------------------
+
+
+def _column(key: str, lines: Sequence[Row], short: bool) -> tuple[str, list[Cell]]:
+    """A figure's heading with its unit, and its cells in that unit."""
+    values = [row.figures.get(key) for row in lines]
+    scale, unit, digits = _scale(key, [value for value in values if value is not None])
+
+    def text(value: float | None) -> str:
+        return NONE if value is None else f"{value / scale:.{digits}f}"
+
+    texts = [text(value) for value in values]
+    best = _best(key, lines, texts)
+    cells = [
+        Cell(
+            shown, text(row.spreads[key]) if _spreads(row, key) else "", row.done and shown == best
+        )
+        for row, shown in zip(lines, texts, strict=True)
+    ]
+    return _heading(key, unit, short), cells
+
+
+def _spreads(row: Row, key: str) -> bool:
+    """Whether the runs behind a mean differ: parameters and MACs do not."""
+    return row.spreads.get(key, 0.0) > 1e-9 * abs(row.figures[key]) if key in row.figures else False
+
+
+def _heading(key: str, unit: str, short: bool) -> str:
+    words = label(key, unit=False)
+    words = _SHORT.get(words, words) if short else words
+    return f"{words} ({unit})" if unit else words
+
+
+def _scale(key: str, values: Sequence[float]) -> tuple[float, str, int]:
+    """Divisor, unit and decimals that suit a column."""
+    known = [abs(value) for value in values if value]
+    what = kind(key)
+    if what == "share":
+        return 0.01, "%", 2
+    if what == "count":
+        scale, unit = next(((s, u) for s, u in _UNITS if max(known, default=0) >= s), (1.0, ""))
+        return scale, unit, _decimals(known, scale, 3) if unit else 0
+    if what == "ms":
+        return 1.0, "ms", _decimals(known, 1.0, 2)
+    whole = all(value == int(value) for value in known)
+    return 1.0, "", 0 if whole else _decimals(known, 1.0, 6)
+
+
+def _decimals(values: Sequence[float], scale: float, most: int) -> int:
+    """So many that the smallest value has three digits."""
+    if not values:
+        return 0
+    return max(0, min(most, 2 - math.floor(math.log10(min(values) / scale))))
+
+
+def _best(key: str, lines: Sequence[Row], texts: Sequence[str]) -> str | None:
+    """The text of the best final value, if there is a best one."""
+    way = direction(key)
+    final = [
+        (row.figures[key], text)
+        for row, text in zip(lines, texts, strict=True)
+        if row.done and key in row.figures
+    ]
+    if way is None or len({text for _, text in final}) < 2:
+        return None
+    return (max(final) if way == "max" else min(final))[1]
+
+
+# -- notes -----------------------------------------------------------------------------------------
+
+
+def _note(collection: Collection, lines: Sequence[Row], group_seeds: bool) -> str:
+    parts = []
+    if any(row.on_front for row in lines):
+        ways = {"max": "highest", "min": "lowest"}
+        goals = [f"{ways[way]} {label(key, unit=False)}" for way, key in collection.objectives]
+        parts.append(f"* Pareto front: {', '.join(goals)}.")
+    if group_seeds and any(row.spreads for row in lines):
+        parts.append("± standard deviation over seeds.")
+    return " ".join([*parts, protocol(collection.runs)]).strip()
+
+
+def protocol(runs: Sequence[Run], keys: Keys[str] | None = None) -> str:
+    """What all runs agree in: the conditions of their costs and latencies.
+
+    Args:
+        runs: those that are shown.
+        keys: of the figures that are shown; None: all.
+    """
+    shared = _shared([run.environment for run in runs if run.figures])
+    keys = {key for run in runs for key in run.figures} if keys is None else keys
+    sentences = []
+    if any(key.startswith("latency/") for key in keys):
+        where = [shared.get(key) for key in ("device", "latency precision", "backend")]
+        if shared.get("threads"):
+            where.append(f"{shared['threads']} thread" + "s" * (shared["threads"] != "1"))
+        if shared.get("latency size"):
+            where.append(f"{shared['latency size'].replace('x', ' × ')} (H × W)")
+        if shared.get("latency batch"):
+            where.append(f"batch {shared['latency batch']}")
+        told = ", ".join(text for text in where if text)
+        sentences += [f"Latency: {told}."] if told else []
+    if any(key in keys for key in COST[1:]) and shared.get("input size"):
+        size = shared["input size"].replace("x", " × ")
+        sentences.append(f"MACs at {size}.")
+    return " ".join(sentences)
+
+
+def _shared(many: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    if not many:
+        return {}
+    return {
+        key: value for key, value in many[0].items() if all(each.get(key) == value for each in many)
+    }
+
+
+def _common(runs: Sequence[Run]) -> str:
+    shared = _shared([run.choices for run in runs])
+    return " ".join(f"{group}={option}" for group, option in shared.items())
+
+
+# -- effects ---------------------------------------------------------------------------------------
+
+
+def effects_table(collection: Collection, width: int | None = None) -> Table | None:
+    """Marginal mean and interval of every option; None without effects.
+
+    Args:
+        collection: the runs.
+        width: characters that there are; figures that have no room are left out.
+    """
+    figures = list(dict.fromkeys(effect.figure for effect in collection.effects))
+    by: dict[tuple[str, str], dict[str, Effect]] = {}
+    for effect in collection.effects:
+        by.setdefault((effect.factor, effect.option), {})[effect.figure] = effect
+    if not by:
+        return None
+    scales = {f: _scale(f, [e.mean for e in collection.effects if e.figure == f]) for f in figures}
+    lines = []
+    for (factor, option), found in by.items():
+        count = str(max(effect.runs for effect in found.values()))
+        cells = [_effect_cell(found.get(figure), scales[figure]) for figure in figures]
+        lines.append([Cell(factor), Cell(option), Cell(count), *cells])
+    texts = [
+        (h, [line[i].text for line in lines]) for i, h in enumerate(("choice", "option", "runs"))
+    ]
+    columns = [
+        (
+            _heading(figure, scales[figure][1], width is not None),
+            [line[3 + index] for line in lines],
+        )
+        for index, figure in enumerate(figures)
+    ]
+    while width is not None and len(columns) > 1 and _width(texts, columns) > width:
+        columns.pop()
+    note = "Marginal means ± half of the 95 % interval over the same partners."
+    if any(not effect.balanced for effect in collection.effects):
+        note += " ~ the options met different partners: not to be compared."
+    return Table(
+        headings=[*(heading for heading, _ in texts), *(heading for heading, _ in columns)],
+        lines=[line[: 3 + len(columns)] for line in lines],
+        numbers=[False, False, True, *(True for _ in columns)],
+        note=note,
+        common="",
+    )
+
+
+def _effect_cell(effect: Effect | None, scale: tuple[float, str, int]) -> Cell:
+    if effect is None:
+        return Cell(NONE)
+    divisor, _, digits = scale
+    half = (
+        ""
+        if not _wide(effect) or effect.high is None
+        else f"{(effect.high - effect.mean) / divisor:.{digits}f}"
+    )
+    sign = "" if effect.balanced else "~"
+    return Cell(f"{sign}{effect.mean / divisor:.{digits}f}", half)
+
+
+def _wide(effect: Effect) -> bool:
+    """Whether there is an interval, and more than a rounding error."""
+    return effect.high is not None and effect.high - effect.mean > 1e-9 * abs(effect.mean)
+
+
+# -- terminal --------------------------------------------------------------------------------------
+
+
+def render(table: Table, title: str = "") -> RenderableType:
+    """A table for a rich console."""
+    from rich import box
+    from rich.console import Group
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    shown = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    for heading, number in zip(table.headings, table.numbers, strict=True):
+        shown.add_column(
+            heading,
+            justify="right" if number else "left",
+            header_style="dim",
+            no_wrap=number,
+            overflow="fold",
+        )
+    for line in table.lines:
+        shown.add_row(*(Text(plain(cell), style="bold" if cell.best else "") for cell in line))
+    parts: list[RenderableType] = [Text(title, style="bold")] if title else []
+    if table.common:
+        parts.append(Text(table.common, style="dim"))
+    parts.append(shown)
+    if table.note:
+        parts.append(Text(table.note, style="dim"))
+    return Group(*parts)
