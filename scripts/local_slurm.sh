@@ -67,10 +67,11 @@ ReturnToService=2
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU_Memory
 DefMemPerCPU=$((memory / CPUS / 2))
-# A job that uses more memory than it asked for is killed, as it is on most clusters.
+# A job that uses more memory than it asked for is killed, as it is on most clusters; pages that its
+# processes share count once.
 JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=task=2
-JobAcctGatherParams=OverMemoryKill
+JobAcctGatherParams=OverMemoryKill,UsePss
 AccountingStorageType=accounting_storage/none
 JobCompType=jobcomp/none
 PreemptType=preempt/partition_prio
