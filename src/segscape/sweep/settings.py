@@ -12,6 +12,8 @@ from segscape.errors import UserError, nearest
 SAMPLERS = ("tpe", "nsga2", "random", "gp")
 PRUNERS = ("none", "median", "halving", "hyperband")
 INVALID = ("error", "skip")
+# Kept in sweep.json, for `segscape sweep retry` and `resume`.
+LIMITS = ("restarts", "retry_failed", "fail_fast")
 
 
 @dataclass(frozen=True)

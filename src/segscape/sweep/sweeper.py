@@ -67,6 +67,7 @@ class Grid(SegscapeSweeper):
         from segscape.config import as_typed
         from segscape.sweep.plan.check import plan
         from segscape.sweep.plan.points import axes_of, expand
+        from segscape.sweep.settings import LIMITS
 
         typed = as_typed(arguments)
         own = [text for text in typed if is_of_sweep(text)]
@@ -84,6 +85,7 @@ class Grid(SegscapeSweeper):
             "own": own,
             "launcher": {"name": self.queue.name, "settings": self.queue.settings()},
             "axes": {key: list(values) for key, values in axes.items()},
+            "settings": {key: getattr(self.settings, key) for key in LIMITS},
         }
         code = run_grid(sweep, self.queue, self.settings, planned, description)
         if code:
