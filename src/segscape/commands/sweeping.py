@@ -147,11 +147,11 @@ def _names() -> list[str]:
 def _campaign(sweep: SweepDirectory, jobs: Sequence[Job]) -> Campaign:
     """Work on a sweep with the queue and the limits that it was begun with."""
     from segscape.sweep.campaign import Campaign
-    from segscape.sweep.settings import SweepSettings
+    from segscape.sweep.settings import LIMITS, SweepSettings
     from segscape.sweep.states import own_queue
 
     kept = sweep.read_description().get("settings") or {}
-    limits = {key: kept[key] for key in ("restarts", "retry_failed", "fail_fast") if key in kept}
+    limits = {key: kept[key] for key in LIMITS if key in kept}
     return Campaign(sweep, own_queue(sweep), SweepSettings(**limits), jobs)
 
 
