@@ -61,7 +61,12 @@ def collect(
         front=pareto.front_of_runs(runs, objectives),
         effects=made,
         warnings=warnings,
-        missing=[*_unfinished(records, names), *_without(done, objectives), *unknown],
+        missing=[
+            *_unfinished(records, names),
+            *_without_end(records, names),
+            *_without(done, objectives),
+            *unknown,
+        ],
     )
 
 
@@ -143,6 +148,18 @@ def _unfinished(records: Sequence[Record], names: Sequence[str]) -> list[str]:
             lines = record.error.strip().splitlines() or [""]
             causes.setdefault(f"{record.state}: {lines[0]}", []).append(name)
     return sentences + [f"{comparable.named(n)} {cause}" for cause, n in causes.items()]
+
+
+def _without_end(records: Sequence[Record], names: Sequence[str]) -> list[str]:
+    """Of a JSON file nobody expects to be told that its run has ended."""
+    open_ = [
+        name
+        for record, name in zip(records, names, strict=True)
+        if record.state == "unknown" and record.source.kind != "json"
+    ]
+    if not open_:
+        return []
+    return [f"Nothing says that {comparable.named(open_)} has ended: figures may not be final."]
 
 
 def _without(done: Sequence[Run], objectives: Sequence[tuple[str, str]]) -> list[str]:

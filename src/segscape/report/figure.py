@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ _SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down
 _WIDTH, _HEIGHT = 260, 190  # with axes 340 points, shrunk to a column of 3.5 inches: 8 point text
 _PPI = 400
 _LABELLED = 8
+_LEGEND_COLUMNS = 3
 _UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -80,8 +83,8 @@ def spec(collection: Collection, group_seeds: bool = False) -> dict[str, Any]:
     data = [_datum(row, x, y, scale_x[0], scale_y[0], colour, shape) for row in shown]
     front = sorted((d for d in data if d["front"]), key=lambda d: (d["x"], d["y"]))
     axes = {
-        "x": _axis("x", f"{label(x, unit=False)}{scale_x[1]}", way_x, x, shown),
-        "y": _axis("y", f"{label(y, unit=False)}{scale_y[1]}", way_y, y, shown),
+        "x": _axis("x", f"{label(x, unit=False)}{scale_x[1]}", way_x, x, shown, scale_x[0]),
+        "y": _axis("y", f"{label(y, unit=False)}{scale_y[1]}", way_y, y, shown, scale_y[0]),
     }
     points: dict[str, Any] = {
         "data": {"values": data},
@@ -166,20 +169,35 @@ def _datum(
     return datum
 
 
-def _axis(name: str, title: str, way: str, key: str, shown: Sequence[Row]) -> dict[str, Any]:
+def _axis(
+    name: str, title: str, way: str, key: str, shown: Sequence[Row], scale: float
+) -> dict[str, Any]:
     values = [row.figures[key] for row in shown]
     wide = min(values) > 0 and max(values) > 12 * min(values)
     arrow = {("x", "min"): "← ", ("x", "max"): " →", ("y", "min"): "← ", ("y", "max"): " →"}[
         name, way
     ]
     titled = f"{arrow}{title}" if arrow.startswith("←") else f"{title}{arrow}"
+    axis: dict[str, Any] = {"tickCount": 5, "grid": True}
+    scaling: dict[str, Any] = {"zero": False, "nice": True, "padding": 12}
+    if wide:
+        low, high = min(values) / scale / 1.25, max(values) / scale * 1.25
+        scaling = {"type": "log", "domain": [low, high], "nice": False}
+        axis["values"] = _round_values(low, high)
     return {
         "field": name,
         "type": "quantitative",
         "title": titled,
-        "scale": {"type": "log"} if wide else {"zero": False, "nice": True, "padding": 12},
-        "axis": {"tickCount": 5, "grid": True},
+        "scale": scaling,
+        "axis": axis,
     }
+
+
+def _round_values(low: float, high: float) -> list[float]:
+    """1, 2, 5, 10, 20, ... as far as they lie between."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    values = [float(f"{digit}e{power}") for power in powers for digit in (1, 2, 5)]
+    return [value for value in values if low <= value <= high]
 
 
 def _legend(channel: str, name: str | None, data: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -249,9 +267,8 @@ def _note(text: str) -> dict[str, Any] | None:
     """What the figures were taken under, small and below."""
     if not text:
         return None
-    lines = [sentence for sentence in re.split(r"(?<=\.) ", text) if sentence]
     return {
-        "text": lines,
+        "text": textwrap.wrap(text, 64),
         "orient": "bottom",
         "anchor": "start",
         "fontSize": 9,
@@ -281,8 +298,12 @@ def _config() -> dict[str, Any]:
             "titleFontSize": 11,
             "titleFontWeight": "normal",
             "symbolSize": 60,
-            "columns": 3,
-            "labelLimit": 140,
+            "titleOrient": "left",
+            "titleAnchor": "middle",
+            "columns": _LEGEND_COLUMNS,
+            "labelLimit": 110,
+            "offset": 8,
+            "layout": {"top": {"direction": "vertical", "anchor": "start", "margin": 4}},
         },
         "view": {"stroke": None},
     }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from segscape import config as configuration
@@ -23,7 +25,7 @@ def choices_of(config: Mapping[str, Any], overrides: Sequence[str]) -> dict[str,
     """
     if not isinstance(config.get("model"), Mapping):
         return {}
-    known = configuration.groups()
+    known = _groups()
     typed = dict(text.split("=", 1) for text in overrides if "=" in text)
     name = str(config["model"].get("name"))
     model = typed.get("model") or (name if name in known["model"] else None)
@@ -38,10 +40,20 @@ def choices_of(config: Mapping[str, Any], overrides: Sequence[str]) -> dict[str,
         if typed.get(group) in known.get(group, ()):
             found[group] = typed[group]
         else:
-            found[group] = _option(group, node, known.get(group, ()), usual.get(group))
+            said = json.dumps(node, sort_keys=True, default=str)
+            found[group] = _option(group, said, usual.get(group))
     return found
 
 
+# Hundreds of runs have few different parts, and reading all yamls takes a tenth of a second.
+
+
+@lru_cache(maxsize=1)
+def _groups() -> dict[str, list[str]]:
+    return configuration.groups()
+
+
+@lru_cache
 def _usual(model: str | None) -> dict[str, str]:
     """What a model chooses, and train.yaml for the rest."""
     usual = {
@@ -58,10 +70,12 @@ def _usual(model: str | None) -> dict[str, str]:
         return usual
 
 
-def _option(group: str, node: Mapping[str, Any], names: Sequence[str], usual: str | None) -> str:
+@lru_cache(maxsize=4096)
+def _option(group: str, node_json: str, usual: str | None) -> str:
+    node = json.loads(node_json)
     target = node["_target_"]
     same = []
-    for name in names:
+    for name in _groups().get(group, ()):
         said = configuration.option(group, name)
         # yamls with a package of their own hold the group's node one level down
         said = said.get(group, said) if "_target_" not in said else said

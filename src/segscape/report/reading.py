@@ -239,7 +239,10 @@ def _json(source: Source) -> Record:
     own = values.get("choices")
     choices = kept_choices(own) if isinstance(own, Mapping) else {}
     stem = source.path.stem
-    name = source.path.parent.name if stem in ("summary", "wandb-summary") else stem
+    if stem == "wandb-summary":  # in the folder `files` of its run
+        name = source.path.parent.parent.name
+    else:
+        name = source.path.parent.name if stem == "summary" else stem
     return Record(
         source=source,
         name=str(values.get("name") or name),

@@ -114,12 +114,14 @@ def _file(place: Path) -> Source:
 
 def _directory(place: Path, seen: set[Path]) -> Iterator[Source]:
     """A sweep, a run, or whatever lies below."""
-    real = place.resolve()
-    if real in seen:  # a link back
+    place = place.resolve()
+    if place in seen:  # a link back
         return
-    seen.add(real)
+    seen.add(place)
     if sweep_of(place):
         yield from _jobs(place)
+    elif place.parent.name == "jobs" and sweep_of(place.parent.parent):
+        yield from (job for job in _jobs(place.parent.parent) if job.path.name == place.name)
     elif _is_run(place):
         yield Source("run", place)
     elif place.name == "wandb" or _is_wandb_run(place):
