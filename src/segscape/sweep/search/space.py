@@ -7,14 +7,16 @@ where the decoder uses one; anything else that depends on a choice is said with 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 
 from segscape.errors import UserError, nearest
-from segscape.sweep.plan.notation import Point, key_of, parsed, plain, written
+from segscape.sweep.plan.notation import Point, key_of, parsed, written
 from segscape.sweep.plan.points import split, values_of
 
 if TYPE_CHECKING:
@@ -48,6 +50,13 @@ class Parameter:
     step: int | None = None
     log: bool = False
 
+    def __str__(self) -> str:
+        """Its values in a few words."""
+        if self.choices:
+            return ",".join(self.choices)
+        kind = "real" if self.step is None else f"whole, step {self.step}"
+        return f"{self.low:g}..{self.high:g} ({kind}{', log' if self.log else ''})"
+
     @property
     def finite(self) -> bool:
         """Whether its values can be listed."""
@@ -68,9 +77,21 @@ class Parameter:
         if self.step is not None:
             low, high = int(self.low), int(self.high)
             return str(trial.suggest_int(self.key, low, high, step=self.step, log=self.log))
-        value = trial.suggest_float(self.key, self.low, self.high, log=self.log)
-        # Six digits: names stay readable, and no result depends on the seventh.
-        return repr(float(f"{value:.{_DIGITS}g}"))
+        return _shortened(trial.suggest_float(self.key, self.low, self.high, log=self.log))
+
+    def random(self, dice: Random) -> str:
+        """A value at random, as typed."""
+        if self.choices:
+            return dice.choice(self.choices)
+        low, high = self.low, self.high
+        value = (
+            math.exp(dice.uniform(math.log(low), math.log(high)))
+            if self.log
+            else dice.uniform(low, high)
+        )
+        if self.step is None:
+            return _shortened(value)
+        return str(int(low) + self.step * round((value - low) / self.step))
 
     def value(self, text: str) -> Any:
         """The value that Optuna knows by this text."""
@@ -113,6 +134,14 @@ class Space:
                 point[each.key] = each.draw(trial)
         return point
 
+    def random(self, dice: Random) -> Point:
+        """A point at random."""
+        point: Point = {}
+        for each in self.parameters:
+            if self.active(each.key, point):
+                point[each.key] = each.random(dice)
+        return point
+
     def points(self) -> Iterator[Point]:
         """Every point of a finite space, each once."""
         assert self.finite, "an interval cannot be listed"
@@ -134,6 +163,11 @@ class Space:
             return
         for text in each.texts():
             yield from self._from({**point, each.key: text}, index + 1)
+
+
+def _shortened(value: float) -> str:
+    # Six digits: names stay readable, and no result depends on the seventh.
+    return repr(float(f"{value:.{_DIGITS}g}"))
 
 
 def read_parameters(

@@ -175,9 +175,9 @@ class Study:
         ]
 
     def complete(self) -> list[FrozenTrial]:
-        """The trials that have values, each design once."""
+        """The trials that have values."""
         done = self._optuna.trial.TrialState.COMPLETE
-        return [t for t in self.counted() if t.state == done and "same_as" not in t.user_attrs]
+        return [each for each in self.counted() if each.state == done]
 
     def running(self) -> list[FrozenTrial]:
         """The trials that have not ended, whoever's they are."""
@@ -215,9 +215,24 @@ class Study:
         self._end_curve(number, known[verdict.state])
         self._asked.pop(number, None)
 
-    def refuse(self, number: int, reason: str) -> None:
-        """Give up a trial that does not count: it could not run, or was there before."""
-        self.tell(number, Verdict("failed", notes={"refused": reason}))
+    def refuse(self, number: int, reason: str, bad: bool = False) -> None:
+        """Give up a trial that does not count: it could not run, or was there before.
+
+        Args:
+            number: of the trial.
+            reason: why.
+            bad: let the sampler take it for a bad result.
+        """
+        notes: dict[str, Any] = {"refused": reason}
+        if bad:
+            # TPE learns from pruned trials, and from failed ones it does not.
+            self.tell(number, Verdict("pruned", notes={**notes, "bad": True}))
+        else:
+            self.tell(number, Verdict("failed", notes=notes))
+
+    def interrupt(self, number: int, reason: str) -> None:
+        """Give up a trial that may be proposed again as if it had never been."""
+        self.tell(number, Verdict("failed", notes={"refused": reason, "interrupted": True}))
 
     def adopt(self, owner: Owner, place: str) -> list[FrozenTrial]:
         """Take over the trials whose searcher has died. The caller holds the sweep's lock.
@@ -235,11 +250,7 @@ class Study:
             if whose is not None and owner.lives(whose):
                 continue
             if not trial.user_attrs.get("jobs"):
-                reason = "its searcher was killed before it was submitted"
-                self.tell(
-                    trial.number,
-                    Verdict("failed", notes={"refused": reason, "interrupted": True}),
-                )
+                self.interrupt(trial.number, "its searcher was killed before it was submitted")
                 continue
             self.note(trial.number, owner=owner.token)
             found.append(self.storage.get_trial(trial._trial_id))
@@ -305,8 +316,6 @@ class Study:
 
 def make_sampler(name: str, seed: int, trials: int) -> optuna.samplers.BaseSampler:
     """The sampler that `sweep.sampler` names, fit for a search of so many trials."""
-    import warnings
-
     import optuna
 
     # The first third explores, so that a short search does not lean on two or three results.
@@ -315,20 +324,12 @@ def make_sampler(name: str, seed: int, trials: int) -> optuna.samplers.BaseSampl
         return optuna.samplers.RandomSampler(seed=seed)
     if name == "nsga2":
         return optuna.samplers.NSGAIISampler(seed=seed, population_size=max(4, min(50, start)))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        if name == "gp":
-            return optuna.samplers.GPSampler(
-                seed=seed, n_startup_trials=start, warn_independent_sampling=False
-            )
-        return optuna.samplers.TPESampler(
-            seed=seed,
-            n_startup_trials=start,
-            multivariate=True,
-            group=True,
-            constant_liar=True,
-            warn_independent_sampling=False,
+    if name == "gp":
+        return optuna.samplers.GPSampler(
+            seed=seed, n_startup_trials=start, warn_independent_sampling=False
         )
+    assert name == "tpe", name
+    return optuna.samplers.TPESampler(seed=seed, n_startup_trials=start)
 
 
 def make_pruner(name: str, length: int | None) -> optuna.pruners.BasePruner:

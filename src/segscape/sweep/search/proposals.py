@@ -1,0 +1,188 @@
+"""New trials: what the sampler asks for, less what cannot run and what was there before."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from segscape.errors import UserError
+from segscape.sweep.identity import design
+from segscape.sweep.plan.notation import Point
+from segscape.sweep.search.space import Space
+from segscape.sweep.search.study import Study, mixed
+
+if TYPE_CHECKING:
+    from segscape.sweep.directory import Job, Planned, SweepDirectory
+    from segscape.sweep.search.locks import Owner
+    from segscape.sweep.settings import SweepSettings
+
+# A sampler that repeats itself is asked so often before something new is chosen for it.
+_PATIENCE = 20
+# So many points are looked at for something new, of those that a finite space lists.
+_LOOKED_AT = 500
+_LISTED = 20_000
+# What cannot work is told as a bad result as long as there are enough good ones beside it.
+_BAD_PER_GOOD = 5
+
+PlanPoints = Callable[[Sequence[Mapping[str, str]]], Any]
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A trial that is to be run.
+
+    Attributes:
+        number: of the trial.
+        point: the values of its parameters, as typed.
+        jobs: one for each seed.
+    """
+
+    number: int
+    point: Point
+    jobs: Sequence[Job]
+
+
+class Proposer:
+    """Asks the sampler until it gives a design that is new, can work and fits the budget.
+
+    Args:
+        sweep: gets the jobs.
+        study: of the search.
+        space: to look through.
+        plan: checks points: `plan.check.plan` for the common overrides and settings.
+        settings: trials, seeds, seed.
+        owner: this searcher.
+    """
+
+    def __init__(
+        self,
+        sweep: SweepDirectory,
+        study: Study,
+        space: Space,
+        plan: PlanPoints,
+        settings: SweepSettings,
+        owner: Owner,
+    ) -> None:
+        self.sweep, self.study, self.space, self._plan = sweep, study, space, plan
+        self.settings, self.owner = settings, owner
+        self.ended: str | None = None
+        self.refusals: Counter[str] = Counter()
+        self._useless: set[tuple[tuple[str, str], ...]] = set()
+
+    def next(self) -> Proposal | None:
+        """The next trial to run; None when there are enough, or nothing is left (`ended`).
+
+        Raises:
+            UserError: nothing that was proposed could work.
+        """
+        refused = 0
+        while self.ended is None:
+            with self.sweep.lock():
+                if len(self.study.counted()) >= self.settings.trials:
+                    return None
+                trial = self.study.ask(self.owner, str(self.sweep.path))
+            point = self.space.suggest(trial)
+            found = self._considered(trial.number, point)
+            if found is not None:
+                return found
+            refused += 1
+            if refused >= _PATIENCE:
+                self._help()
+        return None
+
+    def planned(self, point: Point) -> tuple[list[Planned], str | None]:
+        """The jobs of a point, or why there are none."""
+        seeds = self.settings.seeds
+        points = [{**point, "seed": str(seed)} for seed in seeds] if seeds else [point]
+        found = self._plan(points)
+        if found.rejected:
+            return [], str(found.rejected[0].reason)
+        if found.unfit:
+            return [], f"outside of sweep.where={self.settings.where!r}"
+        return list(found.planned), None
+
+    def _considered(self, number: int, point: Point) -> Proposal | None:
+        """A proposal out of a trial, or None: then the trial was given up."""
+        self.study.note(number, point=point)
+        if _frozen(point) in self._tried(besides=number):
+            self._refuse(number, "the sampler proposed it before")
+            return None
+        planned, reason = self.planned(point)
+        if reason is not None:
+            self._refuse(number, reason, bad=self._may_be_told())
+            return None
+        identity = design(planned[0].config)
+        with self.sweep.lock():
+            for other in self.study.counted():
+                if other.user_attrs.get("design") == identity and other.number != number:
+                    self._refuse(number, f"the same design as trial {other.number}")
+                    return None
+            jobs = self.sweep.add(planned)
+            self.study.note(number, design=identity, jobs=[job.id for job in jobs])
+        return Proposal(number, point, jobs)
+
+    def _refuse(self, number: int, reason: str, bad: bool = False) -> None:
+        self.refusals[reason] += 1
+        self.study.refuse(number, reason, bad)
+
+    def _may_be_told(self) -> bool:
+        """Whether the sampler may learn from one more design that cannot work.
+
+        A sampler that is never told would propose nothing else: it takes what it knows nothing of
+        for promising. Told of too many, TPE would count them among its best tenth.
+        """
+        bad = sum("bad" in each.user_attrs for each in self.study.all())
+        return bad < _BAD_PER_GOOD * len(self.study.complete())
+
+    def _tried(self, besides: int | None = None) -> set[tuple[tuple[str, str], ...]]:
+        """Points of all trials, but not of those that were interrupted before they were planned."""
+        return {
+            _frozen(each.user_attrs["point"])
+            for each in self.study.all()
+            if "point" in each.user_attrs
+            and "interrupted" not in each.user_attrs
+            and each.number != besides
+        }
+
+    def _help(self) -> None:
+        """Put something new in line for a sampler that finds nothing, or end."""
+        fresh = self._untried()
+        if fresh is not None:
+            self.study.put_in_line(self.space.values(fresh))
+        elif self.study.counted():
+            self.ended = "every design of the space that can work has been tried"
+            if not self.space.finite:
+                self.ended = f"none of {_LOOKED_AT} further points can work, fits and is new"
+        else:
+            listed = "; ".join(f"{text} ({n} times)" for text, n in self.refusals.most_common(4))
+            raise UserError(
+                f"none of {sum(self.refusals.values())} proposals could be run: {listed}",
+                "is the space right, or sweep.where too narrow?",
+            )
+
+    def _untried(self) -> Point | None:
+        """A point that nobody has tried and that can work, at random."""
+        tried = self._tried() | self._useless
+        dice = random.Random(mixed(self.settings.seed, len(tried)))
+        if self.space.finite:
+            listed = itertools.islice(self.space.points(), _LISTED)
+            points = [point for point in listed if _frozen(point) not in tried]
+            dice.shuffle(points)
+        else:
+            points = [self.space.random(dice) for _ in range(_LOOKED_AT)]
+        seen = {each.user_attrs.get("design") for each in self.study.counted()}
+        for point in points[:_LOOKED_AT]:
+            planned, reason = self.planned(point)
+            if reason is None and design(planned[0].config) not in seen:
+                return point
+            self.refusals[reason or "the same design as another"] += 1
+            self._useless.add(_frozen(point))
+        return None
+
+
+def _frozen(point: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted(point.items()))

@@ -1,0 +1,286 @@
+"""The search itself: a free slot gets the next trial, whatever the others are doing.
+
+Everything it knows is in the study and in the sweep's directory. A searcher that is killed leaves
+its trials to the next one, which takes over their jobs wherever they are: waiting, running, ended.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from segscape.errors import UserError
+from segscape.sweep.search.objectives import Limit, curve, deviation, figures, mean, missing
+from segscape.sweep.search.proposals import Proposer
+from segscape.sweep.search.results import figure_text
+from segscape.sweep.search.study import Study, Verdict
+from segscape.sweep.states import LIVE, Standing, State, standings
+
+if TYPE_CHECKING:
+    from segscape.sweep.directory import Job, SweepDirectory
+    from segscape.sweep.launchers.base import Queue
+    from segscape.sweep.search.locks import Owner
+    from segscape.sweep.settings import SweepSettings
+
+# Kept with every trial where a run has them.
+_KEPT = ("val/miou", "latency/p50_ms", "model/macs", "model/flops", "model/params")
+_GOES_ON = (State.WAITING, State.STOPPED, State.LOST)
+_TAKEN_BACK = (State.CANCELLED, State.PRUNED)
+
+
+@dataclass
+class Running:
+    """A trial of this searcher that has not ended.
+
+    Attributes:
+        number: of the trial.
+        jobs: one for each seed.
+        adopted: whether another searcher began it.
+        submitted: by job, how often this searcher handed it over.
+    """
+
+    number: int
+    jobs: Sequence[Job]
+    adopted: bool = False
+    submitted: Counter[str] = field(default_factory=Counter)
+
+
+class Search:
+    """Runs trials until there are enough of them.
+
+    Args:
+        sweep: where the jobs are.
+        queue: what runs them.
+        settings: workers, trials, restarts, retries, objectives.
+        study: of the search.
+        proposer: of new trials.
+        limits: measured constraints.
+        watched: (direction, key) of the figure that the pruner judges by.
+        owner: this searcher.
+        say: where a line about each trial goes.
+        interval_s: between two looks, in seconds.
+    """
+
+    def __init__(
+        self,
+        sweep: SweepDirectory,
+        queue: Queue,
+        settings: SweepSettings,
+        study: Study,
+        proposer: Proposer,
+        limits: Sequence[Limit],
+        watched: tuple[str, str],
+        owner: Owner,
+        say: Callable[[str], None] = print,
+        interval_s: float = 2.0,
+    ) -> None:
+        self.sweep, self.queue, self.settings, self.study = sweep, queue, settings, study
+        self.proposer, self.limits, self.watched, self.owner = proposer, limits, watched, owner
+        self._say, self._interval_s = say, interval_s
+        self.trials: dict[int, Running] = {}
+
+    @property
+    def workers(self) -> int:
+        """How many jobs run at once."""
+        return self.settings.workers or self.queue.slots or 4
+
+    def run(self) -> None:
+        """Search until the trials are done, or nothing is left to try.
+
+        Raises:
+            UserError: nothing can be run, no run has the figures that are wanted, or a trial
+                failed and `sweep.fail_fast` is set.
+        """
+        with self.owner.living():
+            while True:
+                self.owner.beat()
+                self._adopt()
+                moved = self._collect()
+                moved = self._fill() or moved
+                if not self.trials:
+                    return
+                if not moved:
+                    time.sleep(self._interval_s)
+
+    # -- trials of searchers that have died --------------------------------------------------------
+
+    def _adopt(self) -> None:
+        with self.sweep.lock():
+            found = self.study.adopt(self.owner, str(self.sweep.path))
+            jobs = {job.id: job for job in self.sweep.jobs()} if found else {}
+        for trial in found:
+            if trial.number in self.trials:
+                continue
+            mine = [jobs[id_] for id_ in trial.user_attrs["jobs"]]
+            self.trials[trial.number] = Running(trial.number, mine, adopted=True)
+            self._say(f"trial {trial.number}: taken over from a searcher that has ended")
+
+    # -- what has become of the jobs ---------------------------------------------------------------
+
+    def _collect(self) -> bool:
+        """Tell the study what has ended; whether anything has."""
+        found = self._standings([job for each in self.trials.values() for job in each.jobs])
+        ended = False
+        for trial in list(self.trials.values()):
+            verdict = self._verdict(trial, [found[job.id] for job in trial.jobs])
+            if verdict is None:
+                continue
+            ended = True
+            if verdict.state != "complete":
+                reason = "pruned" if verdict.state == "pruned" else "another seed failed"
+                self._cancel(trial.jobs, reason)
+            self.study.tell(trial.number, verdict)
+            del self.trials[trial.number]
+            self._say(self._line(trial, verdict))
+            self._check(trial, verdict)
+        return ended
+
+    def _standings(self, jobs: Sequence[Job]) -> dict[str, Standing]:
+        if not jobs:
+            return {}
+        return {one.job.id: one for one in standings(self.sweep, self.queue, jobs)}
+
+    def _verdict(self, trial: Running, found: Sequence[Standing]) -> Verdict | None:
+        """How a trial ended, None while it has not."""
+        if all(one.state is State.FINISHED for one in found):
+            return self._result(trial)
+        for one in found:
+            taken_back = one.state in _TAKEN_BACK and not self._is_due(trial, one)
+            if taken_back and one.state is State.PRUNED:
+                return Verdict("pruned")
+            hopeless = one.state in (State.FAILED, *_GOES_ON) and not self._is_due(trial, one)
+            if taken_back or hopeless:
+                cause = one.cause or f"{one.state} without a cause"
+                return Verdict("failed", notes={"cause": cause, "log": str(one.log)})
+        # With several seeds the first one's curve decides: equal seeds are compared.
+        first = self.sweep.run(trial.jobs[0])
+        if self.study.report(trial.number, curve(first, self.watched[1])):
+            return Verdict("pruned")
+        return None
+
+    def _result(self, trial: Running) -> Verdict:
+        """The objectives of a trial whose jobs have all finished: means over its seeds."""
+        runs = [figures(self.sweep.run(job)) for job in trial.jobs]
+        wanted = [key for _, key in self.settings.objectives]
+        needed = list(dict.fromkeys([*wanted, *(limit.key for limit in self.limits)]))
+        for job, run in zip(trial.jobs, runs, strict=True):
+            if absent := missing(run, needed):
+                cause = f"{job.folder} has no {', '.join(absent)}"
+                log = str(self.sweep.log_path(job))
+                return Verdict("failed", notes={"cause": cause, "absent": absent, "log": log})
+        kept: dict[str, dict[str, Any]] = {}
+        for key in dict.fromkeys([*needed, *_KEPT]):
+            values = [float(run[key]) for run in runs if not missing(run, [key])]
+            if len(values) == len(runs):
+                kept[key] = {"mean": mean(values), "std": deviation(values), "seeds": values}
+        return Verdict(
+            "complete",
+            values=[kept[key]["mean"] for key in wanted],
+            excess={str(limit): limit.excess(kept[limit.key]["mean"]) for limit in self.limits},
+            notes={"figures": kept},
+        )
+
+    def _check(self, trial: Running, verdict: Verdict) -> None:
+        notes = verdict.notes or {}
+        if "absent" in notes and not self.study.complete():
+            raise UserError(
+                f"the runs have no {', '.join(notes['absent'])}, which the search is to judge by",
+                "profile.enabled=true and profile.latency=true measure the cost; "
+                f"metrics.csv in {self.sweep.place(trial.jobs[0])} shows what there is",
+            )
+        if verdict.state == "failed" and self.settings.fail_fast:
+            for each in self.trials.values():
+                self._cancel(each.jobs, "cancelled")
+                self.study.interrupt(each.number, "cancelled after another failure")
+            raise UserError(
+                f"trial {trial.number} failed: {notes['cause']}",
+                f"{notes['log']}; sweep.fail_fast=false goes on with others",
+            )
+
+    def _line(self, trial: Running, verdict: Verdict) -> str:
+        notes = verdict.notes or {}
+        if verdict.state == "complete":
+            kept = notes["figures"]
+            said = [f"{k} {figure_text(k, kept[k])}" for _, k in self.settings.objectives]
+            outside = [name for name, over in (verdict.excess or {}).items() if over > 0]
+            said += [f"outside of {', '.join(outside)}"] if outside else []
+            return f"trial {trial.number}: {', '.join(said)}"
+        if verdict.state == "pruned":
+            return f"trial {trial.number}: pruned"
+        return f"trial {trial.number}: failed: {notes['cause']} ({notes['log']})"
+
+    # -- new jobs ----------------------------------------------------------------------------------
+
+    def _fill(self) -> bool:
+        """Give free slots their jobs; whether there is anything new."""
+        found = self._standings([job for each in self.trials.values() for job in each.jobs])
+        free = self.workers - sum(one.state in LIVE for one in found.values())
+        due = [
+            (trial, job)
+            for trial in self.trials.values()
+            for job in trial.jobs
+            if self._is_due(trial, found[job.id])
+        ]
+        started = bool(due) and free > 0
+        while len(due) < free:
+            proposal = self.proposer.next()
+            if proposal is None:
+                break
+            trial = Running(proposal.number, proposal.jobs)
+            self.trials[trial.number] = trial
+            words = " ".join(f"{key}={text}" for key, text in proposal.point.items())
+            self._say(f"trial {trial.number}: {words}")
+            new = self._standings(trial.jobs)
+            wanted = [(trial, job) for job in trial.jobs if self._is_due(trial, new[job.id])]
+            due += wanted
+            started = True
+            if not wanted:
+                break  # its jobs are there already: the sampler may learn from them first
+        self._submit(due[: max(0, free)])
+        return started
+
+    def _is_due(self, trial: Running, one: Standing) -> bool:
+        """Whether a job is to be handed over, now or when there is a free slot."""
+        before = trial.submitted[one.job.id]
+        if one.state is State.WAITING:
+            # A launcher that is not ours leaves no trace of a job that could not start.
+            return before == 0
+        if one.state in _GOES_ON:
+            return before <= self.settings.restarts
+        if one.state is State.FAILED:
+            return before <= self.settings.retry_failed and self.settings.retry_failed > 0
+        return one.state in _TAKEN_BACK and before == 0 and not trial.adopted
+
+    def _submit(self, due: Sequence[tuple[Running, Job]]) -> None:
+        from segscape.sweep.frozen import freeze
+
+        if not due:
+            return
+        with self.sweep.lock():
+            # Another searcher may have submitted an equal job meanwhile.
+            now = self._standings([job for _, job in due])
+            jobs: dict[str, list[Job]] = {}
+            fresh: str | None = None
+            for trial, job in due:
+                if now[job.id].state in (*LIVE, State.FINISHED):
+                    continue
+                trial.submitted[job.id] += 1
+                attempts = self.sweep.attempts(job)
+                if attempts and now[job.id].state in _GOES_ON:
+                    # It goes on with the source that it began with.
+                    jobs.setdefault(attempts[-1].code, []).append(job)
+                    continue
+                if fresh is None:
+                    configs = [self.sweep.frozen(each)["config"] for _, each in due]
+                    fresh = freeze(self.sweep.path, configs)
+                jobs.setdefault(fresh, []).append(job)
+            for code, together in jobs.items():
+                self.queue.submit(self.sweep, together, code)
+
+    def _cancel(self, jobs: Sequence[Job], reason: str) -> None:
+        from segscape.sweep.campaign import Campaign
+
+        Campaign(self.sweep, self.queue, self.settings, jobs).cancel(jobs, reason)

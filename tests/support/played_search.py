@@ -1,0 +1,174 @@
+"""Searches whose jobs are played instead of trained, for tests of the search itself.
+
+A played job gets one row of metrics.csv whenever the queue is looked at, from a formula over its
+configuration. The queue keeps its state in files, as a real one does, so that it outlives the
+searcher: `python played_search.py DIRECTORY` searches, and may be killed at any time.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from segscape.sweep.directory import Attempt, Job, Planned, SweepDirectory
+from segscape.sweep.launchers.base import Live, new_attempt
+from segscape.sweep.plan.check import Plan, Rejection, Unfit
+from segscape.sweep.plan.notation import typed
+from segscape.sweep.search.locks import Owner
+from segscape.sweep.search.objectives import read_limits, watched
+from segscape.sweep.search.proposals import Proposer
+from segscape.sweep.search.search import Search
+from segscape.sweep.search.space import Parameter, Space
+from segscape.sweep.search.sweeper import open_study
+from segscape.sweep.settings import SweepSettings
+from segscape.tracking.run_directory import write_json
+
+Fate = Callable[[Mapping[str, Any], int], str]
+
+
+def finishes(config: Mapping[str, Any], attempt: int) -> str:
+    return "finish"
+
+
+@dataclass
+class PlayedQueue:
+    """Jobs of so many validations, so many at once."""
+
+    slots: int | None = 2
+    length: int = 3
+    fate: Fate = finishes
+    name: str = "local"
+
+    def settings(self) -> dict[str, Any]:
+        return {}
+
+    def submit(self, sweep: SweepDirectory, jobs: Sequence[Job], code: str) -> None:
+        place = sweep.path / "played"
+        place.mkdir(exist_ok=True)
+        for job in jobs:
+            attempt = new_attempt(self, code)
+            sweep.record(job, attempt)
+            number = len(sweep.attempts(job))
+            write_json(place / f"{attempt.token}.json", {"folder": job.folder, "attempt": number})
+            with (sweep.path / "submitted.txt").open("a") as file:
+                file.write(f"{job.id}\n")
+            sweep.record(job, replace(attempt, queue_id=attempt.token))
+
+    def live(self, sweep: SweepDirectory, attempts: Mapping[str, Attempt]) -> dict[str, Live]:
+        found = {}
+        for token in attempts:
+            file = sweep.path / "played" / f"{token}.json"
+            if file.is_file() and self._played(sweep, file):
+                found[token] = Live("running")
+        return found
+
+    def cancel(self, sweep: SweepDirectory, attempts: Sequence[Attempt]) -> None:
+        for attempt in attempts:
+            (sweep.path / "played" / f"{attempt.token}.json").unlink(missing_ok=True)
+
+    def cause(self, sweep: SweepDirectory, attempt: Attempt) -> str | None:
+        return "killed by signal 9"
+
+    def _played(self, sweep: SweepDirectory, file: Path) -> bool:
+        """Play one validation; whether the job goes on."""
+        entry = json.loads(file.read_text())
+        place = sweep.path / "jobs" / entry["folder"]
+        job = next(each for each in sweep.jobs() if each.folder == entry["folder"])
+        run, config = sweep.run(job), json.loads((place / "job.json").read_text())["config"]
+        fate, rows = self.fate(config, entry["attempt"]), run.read_metrics()
+        number = len(rows) + 1
+        if fate == "lose" and number > 1:
+            file.unlink()
+            return False
+        if fate == "fail":
+            run.write_status("failed", error="ValueError: played")
+            worker = {"token": file.stem, "exit": 1}
+            write_json(place / "worker.json", worker)
+            file.unlink()
+            return False
+        row = figures_of(config, number / self.length)
+        run.append_metrics({"epoch": number, "step": number, **row})
+        if number < self.length:
+            return True
+        run.write_summary(row)
+        run.write_status("finished")
+        file.unlink()
+        return False
+
+
+def figures_of(config: Mapping[str, Any], share: float) -> dict[str, float]:
+    """Best near x = 0.3 and with the wide encoder, which is slow."""
+    toy = config["toy"]
+    x, wide = float(toy.get("x", 0.3)), toy.get("encoder") == "wide"
+    score = (0.8 if wide else 0.6) - (x - 0.3) ** 2 + 0.01 * int(config["seed"])
+    latency = (20.0 if wide else 10.0) + float(toy.get("depth", 1))
+    return {"val/miou": score * math.sqrt(share), "latency/p50_ms": latency, "model/macs": 1e9}
+
+
+def plan_of_toys(points: Sequence[Mapping[str, str]]) -> Plan:
+    """The plan of points that are no real designs: `bad` cannot work, `huge` is over budget."""
+    planned, rejected, unfit = [], [], []
+    for point in points:
+        values = {key: typed(text) for key, text in point.items()}
+        overrides = tuple(f"{key}={text}" for key, text in point.items())
+        toy = {key: value for key, value in values.items() if key != "seed"}
+        config = {"model": {"name": "toy"}, "seed": values.get("seed", 1), "toy": toy}
+        if "bad" in values.values():
+            rejected.append(Rejection(overrides, "bad cannot work"))
+        elif "huge" in values.values():
+            unfit.append(Unfit(overrides, {"macs": 10**12}))
+        else:
+            planned.append(Planned(config, overrides, {}, values))
+    return Plan(planned, rejected, unfit)
+
+
+def always(key: str, point: Mapping[str, str]) -> bool:
+    return True
+
+
+ENCODERS = Parameter("encoder", ("narrow", "wide"))
+X = Parameter("x", low=0.0, high=1.0)
+
+
+def toy_search(
+    path: Path,
+    queue: PlayedQueue,
+    *,
+    parameters: Sequence[Parameter] = (ENCODERS, X),
+    space: Space | None = None,
+    say: Callable[[str], None] = lambda line: None,
+    **settings: Any,
+) -> Search:
+    """A search over toys, ready to run."""
+    sweep = SweepDirectory(path)
+    sweep.path.mkdir(parents=True, exist_ok=True)
+    chosen = SweepSettings(**{"trials": 8, "retry_failed": 0, **settings})
+    study, owner = open_study(sweep, chosen), Owner(sweep.path / "search")
+    space = space or Space(parameters, always)
+    proposer = Proposer(sweep, study, space, plan_of_toys, chosen, owner)
+    return Search(
+        sweep,
+        queue,
+        chosen,
+        study,
+        proposer,
+        read_limits(chosen.constraints),
+        watched(chosen.objectives),
+        owner,
+        say=say,
+        interval_s=0.01,
+    )
+
+
+def submitted(path: Path) -> list[str]:
+    """Identities of the jobs in the order in which they were handed over."""
+    return (path / "submitted.txt").read_text().split()
+
+
+if __name__ == "__main__":
+    toy_search(Path(sys.argv[1]), PlayedQueue(slots=2), trials=int(sys.argv[2])).run()
