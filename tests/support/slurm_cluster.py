@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "local_slurm.sh"
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = ROOT / "scripts" / "local_slurm.sh"
 
 
 def local_config() -> Path:
@@ -53,6 +54,12 @@ def until(true: Callable[[], Any], seconds: float = 120.0) -> Any:
             return found
         time.sleep(0.2)
     raise AssertionError(f"not within {seconds:g} s: {true.__doc__ or true}; {queue()}")
+
+
+def cpus() -> int:
+    """CPUs of the largest node."""
+    done = subprocess.run(["sinfo", "-h", "-o", "%c"], capture_output=True, text=True, timeout=30)
+    return max(int(line.strip().rstrip("+")) for line in done.stdout.splitlines())
 
 
 def queue() -> str:
