@@ -183,7 +183,10 @@ def _job_left(
     first = standing.status.get("started")
     # Nobody wrote down where a continued job stood when it continued: its own rate has to do,
     # which leaves out the validations.
-    continued = first is not None and (_between(first, standing.started) or 0) > 60
+    continued = first is not None and (_between(first, standing.started) or 0) > 0
+    if first is not None and not continued:
+        # Importing and building come once: the clock starts behind them.
+        begun = datetime.fromisoformat(first).timestamp()
     if not continued and written > begun:
         per_unit = (written - begun) / done
     else:
