@@ -21,7 +21,7 @@ def environment_of(
         choices: option of each group.
     """
     torch = machine.get("torch") or {}
-    profile = config.get("profile") or {}
+    profile = _node(config, "profile")
     latency = any(str(key).startswith("latency/") for key in values)
     found = {
         "device": values.get("latency/device") or _device(machine),
@@ -32,7 +32,7 @@ def environment_of(
         "latency size": _size(values.get("latency/input_size") or profile.get("size")),
         "input size": _size(values.get("model/input_size") or profile.get("size")),
         "precision": values.get("precision"),
-        "void": values.get("void") or (config.get("metrics") or {}).get("void"),
+        "void": values.get("void") or _node(config, "metrics").get("void"),
         "data": choices.get("data") or _data(config),
         "split": values.get("split") or "val",
         "validation": _validation(config),
@@ -55,13 +55,19 @@ def _size(value: Any) -> str | None:
 
 
 def _data(config: Mapping[str, Any]) -> str | None:
-    target = (config.get("data") or {}).get("_target_")
+    target = _node(config, "data").get("_target_")
     return str(target).rsplit(".", 1)[-1] if target else None
+
+
+def _node(config: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """A group; other people's configurations may have anything under its name."""
+    node = config.get(key)
+    return node if isinstance(node, Mapping) else {}
 
 
 def _validation(config: Mapping[str, Any]) -> str | None:
     """What decides which images are scored, and how large."""
-    data, trainer = config.get("data") or {}, config.get("trainer") or {}
+    data, trainer = _node(config, "data"), _node(config, "trainer")
     parts = []
     if data.get("size"):
         parts.append(_size(data["size"]) or str(data["size"]))

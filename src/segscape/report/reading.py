@@ -274,7 +274,7 @@ def _wandb(source: Source) -> Record:
         source=source,
         name=found.name,
         state=states.get(found.exit_code, "failed"),
-        config=config if "model" in config else {},
+        config=config,
         choices=choices,
         figures=figures,
         texts=texts,
