@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -20,6 +21,12 @@ from segscape.errors import UserError
 from segscape.sweep.search.results import table, winners
 from segscape.sweep.search.search import Search
 from segscape.sweep.search.space import Parameter
+
+
+@pytest.fixture(autouse=True)
+def quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing here is about power cuts, and thousands of small files are written."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
 def states(search: Search) -> Counter[str]:

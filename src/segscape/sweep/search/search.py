@@ -132,6 +132,9 @@ class Search:
             if verdict.state != "complete":
                 reason = "pruned" if verdict.state == "pruned" else "another seed failed"
                 self._cancel(trial.jobs, reason)
+                now = self._standings(trial.jobs).values()
+                if all(one.state is State.FINISHED for one in now):
+                    verdict = self._result(trial)  # it was quicker
             self.study.tell(trial.number, verdict)
             del self.trials[trial.number]
             self._say(self._line(trial, verdict))
