@@ -6,6 +6,7 @@ Hydra imports this file whenever it starts, so nothing heavy may be imported her
 from __future__ import annotations
 
 from segscape.sweep.launchers import local, slurm
+from segscape.sweep.search.sweeper import Optuna
 from segscape.sweep.sweeper import Grid
 
 
@@ -19,3 +20,7 @@ class SlurmLauncher(slurm.SlurmLauncher):
 
 class GridSweeper(Grid):
     """`hydra/sweeper=grid`."""
+
+
+class OptunaSweeper(Optuna):
+    """`hydra/sweeper=optuna`."""

@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segscape.errors import UserError
-from segscape.sweep.sweeper import SegscapeSweeper, is_of_sweep, open_sweep, refuse_places
+from segscape.sweep.sweeper import (
+    LIMITS,
+    SegscapeSweeper,
+    is_of_sweep,
+    open_sweep,
+    refuse_places,
+)
 
 if TYPE_CHECKING:
     from segscape.sweep.directory import SweepDirectory
@@ -62,7 +68,7 @@ class Optuna(SegscapeSweeper):
         assert self.config is not None, "setup() comes first"
         named = [text for text in typed if not _is_more_of_the_same(text)]
         sweep = open_sweep(self.settings, self.config, named)
-        describe(sweep, queue, typed, parameters)
+        describe(sweep, queue, self.settings, typed, parameters)
         limits = read_and_check(self.settings)
         search = make_search(sweep, queue, self.settings, parameters, common, limits)
         run(search, self.settings, limits)
@@ -110,13 +116,21 @@ def read_and_check(settings: SweepSettings) -> list[Limit]:
 
 
 def describe(
-    sweep: SweepDirectory, queue: Queue, typed: Sequence[str], parameters: Sequence[Parameter]
+    sweep: SweepDirectory,
+    queue: Queue,
+    settings: SweepSettings,
+    typed: Sequence[str],
+    parameters: Sequence[Parameter],
 ) -> None:
     """Write sweep.json, so that `segscape sweep` and `segscape report` know what this is."""
     values: dict[str, Any] = {
         "command": list(typed),
         "own": [text for text in typed if is_of_sweep(text)],
         "axes": {each.key: list(each.choices) or [str(each)] for each in parameters},
+        "settings": {
+            **{key: getattr(settings, key) for key in LIMITS},
+            "objectives": [f"{way}:{key}" for way, key in settings.objectives],
+        },
     }
     if queue.name != "foreign":
         values["launcher"] = {"name": queue.name, "settings": queue.settings()}
