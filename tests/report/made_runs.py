@@ -99,6 +99,7 @@ def write_run(
     figures = summary_of(encoder, fusion, seed) | dict(summary or {})
     rows = [{**figures, "epoch": n, "step": 4 * n, "val/miou": figures["val/miou"] * s}
             for n, s in ((1, 0.5), (2, 1.0), (3, 0.9))]  # fmt: skip
+    run.truncate_metrics(-1)
     for row in rows:
         run.append_metrics({k: v for k, v in row.items() if not isinstance(v, list | dict)})
     run.write_cost({k: v for k, v in figures.items() if k.startswith(("model/", "latency/"))})
