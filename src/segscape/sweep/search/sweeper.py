@@ -9,13 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segscape.errors import UserError
-from segscape.sweep.sweeper import (
-    LIMITS,
-    SegscapeSweeper,
-    is_of_sweep,
-    open_sweep,
-    refuse_places,
-)
+from segscape.sweep.sweeper import SegscapeSweeper, is_of_sweep, open_sweep, refuse_places
 
 if TYPE_CHECKING:
     from segscape.sweep.directory import SweepDirectory
@@ -123,6 +117,8 @@ def describe(
     parameters: Sequence[Parameter],
 ) -> None:
     """Write sweep.json, so that `segscape sweep` and `segscape report` know what this is."""
+    from segscape.sweep.settings import LIMITS
+
     values: dict[str, Any] = {
         "command": list(typed),
         "own": [text for text in typed if is_of_sweep(text)],
