@@ -281,3 +281,96 @@ def test_disabled_leaves_no_trace(tmp_path, capsys):
 def test_an_unknown_mode_names_the_nearest():
     with pytest.raises(UserError, match="did you mean offline"):
         WandbTracker(mode="ofline")
+
+
+def test_a_sweep_whose_jobs_start_together_loses_no_run(tmp_path):
+    # Six processes with ten trackers each, all in the same moment.
+    code = """
+        import sys, threading, time
+        from pathlib import Path
+        from segscape.tracking.wandb import WandbTracker
+
+        place, number = Path(sys.argv[1]), int(sys.argv[2])
+        trackers = [WandbTracker("p", "offline", None, 240.0, jitter_s=1.0) for _ in range(10)]
+        (place / f"ready{number}").touch()
+        while len(list(place.glob("ready*"))) < 6:
+            time.sleep(0.01)
+        for index, tracker in enumerate(trackers):
+            tracker.start(place / f"run{number}{index}", {"a": 1}, name="n", group="sweep")
+            tracker.log({"step": 1, "val/miou": 0.25}, 1)
+        for index, tracker in enumerate(trackers):
+            tracker.log({"step": 2, "val/miou": 0.5}, 2)
+            tracker.finish()
+            assert not tracker.hung
+    """
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(code), str(tmp_path), str(number)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for number in range(6)
+    ]
+    printed = [process.communicate(timeout=300)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0] * 6, printed
+    lines = [line for text in printed for line in text.splitlines()]
+    assert len(lines) == 60
+    assert all(line.startswith("W&B: offline (logger.mode=offline)") for line in lines), lines
+    runs = sorted(tmp_path.glob("run*/wandb/offline-run-*"))
+    assert len(runs) == 60
+    for run in runs:
+        assert [(each["step"], each["val/miou"]) for each in history(run)] == [(1, 0.25), (2, 0.5)]
+
+
+def test_only_runs_of_a_group_wait_their_turn_and_longer_for_the_service(tmp_path, monkeypatch):
+    started, waits = threading.Event(), []
+
+    def init(**options):
+        waits.append(options["settings"]["x_service_wait"])
+        started.set()
+        raise RuntimeError("enough")
+
+    fake_wandb(monkeypatch, init=init)
+    alone = WandbTracker(mode="offline", jitter_s=1000.0)
+    alone.start(tmp_path / "alone", {})
+    assert started.wait(60), "a run of its own starts at once"
+    alone.finish()
+
+    started.clear()
+    one_of_many = WandbTracker(mode="offline", jitter_s=1000.0)
+    one_of_many.start(tmp_path / "many", {}, group="sweep")
+    assert not started.is_set(), "its turn is minutes away"
+    one_of_many.finish()
+    assert started.is_set(), "a run that ends is recorded all the same"
+    assert waits[1] > waits[0]
+
+
+def test_the_users_own_wait_for_the_service_is_kept(tmp_path, monkeypatch):
+    seen = []
+
+    def init(**options):
+        seen.append(options["settings"])
+        raise RuntimeError("enough")
+
+    fake_wandb(monkeypatch, init=init)
+    monkeypatch.setenv("WANDB__SERVICE_WAIT", "7")
+    tracker = WandbTracker(mode="offline", jitter_s=0.0)
+    tracker.start(tmp_path, {}, group="sweep")
+    tracker.finish()
+    assert "x_service_wait" not in seen[0]
+
+
+def test_a_requeued_job_is_the_same_run(tmp_path, monkeypatch):
+    seen = []
+
+    def init(**options):
+        seen.append((options["id"], options["group"]))
+        raise RuntimeError("enough")
+
+    fake_wandb(monkeypatch, init=init)
+    for _ in range(2):
+        tracker = WandbTracker(mode="offline", jitter_s=0.0)
+        tracker.start(tmp_path, {}, group="sweep")
+        tracker.finish()
+    assert seen[0] == seen[1]

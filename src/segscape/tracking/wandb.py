@@ -12,6 +12,7 @@ import importlib
 import math
 import netrc
 import os
+import random
 import re
 import secrets
 import shlex
@@ -29,6 +30,10 @@ from segscape.tracking.worker import Worker, say
 
 MODES = ("auto", "online", "offline", "disabled")
 _IMPORT_WAIT_S = 10.0
+# Where many runs start together, each one's service gets that long to come up.
+_CROWDED_SERVICE_WAIT_S = 300.0
+# What the library itself reads: whoever sets one of them has the last word.
+_SERVICE_WAIT_KEYS = ("WANDB_X_SERVICE_WAIT", "WANDB__SERVICE_WAIT")
 # W&B keeps masks as signed bytes: an id above 127 would silently become class 0.
 _MOST_MASK_IDS = 128
 
@@ -45,6 +50,8 @@ class WandbTracker:
         timeout_s: how long the end of a run may wait for W&B, in seconds.
         init_timeout_s: how long an online run may take to start, in seconds; meanwhile rows wait.
         max_image_size: longer sides of gallery images are scaled down to it, in pixels.
+        jitter_s: a run of a group starts up to so many seconds later, each at a time of its own, so
+            that hundreds of them do not ask at once; meanwhile rows wait, the training does not.
 
     Raises:
         UserError: an unknown mode.
@@ -58,6 +65,7 @@ class WandbTracker:
         timeout_s: float = 60.0,
         init_timeout_s: float = 60.0,
         max_image_size: int = 1024,
+        jitter_s: float = 20.0,
     ) -> None:
         if mode not in MODES:
             near = nearest(str(mode), MODES)
@@ -68,7 +76,7 @@ class WandbTracker:
             )
         self.project, self.mode, self.entity = project, mode, entity
         self.timeout_s, self.init_timeout_s = timeout_s, init_timeout_s
-        self.max_image_size = max_image_size
+        self.max_image_size, self.jitter_s = max_image_size, jitter_s
         self.url: str | None = None
         self.hung = False
         self._worker: Worker | None = None
@@ -77,6 +85,8 @@ class WandbTracker:
         self._run_dir = Path()
         self._offline = False
         self._files: Path | None = None
+        self._crowded = False
+        self._ending = threading.Event()
 
     @property
     def sync_hint(self) -> str | None:
@@ -127,8 +137,15 @@ class WandbTracker:
             "id": run_id,
         }
         self._worker = Worker("W&B")
+        self._crowded = group is not None
+        self._ending.clear()
         imported = threading.Event()
         self._worker.submit(lambda: self._import(imported))
+        if group is not None:
+            # Not from the generators that the training is seeded with.
+            delay_s = random.Random(run_id).uniform(0.0, self.jitter_s)
+            # A run that ends meanwhile waits no longer.
+            self._worker.submit(lambda: self._wait(delay_s))
         self._worker.submit(lambda: self._open(options, mode, why, earlier))
         imported.wait(_IMPORT_WAIT_S)
 
@@ -160,6 +177,7 @@ class WandbTracker:
         worker, self._worker = self._worker, None
         if worker is None:
             return
+        self._ending.set()
         if worker.close(self.timeout_s, last=lambda: self._end(exit_code)):
             return
         self.hung = True
@@ -176,6 +194,9 @@ class WandbTracker:
             self._worker.submit(job, droppable)
 
     # -- in the worker's thread -------------------------------------------------------------------
+
+    def _wait(self, seconds: float) -> None:
+        self._ending.wait(seconds)
 
     def _import(self, imported: threading.Event) -> None:
         # Its reports about its own errors hold up the exit for 20 s where there is no network.
@@ -224,14 +245,16 @@ class WandbTracker:
 
     def _settings(self) -> Any:
         """What keeps the library quiet, restricted to the settings that this version knows."""
-        wanted = {
+        wanted: dict[str, Any] = {
             "silent": True,
             "console": "off",  # redirecting the console from a thread breaks the progress bar
             "init_timeout": self.init_timeout_s,
             "finish_timeout": max(1.0, 0.8 * self.timeout_s),
-            "x_service_wait": max(30.0, self.init_timeout_s),
             "reinit": "create_new",  # never the run of an earlier job in this process
         }
+        if not any(key in os.environ for key in _SERVICE_WAIT_KEYS):
+            crowded = _CROWDED_SERVICE_WAIT_S if self._crowded else 30.0
+            wanted["x_service_wait"] = max(crowded, self.init_timeout_s)
         known = getattr(self._wandb.Settings, "model_fields", wanted)
         return self._wandb.Settings(**{key: each for key, each in wanted.items() if key in known})
 
