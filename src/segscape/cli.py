@@ -101,12 +101,19 @@ def train() -> NoReturn:
 def _train() -> int:
     import hydra
 
-    from segscape.config import CONFIG_NAME, admit, config_dir, refuse_sweep_words
+    from segscape.config import (
+        CONFIG_NAME,
+        admit,
+        config_dir,
+        flags_first,
+        own_folder,
+        refuse_sweep_words,
+    )
 
     # Hydra then raises instead of printing a traceback of its own: _guarded has the last word.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     refuse_sweep_words(sys.argv[1:])
-    sys.argv[1:] = admit(sys.argv[1:])
+    sys.argv[1:] = admit(flags_first(sys.argv[1:]))
     codes: list[int] = []
 
     def job(composed: Any) -> float | None:
@@ -118,7 +125,10 @@ def _train() -> int:
             sys.exit(STOPPED)
         return found[0] if found else None
 
-    hydra.main(config_path=str(config_dir()), config_name=CONFIG_NAME, version_base="1.3")(job)()
+    start = hydra.main(config_path=str(config_dir()), config_name=CONFIG_NAME, version_base="1.3")
+    # A sweep composes its jobs itself, out of the same folders.
+    with own_folder(_own_folder(sys.argv[1:])[0]):
+        start(job)()
     return max(codes, default=DONE)
 
 

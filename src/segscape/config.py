@@ -150,9 +150,46 @@ def admit(overrides: Sequence[str]) -> list[str]:
     """Let an override give any argument of a part, also one that its yaml leaves at the default.
 
     Hydra takes `optim.momentum=0.8` only when the yaml has that key; `++` lifts this. Whether the
-    part has such an argument is checked against its signature before the run.
+    part has such an argument is checked against its signature before the run. A condition of a
+    sweep (`sweep.where=macs<15e9`) is put into the quotes that the shell has taken away.
     """
-    return [f"++{text}" if _ARGUMENT.match(text) else text for text in overrides]
+    quoted = [_with_quotes(text) for text in overrides]
+    return [f"++{text}" if _ARGUMENT.match(text) else text for text in quoted]
+
+
+def _with_quotes(text: str) -> str:
+    key, sign, value = text.partition("=")
+    if not sign or key.lstrip("+") not in ("sweep.where", "sweep.constraints"):
+        return text
+    value = value.strip()
+    listed = value.startswith("[") and value.endswith("]")
+    parts = value[1:-1].split(",") if listed else [value]
+    if any(part.strip()[:1] in ("'", '"', "") or part.strip() == "null" for part in parts):
+        return text
+    escaped = ['"' + part.strip().replace('"', '\\"') + '"' for part in parts]
+    return f"{key}=[{','.join(escaped)}]" if listed else f"{key}={escaped[0]}"
+
+
+# Options of Hydra's command line that are followed by a value.
+_WITH_VALUE = (
+    *("--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd"),
+    *("--package", "-p", "--cfg", "-c"),
+)
+
+
+def flags_first(arguments: Sequence[str]) -> list[str]:
+    """The same command line with Hydra's own options before the overrides, as argparse needs it."""
+    flags: list[str] = []
+    overrides: list[str] = []
+    waiting = iter(arguments)
+    for text in waiting:
+        if not text.startswith("-"):
+            overrides.append(text)
+            continue
+        flags.append(text)
+        if text in _WITH_VALUE:
+            flags += [value for value in [next(waiting, None)] if value is not None]
+    return [*flags, *overrides]
 
 
 _OF_SWEEPS = re.compile(r"^[+~]*(hydra/(launcher|sweeper)=|hydra\.(launcher|sweeper)\.|sweep[.=])")
@@ -270,12 +307,36 @@ def explain(
     )
     keys = _known_keys(choices)
     for override in parsed:
+        found = _explain_plugin(override, parsed)
+        if found is not None:
+            return found
         if override.key_or_group in known or override.key_or_group.startswith("hydra"):
             continue
         added = override.is_add() or override.is_force_add()
         if keys and override.key_or_group not in keys and not added:
             return _unknown_key(override.key_or_group, keys, known)
     return UserError(_first_lines(error), "python train.py --cfg job shows every key and value")
+
+
+def _explain_plugin(override: Override, parsed: Sequence[Override]) -> UserError | None:
+    """A key that the chosen launcher or sweeper does not have."""
+    for group, default in (("hydra/launcher", "local"), ("hydra/sweeper", "grid")):
+        prefix = group.replace("/", ".") + "."
+        if not override.key_or_group.startswith(prefix) or override.is_add():
+            continue
+        chosen = next((str(o.value()) for o in parsed if o.key_or_group == group), default)
+        if chosen not in groups().get(group, []):  # of a package
+            return None
+        keys = [key for key in option(group, chosen) if key != "_target_"]
+        name = override.key_or_group.removeprefix(prefix)
+        if name.split(".")[0] not in keys:
+            close = nearest(name, keys)
+            hint = f"did you mean {prefix}{close}? " if close else ""
+            return UserError(
+                f"{prefix}{name}: {group}={chosen} has no such key",
+                f"{hint}it takes: {', '.join(keys) or 'none'}",
+            )
+    return None
 
 
 def _explain_group(override: Override, known: Mapping[str, list[str]]) -> UserError | None:

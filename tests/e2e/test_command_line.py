@@ -158,17 +158,6 @@ def test_a_loaded_model_is_plain_torch_without_auxiliary_heads(run: tuple[Path, 
     assert result.mask.shape == (33, 47)
 
 
-@pytest.mark.slow
-def test_multirun_runs_and_finishes_every_job(tmp_path: Path) -> None:
-    done = call("-m", "fusion=uafm_spatial,add", *SMALL, "trainer.max_epochs=1", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    places = sorted((tmp_path / "runs").glob("streets-ppliteseg/*"))
-    assert len(places) == 2
-    for place in places:
-        assert json.loads((place / "status.json").read_text())["state"] == "finished"
-        assert len(list((place / "wandb").glob("offline-run-*"))) == 1
-
-
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
