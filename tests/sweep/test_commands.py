@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -282,6 +284,23 @@ def test_the_command_line_knows_the_command(
         cli.main()
     assert left.value.code == 0
     assert "segscape sweep retry" in capsys.readouterr().out
+
+
+def test_a_sweep_knows_options_of_the_users_own(here: Path) -> None:
+    root = Path(cli.__file__).resolve().parents[2]
+    example = root / "examples" / "my_fusion"
+    done = subprocess.run(
+        [
+            *(sys.executable, "-c", "from segscape.cli import train; train()", "-m"),
+            *("--config-dir", str(example / "conf"), "fusion=mine,add", "sweep.where=macs<1"),
+        ],
+        env={**os.environ, "PYTHONPATH": str(example)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert "left out: 2 designs outside of sweep.where='macs<1'" in done.stdout
+    assert not (here / "runs").exists()
 
 
 def _runner(path: Path) -> int:

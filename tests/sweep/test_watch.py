@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,11 +19,9 @@ from segscape.sweep.progress import Reader
 from segscape.sweep.states import Standing, State
 from segscape.sweep.watch import Watch, clock
 
-NOW = datetime.now(UTC).replace(microsecond=0)
-
 
 def ago(seconds: float) -> str:
-    return (NOW - timedelta(seconds=seconds)).isoformat()
+    return (datetime.now(UTC) - timedelta(seconds=seconds)).isoformat()
 
 
 def make(path: Path, number: int, **trainer: Any) -> tuple[SweepDirectory, list[Job]]:
@@ -48,10 +47,11 @@ def running(
     run = sweep.run(job)
     for row in rows:
         run.append_metrics(row)
-    stamp = NOW.timestamp() - written
+    stamp = time.time() - written
     os.utime(run.metrics_path, (stamp, stamp))
-    status = {"state": "running", "started": ago(begun if first is None else first)}
-    return standing(sweep, job, State.RUNNING, row=rows[-1], started=ago(begun), status=status)
+    started = ago(begun)
+    status = {"state": "running", "started": started if first is None else ago(first)}
+    return standing(sweep, job, State.RUNNING, row=rows[-1], started=started, status=status)
 
 
 def show(
