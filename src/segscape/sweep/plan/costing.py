@@ -22,6 +22,11 @@ from segscape.profiling.figures import SIZE
 Config = Mapping[str, Any]
 Size = tuple[int, int]
 
+_UNBUILDABLE = (
+    *(ArithmeticError, AssertionError, AttributeError, LookupError),
+    *(RuntimeError, TypeError, ValueError),
+)
+
 
 @dataclass(frozen=True)
 class _Target:
@@ -68,8 +73,8 @@ class Costs:
             raise
         except NotImplementedError:  # an operator that has no meta version
             return None
-        except (AssertionError, LookupError, TypeError, ValueError) as error:
-            # A part that these numbers cannot build: the run would end with the same words.
+        except _UNBUILDABLE as error:
+            # A part that cannot be made with these numbers: the run would end with the same words.
             reason = (str(error).splitlines() or [""])[0]
             raise UserError(f"it cannot be built: {type(error).__name__}: {reason}") from error
         return cost
