@@ -7,6 +7,7 @@ its frozen source and configuration, and signals reach it without anyone in betw
 from __future__ import annotations
 
 import functools
+import io
 import os
 import re
 import secrets
@@ -14,6 +15,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stderr
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,7 @@ from segscape.tracking.run_directory import write_json
 # others: our job starts its own processes, one per GPU.
 _HIDDEN = ("SLURM_NTASKS", "SLURM_NPROCS", "SLURM_NTASKS_PER_NODE", "SLURM_TASKS_PER_NODE")
 _TRANSIENT = re.compile(r"timed? ?out|unable to contact|temporarily|slurm_receive", re.IGNORECASE)
+_UNREACHABLE = re.compile(r"configuration source|unable to contact|connection refused", re.I)
 _PAUSES_S = (3.0, 10.0)
 _REFUSED = "refused by SLURM"
 # Reasons to wait that no waiting ends.
@@ -166,7 +169,8 @@ class SlurmQueue:
         executor.update_parameters(**self._settings.parameters(name, gpus))
         for pause_s in (*_PAUSES_S, None):
             try:
-                with slurm_commands.outside_of_jobs():
+                # submitit prints what it raises.
+                with slurm_commands.outside_of_jobs(), redirect_stderr(io.StringIO()):
                     return [str(job.job_id) for job in executor.submit_array(calls)]
             except (FailedJobError, FailedSubmissionError) as error:
                 reason = " ".join(str(error).split())
@@ -254,5 +258,11 @@ def _refusal(reason: str, settings: SlurmSettings) -> UserError:
         close = nearest(str(settings.partition), known)
         meant = f"did you mean hydra.launcher.partition={close}? " if close else ""
         hint = f"{meant}partitions: {', '.join(known)} (sinfo lists them)"
-    text = re.sub(r"^.*?(sbatch: error:|sbatch: fatal:)\s*", "", reason)
-    return UserError(f"SLURM refuses the jobs: {text.replace('sbatch: error: ', '')}", hint)
+    if _UNREACHABLE.search(reason):
+        hint = (
+            "no cluster answers from here: sinfo says why; "
+            "scripts/local_slurm.sh start makes one out of this machine"
+        )
+    parts = re.split(r"\s*sbatch: (?:error|fatal): ", f" {reason}")
+    said = [each.removeprefix("Batch job submission failed: ").strip() for each in parts]
+    return UserError(f"SLURM refuses the jobs: {'; '.join(filter(None, said))}", hint)
