@@ -196,6 +196,8 @@ def _explained(error: Exception) -> UserError | None:
     composing = isinstance(error, ValueError) and str(error).startswith("Config group override")
     if not composing and not isinstance(error, HydraException | OmegaConfBaseException):
         return None
+    if isinstance(error.__cause__, UserError):  # of a launcher or sweeper that Hydra makes
+        return error.__cause__
     from hydra._internal.utils import get_args_parser
 
     from segscape.config import as_typed, explain
