@@ -14,7 +14,8 @@ set -euo pipefail
 
 DIR=${SEGSCAPE_SLURM_DIR:-/tmp/segscape-slurm-$(id -u)}
 PORT=${SEGSCAPE_SLURM_PORT:-26817}
-CPUS=${SEGSCAPE_SLURM_CPUS:-$(nproc)}
+# nproc would count OMP_NUM_THREADS.
+CPUS=${SEGSCAPE_SLURM_CPUS:-$(env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc)}
 export SLURM_CONF=$DIR/slurm.conf
 # The daemons stand in sbin, which is not on every user's path.
 PATH=$PATH:/usr/sbin:/sbin

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from segscape.errors import UserError
@@ -115,3 +119,18 @@ def test_without_srun_the_signal_goes_to_the_script() -> None:
     assert found["additional_parameters"]["signal"] == "B:USR2@30"
     assert found["srun_args"] is None
     assert found["gpus_per_node"] is None
+
+
+def test_the_command_line_says_it_as_plainly(tmp_path: Path) -> None:
+    words = ["-m", "fusion=add", "hydra/launcher=slurm", "hydra.launcher.memory=lots"]
+    done = subprocess.run(
+        [sys.executable, "-m", "segscape", "train", *words],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 2
+    first = done.stderr.splitlines()[0]
+    assert first == "error: hydra.launcher.memory='lots' cannot be used"
+    assert not list(tmp_path.iterdir()), "nothing was begun"
