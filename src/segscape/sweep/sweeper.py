@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,14 @@ class SegscapeSweeper(Sweeper):
             config=config, hydra_context=hydra_context, task_function=task_function
         )
 
+    def own_options(self) -> AbstractContextManager[None]:
+        """While this is open, the options of --config-dir count wherever options are looked up."""
+        from segscape.config import own_folder
+
+        sources = self.config.hydra.runtime.config_sources
+        given = [each.path for each in sources if each.provider == "command-line"]
+        return own_folder(given[0] if given else None)
+
     @property
     def queue(self) -> Queue | None:
         """Where jobs go; None for a launcher that is not ours."""
@@ -64,6 +73,12 @@ class Grid(SegscapeSweeper):
             UserError: nothing to run, or combinations that cannot work.
             SystemExit: with the exit code, when a job failed or the watch was interrupted.
         """
+        with self.own_options():
+            code = self._sweep(arguments)
+        if code:
+            raise SystemExit(code)
+
+    def _sweep(self, arguments: list[str]) -> int:
         from segscape.config import as_typed
         from segscape.sweep.plan.check import plan
         from segscape.sweep.plan.points import axes_of, expand
@@ -79,7 +94,7 @@ class Grid(SegscapeSweeper):
         if self.queue is None:
             from segscape.sweep.foreign import run_foreign
 
-            raise SystemExit(run_foreign(sweep, self.launcher, planned))
+            return run_foreign(sweep, self.launcher, planned)
         description = {
             "command": typed,
             "own": own,
@@ -87,14 +102,12 @@ class Grid(SegscapeSweeper):
             "axes": {key: list(values) for key, values in axes.items()},
             "settings": {key: getattr(self.settings, key) for key in LIMITS},
         }
-        code = run_grid(sweep, self.queue, self.settings, planned, description)
-        if code:
-            raise SystemExit(code)
+        return run_grid(sweep, self.queue, self.settings, planned, description)
 
 
 def is_of_sweep(override: str) -> bool:
     """Whether an override concerns the sweep and not its jobs."""
-    key = override.split("=", 1)[0].lstrip("+~")
+    key = key_of_typed(override)
     return key == "sweep" or key.startswith("sweep.")
 
 
@@ -105,7 +118,7 @@ def refuse_places(typed: Sequence[str]) -> None:
         UserError: `run_dir` or `resume` was given.
     """
     for text in typed:
-        if text.split("=", 1)[0].lstrip("+") in ("run_dir", "resume"):
+        if key_of_typed(text) in ("run_dir", "resume"):
             raise UserError(
                 f"{text}: the jobs of a sweep have directories of their own, and always continue",
                 "sweep.name=NAME names the sweep, sweep.dir=DIR says where sweeps are kept",
@@ -120,6 +133,8 @@ def checked(found: Plan, settings: SweepSettings) -> list[Planned]:
     """
     from segscape.sweep.plan.explain import explain_rejections
 
+    for note in found.notes:
+        print(note)
     if found.rejected and settings.invalid == "error":
         raise explain_rejections(found)
     if found.rejected:
@@ -141,12 +156,18 @@ def open_sweep(settings: SweepSettings, config: DictConfig, typed: Sequence[str]
     if name is None:
         kept = [text for text in typed if not _is_manner(text)]
         digest = hashlib.sha256("\n".join(sorted(kept)).encode()).hexdigest()[:8]
-        name = f"{config.model.name}-{digest}"
+        several = any(key_of_typed(text) == "model" and "," in text for text in kept)
+        name = f"{'models' if several else config.model.name}-{digest}"
     return SweepDirectory(Path(settings.dir) / name)
 
 
+def key_of_typed(override: str) -> str:
+    """Group or key that an override is about."""
+    return override.split("=", 1)[0].lstrip("+~")
+
+
 def _is_manner(override: str) -> bool:
-    key = override.split("=", 1)[0].lstrip("+")
+    key = key_of_typed(override)
     return key.removeprefix("sweep.") in _MANNERS and key.startswith("sweep.")
 
 
