@@ -104,7 +104,7 @@ class PlayedQueue:
 
 def figures_of(config: Mapping[str, Any], share: float) -> dict[str, float]:
     """Best near x = 0.3 and with the wide encoder, which is slow."""
-    toy = config["toy"]
+    toy = config.get("toy", {})
     x, wide = float(toy.get("x", 0.3)), toy.get("encoder") == "wide"
     score = (0.8 if wide else 0.6) - (x - 0.3) ** 2 + 0.01 * int(config["seed"])
     latency = (20.0 if wide else 10.0) + float(toy.get("depth", 1))

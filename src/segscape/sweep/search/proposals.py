@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 # A sampler that repeats itself is asked so often before something new is chosen for it.
 _PATIENCE = 20
+_BEFORE = "the sampler proposed it before"
 # So many points are looked at for something new, of those that a finite space lists.
 _LOOKED_AT = 500
 _LISTED = 20_000
@@ -109,7 +110,7 @@ class Proposer:
         """A proposal out of a trial, or None: then the trial was given up."""
         self.study.note(number, point=point)
         if _frozen(point) in self._tried(besides=number):
-            self._refuse(number, "the sampler proposed it before")
+            self._refuse(number, _BEFORE)
             return None
         planned, reason = self.planned(point)
         if reason is not None:
@@ -158,9 +159,10 @@ class Proposer:
             if not self.space.finite:
                 self.ended = f"none of {_LOOKED_AT} further points can work, fits and is new"
         else:
-            listed = "; ".join(f"{text} ({n} times)" for text, n in self.refusals.most_common(4))
+            listed = [text for text, _ in self.refusals.most_common(5) if text != _BEFORE]
             raise UserError(
-                f"none of {sum(self.refusals.values())} proposals could be run: {listed}",
+                f"none of {sum(self.refusals.values())} proposals could be run: "
+                f"{'; '.join(listed)}",
                 "is the space right, or sweep.where too narrow?",
             )
 

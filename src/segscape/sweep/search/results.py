@@ -87,18 +87,19 @@ def table(
     from rich.table import Table
 
     keys = list(dict.fromkeys([*(key for _, key in objectives), *(each.key for each in limits)]))
-    extra = [key for key in _SCALES if key not in keys]
     shown = Table(title=title, title_justify="left")
     shown.add_column("trial", justify="right")
     parameters = list(dict.fromkeys(name for each in found for name in each.user_attrs["point"]))
     for name in parameters:
-        shown.add_column(name)
-    for key in [*keys, *extra[:2]]:
+        shown.add_column(name, overflow="fold")
+    for key in keys:
         unit = _SCALES.get(key, (1.0, ""))[1]
-        shown.add_column(f"{key} [{unit}]".replace("[", r"\[") if unit else key, justify="right")
+        shown.add_column(
+            f"{key} [{unit}]".replace("[", r"\[") if unit else key, justify="right", no_wrap=True
+        )
     for each in found:
         point, figures = each.user_attrs["point"], each.user_attrs["figures"]
-        cells = [figure_text(key, figures.get(key)) for key in [*keys, *extra[:2]]]
+        cells = [figure_text(key, figures.get(key)) for key in keys]
         shown.add_row(str(each.number), *(point.get(name, "-") for name in parameters), *cells)
     return shown
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -220,6 +220,7 @@ class Search:
     def _fill(self) -> bool:
         """Give free slots their jobs; whether there is anything new."""
         found = self._standings([job for each in self.trials.values() for job in each.jobs])
+        self._nudge(list(found.values()))
         free = self.workers - sum(one.state in LIVE for one in found.values())
         due = [
             (trial, job)
@@ -244,6 +245,15 @@ class Search:
                 break  # its jobs are there already: the sampler may learn from them first
         self._submit(due[: max(0, free)])
         return started
+
+    def _nudge(self, found: Collection[Standing]) -> None:
+        """Where jobs wait and none runs, whatever serves the queue may have died."""
+        states = {one.state for one in found}
+        if State.QUEUED not in states or State.RUNNING in states:
+            return
+        waiting = next(one.job for one in found if one.state is State.QUEUED)
+        with self.sweep.lock():
+            self.queue.submit(self.sweep, [], self.sweep.attempts(waiting)[-1].code)
 
     def _is_due(self, trial: Running, one: Standing) -> bool:
         """Whether a job is to be handed over, now or when there is a free slot."""

@@ -50,6 +50,7 @@ class Optuna(SegscapeSweeper):
         typed = as_typed(arguments)
         refuse_places(typed)
         check_settings(self.settings)
+        limits = read_and_check(self.settings)
         of_jobs = [text for text in typed if not is_of_sweep(text)]
         parameters, common = read_parameters(of_jobs, groups(), self.settings.grid)
         if not parameters:
@@ -63,7 +64,6 @@ class Optuna(SegscapeSweeper):
         named = [text for text in typed if not _is_more_of_the_same(text)]
         sweep = open_sweep(self.settings, self.config, named)
         describe(sweep, queue, self.settings, typed, parameters)
-        limits = read_and_check(self.settings)
         search = make_search(sweep, queue, self.settings, parameters, common, limits)
         run(search, self.settings, limits)
 

@@ -1,0 +1,164 @@
+"""What a search is told: objectives, limits, storage, what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from played_search import PlayedQueue, figures_of, toy_search
+
+from segscape import config
+from segscape.errors import UserError
+from segscape.sweep.directory import SweepDirectory
+from segscape.sweep.search.foreign import BatchQueue
+from segscape.sweep.search.locks import Owner
+from segscape.sweep.search.objectives import (
+    check_objectives,
+    curve,
+    figures,
+    read_limits,
+    watched,
+)
+from segscape.sweep.search.space import read_parameters
+from segscape.sweep.search.study import mixed, open_storage
+from segscape.sweep.search.sweeper import check_settings, check_slots, make_search
+from segscape.sweep.settings import SweepSettings
+from segscape.tracking.run_directory import RunDirectory
+
+
+def test_limits() -> None:
+    below, above = read_limits(["latency/p50_ms < 20", "val/miou>=0.5"])
+    assert str(below) == "latency/p50_ms<20"
+    assert below.excess(25.0) == pytest.approx(0.25) and below.excess(10.0) == -0.5
+    assert not below.holds(20.0) and above.holds(0.5) and not above.holds(0.4)
+
+
+@pytest.mark.parametrize("text", ["latency/p50_ms", "5<latency/p50_ms<9", "latency/p50_ms<fast"])
+def test_limits_that_cannot_be_read(text: str) -> None:
+    with pytest.raises(UserError, match="cannot be read"):
+        read_limits([text])
+
+
+def test_figures_that_no_run_has() -> None:
+    check_objectives([("max", "val/iou/road"), ("min", "model/macs/encoder")])
+    with pytest.raises(UserError, match="did you mean val/miou"):
+        check_objectives([("max", "val/mIoU")])
+    with pytest.raises(UserError, match="did you mean latency/p50_ms"):
+        read_limits(["latency/p50<20"])
+    with pytest.raises(UserError, match="twice"):
+        check_objectives([("max", "val/miou"), ("min", "val/miou")])
+
+
+def test_the_pruner_judges_what_is_measured_again_and_again() -> None:
+    assert watched([("min", "latency/p50_ms"), ("min", "val/loss")]) == ("min", "val/loss")
+    assert watched([("min", "latency/p50_ms")]) == ("max", "val/miou")
+
+
+def test_figures_are_those_of_the_first_best_row(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    for step, score in enumerate([0.2, 0.5, None, 0.5, 0.4]):
+        run.append_metrics({"step": step, "val/miou": score, "val/loss": float(step)})
+    assert figures(run)["val/loss"] == 1.0
+    assert curve(run, "val/miou") == {1: 0.2, 2: 0.5, 4: 0.5, 5: 0.4}
+    assert figures(RunDirectory(tmp_path / "none")) == {}
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"zip": ["a", "b"]}, "sweep.zip is for grids"),
+        ({"jobs": ["encoder=stdc1"]}, "sweep.jobs is for grids"),
+        ({"exclude": ["encoder=stdc1"]}, "sweep.exclude is for grids"),
+        ({"wait": False}, "sweep.wait=false"),
+    ],
+)
+def test_what_a_search_would_not_heed_is_refused(given: dict[str, Any], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        check_settings(SweepSettings(**given))
+
+
+def test_more_workers_than_slots_are_refused() -> None:
+    check_slots(PlayedQueue(slots=None), SweepSettings(workers=9))
+    with pytest.raises(UserError, match=r"hydra\.launcher\.jobs=3"):
+        check_slots(PlayedQueue(slots=2), SweepSettings(workers=3))
+
+
+def test_storage_that_cannot_be_used(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="cannot be used"):
+        open_storage("redis://here", tmp_path)
+    with pytest.raises(UserError, match="cannot be opened"):
+        open_storage("sqlite:////nowhere/at/all/study.db", tmp_path)
+
+
+def test_searchers_that_start_later_draw_otherwise() -> None:
+    assert mixed(1, 0) == mixed(1, 0)
+    assert len({mixed(1, 0), mixed(1, 1), mixed(2, 0)}) == 3
+
+
+def test_an_owner_lives_as_long_as_its_process_holds_the_file(tmp_path: Path) -> None:
+    one, two = Owner(tmp_path), Owner(tmp_path)
+    assert not two.lives(one.token)
+    with one.living():
+        one.beat()
+        assert two.lives(one.token) and one.lives(one.token)
+    assert not two.lives(one.token)
+
+
+class Launcher:
+    """Plays a launcher of somebody else's: every second job cannot even start."""
+
+    def __init__(self, sweep: SweepDirectory) -> None:
+        self.sweep = sweep
+        self.batches: list[list[list[str]]] = []
+
+    def launch(self, overrides: Sequence[Sequence[str]], initial_job_idx: int) -> None:
+        assert initial_job_idx == sum(map(len, self.batches))
+        self.batches.append([list(each) for each in overrides])
+        for number, each in enumerate(overrides):
+            place = next(text for text in each if text.startswith("run_dir="))
+            run = RunDirectory(place.removeprefix("run_dir=").strip("'"))
+            assert each[-1] == "resume=auto"
+            if number % 2 == 0:
+                job = next(j for j in self.sweep.jobs() if self.sweep.run(j).path == run.path)
+                row = figures_of(self.sweep.frozen(job)["config"], 1.0)
+                run.append_metrics({"epoch": 1, "step": 1, **row})
+                run.write_status("finished")
+
+
+def test_a_launcher_of_somebody_elses_runs_batches(tmp_path: Path) -> None:
+    launcher: Any = Launcher(SweepDirectory(tmp_path))
+    queue: Any = BatchQueue(launcher, jobs=2)
+    search = toy_search(tmp_path, queue, trials=5)
+    search.run()
+    assert {len(batch) for batch in launcher.batches} <= {1, 2}
+    ended = [each.state.name for each in search.study.counted()]
+    assert len(ended) == 5 and {"COMPLETE", "FAIL"} == {*ended}
+
+
+def test_a_search_over_real_designs(tmp_path: Path) -> None:
+    overrides = [
+        "decoder=fld,fcn8s",
+        "fusion=add,uafm_spatial",
+        "encoder=stdc1,resnet50",
+        "profile.size=[64,128]",
+    ]
+    settings = SweepSettings(trials=9, where="params<20e6", name="real")
+    parameters, common = read_parameters(overrides, config.groups())
+    sweep = SweepDirectory(tmp_path / "real")
+    search = make_search(
+        sweep,
+        PlayedQueue(length=1),
+        settings,
+        parameters,
+        common,
+        [],
+        say=lambda line: None,
+        interval_s=0.01,
+    )
+    search.run()
+    points = [each.user_attrs["point"] for each in search.study.complete()]
+    assert {"decoder": "fcn8s", "encoder": "stdc1"} in points
+    assert len(points) == 3 and all(point["encoder"] == "stdc1" for point in points)
+    assert all(job.cost["params"] < 20e6 for job in sweep.jobs())
