@@ -147,3 +147,26 @@ def test_a_setting_that_is_different_in_every_run_has_no_effects():
 def test_a_figure_that_never_changes_has_no_effects():
     runs = [run(0.5, fusion="x"), run(0.5, fusion="y")]
     assert effects(runs, ["fusion"], [SCORE]) == ([], [])
+
+
+def test_runs_under_other_conditions_are_no_partners():
+    from dataclasses import replace
+
+    runs = [run(0.5, fusion="x"), run(0.6, fusion="y")]
+    odd = replace(run(0.1, 2, fusion="x"), environment={"void": "count"})
+    found = by_option(effects([*runs, odd], ["fusion"], [SCORE])[0])
+    assert found["x"].mean == 0.5 and found["x"].runs == 1
+    # a setting that only one run has, too
+    odd = run(0.1, 1, settings={"data.size": [64, 128]}, fusion="x")
+    found = by_option(effects([*runs, odd], ["fusion", "data.size"], [SCORE])[0])
+    assert found["x"].mean == 0.5 and found["x"].balanced
+
+
+def test_models_are_compared_with_all_that_they_decide():
+    runs = [
+        run(0.5 + gain, seed, model=m, encoder=e)
+        for seed in (1, 2)
+        for m, e, gain in (("m1", "a", 0.0), ("m2", "b", 0.1))
+    ]
+    found = by_option(effects(runs, ["model", "encoder"], [SCORE])[0])
+    assert set(found) == {"m1", "m2"} and found["m2"].balanced

@@ -169,7 +169,8 @@ def _screen(collection: Collection, given: argparse.Namespace) -> RenderableType
 
     width = _console().width
     count = len(collection.runs)
-    title = collection.title if count == 1 else f"{collection.title}: {count} runs"
+    named = count == 1 or collection.title == f"{count} runs"
+    title = collection.title if named else f"{collection.title}: {count} runs"
     parts: list[RenderableType] = [
         render(build(collection, given.group_seeds, given.sort, width), title)
     ]

@@ -23,8 +23,8 @@ _CONDITIONS = {
     "data": ("data set", _SCORES),
     "split": ("split", _SCORES),
     "validation": ("set of validation images", _SCORES),
-    "torch": ("version of PyTorch", "latencies and scores"),
-    "commit": ("commit of the code", "all figures"),
+    "torch": ("version of PyTorch", ""),
+    "commit": ("commit of the code", ""),
 }
 _NAMED = 4
 
@@ -37,6 +37,7 @@ def warnings(runs: Sequence[Run]) -> list[str]:
     """
     shown = [run for run in runs if run.figures]
     found = []
+    unknown: dict[tuple[str, ...], list[str]] = {}
     for key, (words, what) in _CONDITIONS.items():
         groups: dict[str | None, list[str]] = {}
         for run in shown:
@@ -44,12 +45,13 @@ def warnings(runs: Sequence[Run]) -> list[str]:
                 groups.setdefault(run.environment.get(key), []).append(run.name)
         known = [value for value in groups if value is not None]
         if len(known) > 1:
-            found.append(f"The {words} differs, so {what} cannot be compared: {_listed(groups)}.")
+            result = f"so {what} cannot be compared" if what else "which may change figures"
+            found.append(f"The {words} differs, {result}: {_listed(groups)}.")
         elif known and None in groups:
-            found.append(
-                f"The {words} is not known of {named(groups[None])}; elsewhere it is {known[0]}."
-            )
-    return found
+            unknown.setdefault(tuple(groups[None]), []).append(words)
+    return found + [
+        f"Not known of {named(names)}: {', '.join(missing)}." for names, missing in unknown.items()
+    ]
 
 
 def repeated(runs: Sequence[Run]) -> list[str]:

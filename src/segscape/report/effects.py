@@ -18,6 +18,17 @@ from segscape.report.records import Effect, Run
 
 MOST_OPTIONS = 40
 
+_DECIDING = ("experiment", "model")
+_CONDITIONS = ("precision", "void", "data", "split", "validation", "input size")
+_LATENCY_CONDITIONS = (
+    "device",
+    "threads",
+    "backend",
+    "latency batch",
+    "latency precision",
+    "latency size",
+)
+
 Cells = Mapping[str, Mapping[tuple[str, ...], Sequence[float]]]
 """Values by option and block."""
 
@@ -55,7 +66,7 @@ def factors(runs: Sequence[Run], names: Sequence[str]) -> list[Factor]:
         factor = Factor(name, values)
         if len(factor.options) > 1:
             found.append(factor)
-    deciding = [factor for factor in found if factor.name in ("experiment", "model")]
+    deciding = [factor for factor in found if factor.name in _DECIDING]
     return [
         factor
         for factor in found
@@ -103,13 +114,37 @@ def effects(
     notes += _aliases(kept)
     found: list[Effect] = []
     for factor in kept:
-        others = [each for each in varying if each is not factor]
         for figure in figures:
-            made, note = _effects_of(done, factor, others, figure)
+            made, note = _effects_of(done, factor, _partners(done, factor, names, figure), figure)
             found += made
             if note:
                 notes.append(note)
     return found, list(dict.fromkeys(notes))
+
+
+def _partners(
+    runs: Sequence[Run], factor: Factor, names: Sequence[str], figure: str
+) -> dict[str, tuple[str, ...]]:
+    """Of each run, everything else that must agree: other choices, settings, conditions.
+
+    What a model decides is part of the choice of the model.
+    """
+    columns = []
+    for name in names:
+        values = {run.id: _value(run, name) or "" for run in runs}
+        decided = factor.name in _DECIDING and _decides(factor, Factor(name, values))
+        if name != factor.name and not decided:
+            columns.append(values)
+    conditions = [*_CONDITIONS, *(_LATENCY_CONDITIONS if figure.startswith("latency/") else ())]
+    if factor.name == "data":
+        conditions = [key for key in conditions if key not in ("data", "validation")]
+    return {
+        run.id: (
+            *(values[run.id] for values in columns),
+            *(run.environment.get(key, "") for key in conditions),
+        )
+        for run in runs
+    }
 
 
 def _countable(factor: Factor) -> bool:
@@ -138,7 +173,7 @@ def _together(one: Factor, other: Factor) -> bool:
 
 
 def _effects_of(
-    runs: Sequence[Run], factor: Factor, others: Sequence[Factor], figure: str
+    runs: Sequence[Run], factor: Factor, partners: Mapping[str, tuple[str, ...]], figure: str
 ) -> tuple[list[Effect], str | None]:
     measured = [run for run in runs if figure in run.figures and run.id in factor.values]
     if len({run.figures[figure] for run in measured}) < 2:
@@ -148,7 +183,7 @@ def _effects_of(
         return [], None
     compared = None
     for with_seed in (True, False):
-        cells = _cells(measured, factor, others, figure, with_seed)
+        cells = _cells(measured, factor, partners, figure, with_seed)
         blocks = _complete(cells, options)
         if len(blocks) > 1 or (not with_seed and blocks):
             compared = {o: {block: cells[o][block] for block in blocks} for o in options}
@@ -183,13 +218,15 @@ def _effects_of(
 
 
 def _cells(
-    runs: Sequence[Run], factor: Factor, others: Sequence[Factor], figure: str, with_seed: bool
+    runs: Sequence[Run],
+    factor: Factor,
+    partners: Mapping[str, tuple[str, ...]],
+    figure: str,
+    with_seed: bool,
 ) -> dict[str, dict[tuple[str, ...], list[float]]]:
     found: dict[str, dict[tuple[str, ...], list[float]]] = {}
     for run in runs:
-        block = tuple(other.values.get(run.id, "") for other in others)
-        if with_seed:
-            block = (*block, str(run.seed))
+        block = (*partners[run.id], str(run.seed)) if with_seed else partners[run.id]
         cell = found.setdefault(factor.values[run.id], {})
         cell.setdefault(block, []).append(run.figures[figure])
     return found

@@ -112,10 +112,10 @@ def resolve(text: str, known: Iterable[str]) -> str:
         raise UserError(f"{text} could be {' or '.join(ends)}", "write the whole key")
     close = nearest(text, keys)
     hint = f"did you mean {close}? " if close else ""
-    raise UserError(f"no run has {text!r}", f"{hint}keys: {', '.join(_short_list(keys))}")
+    raise UserError(f"no run has {text!r}", f"{hint}keys: {', '.join(short_list(keys))}")
 
 
-def _short_list(keys: Sequence[str], most: int = 30) -> list[str]:
+def short_list(keys: Sequence[str], most: int = 30) -> list[str]:
     """Keys without those of single classes and parts, which are many."""
     kept = [key for key in keys if key.count("/") < 2]
     return [*kept[:most], *(["..."] if len(kept) > most or len(kept) < len(keys) else [])]

@@ -9,11 +9,9 @@ from dataclasses import dataclass, field
 
 from segscape.errors import UserError, nearest
 from segscape.report.effects import factors
-from segscape.report.figure_keys import direction, figure_keys, resolve
+from segscape.report.figure_keys import direction, figure_keys, resolve, short_list
 from segscape.report.pareto import DONE, front
 from segscape.report.records import Collection, Run
-
-_MOST_LISTED = 20
 
 
 @dataclass(frozen=True)
@@ -165,11 +163,10 @@ def _sort_key(lines: Sequence[Row], by: str) -> tuple[str | None, str]:
     try:
         key = resolve(rest if given else by, keys)
     except UserError as error:
-        if nearest(by, texts):
-            hint = f"did you mean {nearest(by, texts)}? {error.hint or ''}"
-            raise UserError(f"--sort {by}: {error.what}", hint.strip()) from error
-        more = f"{error.hint or ''}; also {', '.join(texts[:_MOST_LISTED])}"
-        raise UserError(f"--sort {by}: {error.what}", more) from error
+        close = nearest(by, [*texts, *keys])
+        hint = f"did you mean {close}? " if close else ""
+        choices = ", ".join([*texts, *short_list(keys)])
+        raise UserError(f"--sort {by}: {error.what}", f"{hint}choices: {choices}") from error
     return given or direction(key) or "min", key
 
 

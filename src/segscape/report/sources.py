@@ -79,7 +79,8 @@ def existing(text: str | os.PathLike[str]) -> Path:
     close = nearest(place.name, [*names, *(p.name for p in beside.iterdir())])
     meant = close if close in names else beside / close if close else None
     hint = f"did you mean {meant}? " if meant else ""
-    sweeps = f"sweeps: {', '.join(sorted(names)[:20])}" if names else ""
+    listed = f"sweeps: {', '.join(sorted(names)[:20])}" if names else ""
+    sweeps = listed or "give a sweep, a run directory, a folder of them, or a summary.json"
     raise UserError(f"{place}: there is no such directory, file or sweep", f"{hint}{sweeps}")
 
 
