@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import slurm_cluster
+import torch
 from slurm_cluster import ROOT, until
 
 from segscape.sweep.directory import Job, SweepDirectory
@@ -65,6 +66,13 @@ def worker(sweep: SweepDirectory, job: Job) -> dict[str, Any]:
     return json.loads((sweep.place(job) / "worker.json").read_text())
 
 
+def step(sweep: SweepDirectory, job: Job) -> int:
+    """Where its last checkpoint stands."""
+    file = sweep.run(job).checkpoints / "last.ckpt"
+    data = torch.load(file, map_location="cpu", weights_only=True)
+    return data["segscape"]["position"]["step"]
+
+
 def assert_unbroken(sweep: SweepDirectory, job: Job) -> None:
     """It was submitted once, ran twice, and each epoch is in the record once."""
     until(lambda: state(sweep) not in LIVE, 300)
@@ -99,8 +107,8 @@ def test_a_job_that_is_pushed_aside_saves_comes_back_and_goes_on(tmp_path: Path)
 
 
 @pytest.mark.slow
-def test_a_job_at_its_time_limit_saves_comes_back_and_goes_on(tmp_path: Path) -> None:
-    # SLURM looks at the limits every half a minute: the signal comes in the first 90 seconds.
+def test_a_job_near_its_time_limit_saves_comes_back_and_goes_on(tmp_path: Path) -> None:
+    # SLURM looks at the limits every half a minute: the signal comes in the first 70 seconds.
     sweep, job = submit(
         tmp_path,
         "sweep.name=small",
@@ -108,9 +116,19 @@ def test_a_job_at_its_time_limit_saves_comes_back_and_goes_on(tmp_path: Path) ->
         "hydra.launcher.cpus=1",
         "hydra.launcher.time=3",
         "hydra.launcher.signal_s=110",
-        # More than fits into 70 seconds, less than fits into two starts.
-        "data.train_size=240",
+        "data.train_size=2400",
+        "trainer.max_epochs=1000",
     )
     until(lambda: worker(sweep, job).get("exit") == 3, 240)
     assert worker(sweep, job)["signal"] == "SIGUSR2"
-    assert_unbroken(sweep, job)
+    assert worker(sweep, job)["requeue"] is True
+    saved = step(sweep, job)
+    assert saved > 0
+    try:
+        until(lambda: worker(sweep, job)["restarts"] == 1)
+        until(lambda: step(sweep, job) > saved)
+        assert len(sweep.attempts(job)) == 1
+    finally:
+        SlurmQueue().cancel(sweep, sweep.attempts(job))
+    until(lambda: state(sweep) is State.STOPPED)
+    assert worker(sweep, job)["requeue"] is False
