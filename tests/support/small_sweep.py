@@ -50,6 +50,8 @@ class StandInQueue(LocalQueue):
             first = len(list(place.glob("[0-9]*-*.json"))) + 1
             for number, job in enumerate(jobs, first):
                 attempt = new_attempt(self, code)
+                # First, as the real queue does: a runner drops entries that nobody has recorded.
+                sweep.record(job, attempt)
                 command = [sys.executable, str(STAND_IN), str(sweep.place(job)), attempt.token]
                 entry = {"folder": job.folder, "command": command}
                 write_json(place / f"{number:06d}-{attempt.token}.json", entry)
