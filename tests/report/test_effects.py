@@ -138,10 +138,15 @@ def test_choices_that_always_change_together_are_named():
 
 
 def test_a_setting_that_is_different_in_every_run_has_no_effects():
-    runs = [run(0.5 + n / 100, fusion="x", settings={"optim.lr": n / 1000}) for n in range(12)]
+    runs = [run(0.5 + n / 99, fusion="x", settings={"optim.lr": n / 1000}) for n in range(1, 6)]
     made, notes = effects(runs, ["optim.lr"], [SCORE])
     assert made == []
-    assert notes == ["No effects of optim.lr: 12 values in 12 runs."]
+    assert notes == ["No effects of optim.lr: 5 values in 5 runs."]
+
+
+def test_a_setting_with_few_values_is_a_choice():
+    runs = [run(0.5 + lr, settings={"optim.lr": lr}) for lr in (0.01, 0.02)]
+    assert {effect.option for effect in effects(runs, ["optim.lr"], [SCORE])[0]} == {"0.01", "0.02"}
 
 
 def test_a_figure_that_never_changes_has_no_effects():

@@ -149,8 +149,19 @@ def _partners(
 
 def _countable(factor: Factor) -> bool:
     """Whether its values are options that runs share, and not a different number in every run."""
-    count = len(factor.options)
-    return count <= MOST_OPTIONS and (count <= 6 or count < len(factor.values) / 1.5)
+    count, runs = len(factor.options), len(factor.values)
+    if count > MOST_OPTIONS:
+        return False
+    if all(_is_fraction(option) for option in factor.options):
+        return count <= 2 or count < runs / 1.5
+    return count <= 6 or count < runs / 1.5
+
+
+def _is_fraction(text: str) -> bool:
+    try:
+        return not float(text).is_integer()
+    except (ValueError, OverflowError):
+        return False
 
 
 def _aliases(found: Sequence[Factor]) -> list[str]:

@@ -23,7 +23,7 @@ from segscape.report.sources import Source
 
 SCORE = "val/miou"
 _CONSTANT = ("model/", "latency/")
-_NO_CHOICES = ("hydra/", "sweep", "logger", "callbacks")
+_NO_CHOICES = ("hydra/", "sweep", "logger", "callbacks", "profile")
 
 
 @dataclass(frozen=True)
@@ -206,9 +206,10 @@ def _best(rows: Sequence[Mapping[str, str]]) -> dict[str, Any]:
 
 
 def _cell(text: str) -> Any:
+    """As summary.json has it: whole numbers stay whole."""
     number = _number(text)
     if number is not None:
-        return number
+        return int(text) if text.lstrip("-").isdigit() else number
     if text.startswith("["):
         try:
             return json.loads(text)

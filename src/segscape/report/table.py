@@ -270,7 +270,8 @@ def _shared(many: Sequence[Mapping[str, str]]) -> dict[str, str]:
 
 def _common(runs: Sequence[Run]) -> str:
     shared = _shared([run.choices for run in runs])
-    return " ".join(f"{group}={option}" for group, option in shared.items())
+    told = {group: option for group, option in shared.items() if option != "default"}
+    return " ".join(f"{group}={option}" for group, option in told.items())
 
 
 # -- effects ---------------------------------------------------------------------------------------
