@@ -86,19 +86,7 @@ def spec(collection: Collection, group_seeds: bool = False) -> dict[str, Any]:
         "x": _axis("x", f"{label(x, unit=False)}{scale_x[1]}", way_x, x, shown, scale_x[0]),
         "y": _axis("y", f"{label(y, unit=False)}{scale_y[1]}", way_y, y, shown, scale_y[0]),
     }
-    points: dict[str, Any] = {
-        "data": {"values": data},
-        "mark": {"type": "point", "filled": True, "opacity": 1, "strokeWidth": 0.8},
-        "encoding": {**axes, **_legend("color", colour, data), **_legend("shape", shape, data)},
-    }
-    points["encoding"]["size"] = {
-        "condition": {"test": "datum.front", "value": 70},
-        "value": 34,
-    }
-    points["encoding"]["fillOpacity"] = {
-        "condition": {"test": "datum.front", "value": 1},
-        "value": 0.35,
-    }
+    points = _points(data, axes, colour, shape)
     layers = [
         _line(front, axes, way_x, way_y),
         *_bars(data, axes),
@@ -115,6 +103,20 @@ def spec(collection: Collection, group_seeds: bool = False) -> dict[str, Any]:
         "title": _note(note),
         "layer": [layer for layer in layers if layer],
         "config": _config(),
+    }
+
+
+def _points(
+    data: list[dict[str, Any]], axes: dict[str, Any], colour: str | None, shape: str | None
+) -> dict[str, Any]:
+    """Large and full on the front, small and pale elsewhere."""
+    encoding = {**axes, **_legend("color", colour, data), **_legend("shape", shape, data)}
+    for channel, front, other in (("size", 70, 34), ("fillOpacity", 1, 0.35)):
+        encoding[channel] = {"condition": {"test": "datum.front", "value": front}, "value": other}
+    return {
+        "data": {"values": data},
+        "mark": {"type": "point", "filled": True, "opacity": 1, "strokeWidth": 0.8},
+        "encoding": encoding,
     }
 
 
