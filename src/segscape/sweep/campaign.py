@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from segscape.errors import UserError
-from segscape.sweep.directory import Job, Planned, SweepDirectory
+from segscape.sweep.directory import Attempt, Job, Planned, SweepDirectory
 from segscape.sweep.frozen import freeze
 from segscape.sweep.identity import identity
 from segscape.sweep.launchers.base import Queue
@@ -81,27 +81,30 @@ class Campaign:
                 self.queue.submit(self.sweep, jobs, code)
             return [one.job for one in due]
 
-    def wait(self, show: Show | None = None, interval_s: float = 2.0) -> list[Standing]:
+    def wait(self, show: Show | None = None, interval_s: float | None = None) -> list[Standing]:
         """Submit what becomes due until nothing is left to do.
 
         Args:
             show: called with the standings every time.
-            interval_s: between two looks, in seconds.
+            interval_s: between two looks, in seconds; by default what the queue can bear.
 
         Returns:
             How the jobs stand in the end.
         """
+        pause = self.queue.poll_s if interval_s is None else interval_s
         while True:
-            submitted = self.submit_due()
             found = self.standings()
+            # Whether they are still due is decided again, under the lock.
+            if any(self._is_due(one, False) for one in found) and self.submit_due():
+                found = self.standings()
             if show is not None:
                 show(found)
-            if not submitted and not any(one.state in LIVE for one in found):
+            if not any(one.state in LIVE for one in found):
                 return found
             if self.settings.fail_fast and any(self._has_failed(one) for one in found):
                 self.cancel([one.job for one in found], "cancelled after a failure")
                 self.settings = replace(self.settings, fail_fast=False, restarts=0)
-            time.sleep(interval_s)
+            time.sleep(pause)
 
     def cancel(self, jobs: Sequence[Job], reason: str = "cancelled") -> list[Job]:
         """Take jobs out of the queue, or ask them to save and stop.
@@ -111,10 +114,13 @@ class Campaign:
         """
         with self.sweep.lock():
             live = [one for one in standings(self.sweep, self.queue, jobs) if one.state in LIVE]
+            by_queue: dict[str, list[Attempt]] = {}
             for one in live:
                 attempt = replace(self.sweep.attempts(one.job)[-1], cancelled=True, reason=reason)
                 self.sweep.record(one.job, attempt)
-                queue_of(self.sweep, attempt, self.queue).cancel(self.sweep, [attempt])
+                by_queue.setdefault(attempt.launcher, []).append(attempt)
+            for attempts in by_queue.values():
+                queue_of(self.sweep, attempts[0], self.queue).cancel(self.sweep, attempts)
         return [one.job for one in live]
 
     def _is_due(self, one: Standing, revive: bool) -> bool:

@@ -17,6 +17,8 @@ from segscape.tracking.run_directory import RunDirectory, try_lock
 # A submitter records an attempt before it asks the queue: so long it may be on its way.
 _ON_ITS_WAY_S = 60.0
 STOPPED_EXIT_CODE = 3
+# How a queue calls it when somebody took a job out of it without telling us: it was on purpose.
+_BY_HAND = "cancelled"
 
 
 class State(StrEnum):
@@ -176,11 +178,16 @@ def _state(
         return (State.PRUNED if pruned else State.CANCELLED), last.reason or None
     if worker.get("token") == last.token and worker.get("exit") is not None:
         if worker["exit"] == STOPPED_EXIT_CODE:
+            known = queue_of(sweep, last, queue).cause(sweep, last)
+            if known and known.startswith(_BY_HAND):
+                return State.CANCELLED, known
             return State.STOPPED, f"saved after {worker.get('signal') or 'a signal'}"
         return State.FAILED, status.get("error") or f"exit code {worker['exit']}"
     if last.queue_id is None and _age_s(last.submitted) < _ON_ITS_WAY_S:
         return State.QUEUED, "being submitted"
     cause = queue_of(sweep, last, queue).cause(sweep, last)
+    if cause and cause.startswith(_BY_HAND):
+        return State.CANCELLED, cause
     return State.LOST, cause or "its process was killed, or vanished with the machine"
 
 

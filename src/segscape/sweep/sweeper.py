@@ -48,6 +48,7 @@ class SegscapeSweeper(Sweeper):
         """While this is open, the options of --config-dir count wherever options are looked up."""
         from segscape.config import own_folder
 
+        assert self.config is not None, "setup() comes first"
         sources = self.config.hydra.runtime.config_sources
         given = [each.path for each in sources if each.provider == "command-line"]
         return own_folder(given[0] if given else None)
@@ -84,6 +85,7 @@ class Grid(SegscapeSweeper):
         from segscape.sweep.plan.points import axes_of, expand
         from segscape.sweep.settings import LIMITS
 
+        assert self.config is not None, "setup() comes first"
         typed = as_typed(arguments)
         own = [text for text in typed if is_of_sweep(text)]
         axes, common = axes_of([text for text in typed if not is_of_sweep(text)])

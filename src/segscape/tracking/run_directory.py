@@ -171,7 +171,7 @@ class RunDirectory:
             **info: anything else worth keeping, e.g. `error="..."`, `step=120`.
         """
         assert state in STATES, state
-        now = datetime.now(UTC).isoformat(timespec="seconds")
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
         status: dict[str, Any] = {
             "state": state,
             "started": self.read_status().get("started", now),

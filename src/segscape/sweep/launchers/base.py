@@ -39,6 +39,7 @@ class Queue(Protocol):
     """Runs jobs. It keeps nothing in memory: what it knows is in files, or with the scheduler."""
 
     name: str
+    poll_s: float  # between two looks at it, in seconds
 
     @property
     def slots(self) -> int | None:

@@ -33,6 +33,7 @@ class LocalQueue:
     """
 
     name = "local"
+    poll_s = 1.0
 
     def __init__(self, jobs: int | None = None, pin: bool = True) -> None:
         if jobs is not None and (not isinstance(jobs, int) or isinstance(jobs, bool) or jobs < 1):

@@ -57,6 +57,7 @@ class SlurmQueue:
     """
 
     name = "slurm"
+    poll_s = 5.0
     slots: int | None = None
 
     def __init__(self, **settings: Any) -> None:

@@ -23,6 +23,7 @@ class BatchQueue:
     """
 
     name = "foreign"
+    poll_s = 1.0
 
     def __init__(self, launcher: Launcher, jobs: int | None = None) -> None:
         self._launcher, self._count = launcher, 0
