@@ -97,6 +97,7 @@ class Campaign:
             # Whether they are still due is decided again, under the lock.
             if any(self._is_due(one, False) for one in found) and self.submit_due():
                 found = self.standings()
+            self._wake(found)
             if show is not None:
                 show(found)
             if not any(one.state in LIVE for one in found):
@@ -105,6 +106,12 @@ class Campaign:
                 self.cancel([one.job for one in found], "cancelled after a failure")
                 self.settings = replace(self.settings, fail_fast=False, restarts=0)
             time.sleep(pause)
+
+    def _wake(self, found: Sequence[Standing]) -> None:
+        """Jobs that wait on this machine need a runner, which may have been killed."""
+        idle = [one for one in found if one.state is State.QUEUED and one.cause]
+        if self.queue.name == "local" and any("no runner" in (one.cause or "") for one in idle):
+            self.queue.submit(self.sweep, [], self.sweep.attempts(idle[0].job)[-1].code)
 
     def cancel(self, jobs: Sequence[Job], reason: str = "cancelled") -> list[Job]:
         """Take jobs out of the queue, or ask them to save and stop.
