@@ -133,3 +133,12 @@ def test_the_yaml_and_the_class_agree() -> None:
     assert given == SweepSettings(exclude=[], jobs=[], zip=[], constraints=[])
     names = {field.name for field in dataclasses.fields(SweepSettings)}
     assert set(option("sweep", "default")) == names
+
+
+def test_a_seed_that_the_data_follow_is_no_other_design() -> None:
+    one, two = (
+        {**config_of("add", seed), "data": {"size": [1, 2], "seed": seed}} for seed in (1, 2)
+    )
+    assert design(one) == design(two)
+    other = {**one, "data": {"size": [1, 2], "seed": 7}}
+    assert design(other) != design(one)

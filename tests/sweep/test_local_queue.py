@@ -69,7 +69,8 @@ def test_a_killed_job_is_lost_and_started_again(tmp_path: Path) -> None:
     made = campaign(tmp_path, ["long"])
     made.submit_due()
     (job,) = made.jobs
-    wait_until(lambda: state_of(made, job) is State.RUNNING)
+    wait_until(lambda: made.sweep.worker(job).get("pid") is not None)
+    assert state_of(made, job) is State.RUNNING
     os.kill(made.sweep.worker(job)["pid"], signal.SIGKILL)
     wait_until(lambda: state_of(made, job) is State.LOST)
     assert standings(made.sweep, made.queue)[0].cause == "killed by signal 9"

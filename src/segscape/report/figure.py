@@ -56,7 +56,7 @@ def _converter() -> Any:
     except ImportError as error:
         raise UserError(
             "pictures are drawn by vl-convert, which is not installed",
-            "pip install vl-convert-python",
+            'pip install "segscape[report]"',
         ) from error
     return vl_convert
 

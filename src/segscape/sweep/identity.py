@@ -26,7 +26,13 @@ def identity(config: Mapping[str, Any]) -> str:
 
 def design(config: Mapping[str, Any]) -> str:
     """The identity of all runs that differ in their seed only."""
-    return _digest({key: value for key, value in _essence(config).items() if key != "seed"})
+    essence = _essence(config)
+    seed = essence.pop("seed", None)
+    data = essence.get("data")
+    # Most data sets take the seed of the run: data.seed=${seed}.
+    if isinstance(data, Mapping) and data.get("seed") == seed:
+        essence["data"] = {key: value for key, value in data.items() if key != "seed"}
+    return _digest(essence)
 
 
 def _essence(config: Mapping[str, Any]) -> dict[str, Any]:

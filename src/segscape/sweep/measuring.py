@@ -11,6 +11,7 @@ from typing import Any
 
 from segscape.errors import UserError
 from segscape.sweep.directory import SweepDirectory
+from segscape.sweep.identity import design
 from segscape.sweep.states import LIVE, Standing, State
 
 MEASURED = "latency/measured"
@@ -44,7 +45,8 @@ def measure_designs(
     designs: dict[str, list[Standing]] = {}
     for one in found:
         if one.state is State.FINISHED:
-            designs.setdefault(one.job.design, []).append(one)
+            config = sweep.frozen(one.job)["config"]
+            designs.setdefault(design(config), []).append(one)
     if not designs:
         raise UserError(f"no job of {sweep.name} has finished")
     for runs in designs.values():

@@ -23,6 +23,8 @@ from segscape.sweep.states import worker_lives
 from segscape.tracking.run_directory import try_lock
 
 _POLL_S = 0.2
+# So long somebody else may be looking whether a runner lives.
+_LOCK_WAIT_S = 2.0
 # So long a job may take to save when it is asked to stop.
 _GRACE_S = 90.0
 
@@ -57,8 +59,11 @@ class Runner:
     def run(self) -> None:
         """Work until the queue is empty; return at once when another runner lives."""
         lock = os.open(self.place / "runner.lock", os.O_RDWR | os.O_CREAT, 0o644)
-        if not try_lock(lock):
-            return
+        end = time.monotonic() + _LOCK_WAIT_S
+        while not try_lock(lock):
+            if time.monotonic() > end:
+                return
+            time.sleep(0.1)
         cards = gpus()
         while True:
             self._adopt()

@@ -81,8 +81,14 @@ def standings(
     """
     wanted = list(sweep.jobs() if jobs is None else jobs)
     latest = {job.id: sweep.attempts(job) for job in wanted}
-    # The queue is asked first: what ends meanwhile is then found in the files.
-    live = _live(sweep, queue or own_queue(sweep), latest)
+    unfinished = {
+        job.id: latest[job.id]
+        for job in wanted
+        if sweep.run(job).read_status().get("state") != "finished"
+    }
+    # The queue is asked before the files are read: what ends meanwhile is then found there. A
+    # sweep that is done needs no queue, which may be on another machine.
+    live = _live(sweep, queue, unfinished)
     return [_standing(sweep, job, latest[job.id], live, queue) for job in wanted]
 
 
@@ -115,7 +121,7 @@ def worker_lives(place: Path) -> bool:
 
 
 def _live(
-    sweep: SweepDirectory, queue: Queue, latest: Mapping[str, list[Attempt]]
+    sweep: SweepDirectory, queue: Queue | None, latest: Mapping[str, list[Attempt]]
 ) -> dict[str, Live]:
     by_queue: dict[str, dict[str, Attempt]] = {}
     for attempts in latest.values():

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from segscape.errors import UserError
-from segscape.sweep.directory import Attempt, Job, SweepDirectory
+from segscape.sweep.directory import Attempt, Job, SweepDirectory, read_json
 from segscape.sweep.launchers.base import Live, QueueLauncher, new_attempt
 from segscape.tracking.run_directory import try_lock, write_json
 
@@ -82,7 +82,16 @@ class LocalQueue:
             if file is None:
                 continue
             folder = read_entry(file).get("folder")
-            if folder and worker_lives(sweep.path / "jobs" / folder):
+            if not folder:
+                continue
+            job = sweep.path / "jobs" / folder
+            worker = read_json(job / "worker.json")
+            if worker.get("token") == token and worker.get("exit") is not None:
+                # It has left all it had to say, and is only taking itself down.
+                if not worker.get("requeue"):
+                    continue
+                found[token] = Live("queued", note)
+            elif worker_lives(job):
                 found[token] = Live("running")
             else:
                 found[token] = Live("queued", note)
@@ -151,8 +160,6 @@ def token_of(file: Path) -> str:
 
 def read_entry(file: Path) -> dict[str, Any]:
     """An entry; empty when the runner has just removed it."""
-    from segscape.sweep.directory import read_json
-
     return read_json(file)
 
 
