@@ -85,6 +85,20 @@ def test_the_same_command_runs_nothing_twice(swept: tuple[Path, str]) -> None:
     assert {job: (job / "metrics.csv").stat().st_mtime_ns for job in jobs_of(sweep)} == before
 
 
+def test_latencies_are_measured_one_by_one_afterwards(swept: tuple[Path, str]) -> None:
+    sweep, _ = swept
+    before = json.loads((jobs_of(sweep)[0] / "summary.json").read_text())
+    assert "latency/p50_ms" not in before  # profile.latency=false
+    done = call("sweep", "measure", str(sweep), cwd=sweep, entry="segscape")
+    assert done.returncode == 0, done.stderr
+    assert "2 designs measured" in done.stdout
+    for job in jobs_of(sweep):
+        after = json.loads((job / "summary.json").read_text())
+        assert after["latency/p50_ms"] > 0
+        assert after["latency/input_size"] == [64, 128]
+        assert "one design at a time" in after["latency/measured"]
+
+
 def test_a_job_is_the_run_of_the_same_overrides_alone(
     swept: tuple[Path, str], tmp_path: Path
 ) -> None:

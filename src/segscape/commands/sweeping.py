@@ -22,6 +22,7 @@ USAGE = """
     segscape sweep retry  SWEEP [JOB ...] [--wait]
     segscape sweep resume SWEEP [JOB ...] [--wait]
     segscape sweep cancel SWEEP [JOB ...]
+    segscape sweep measure SWEEP [JOB ...]
 
     SWEEP is a directory, or a name below runs/sweeps. JOB is an id or its beginning, a folder, a
     name, or values that choose several: fusion=add, 'fusion=add seed=2'. Without JOB all are meant.
@@ -30,6 +31,7 @@ USAGE = """
     retry   submit again what failed, with today's source; what was lost goes on with its own
     resume  submit what is missing: never submitted, killed, stopped or cancelled
     cancel  take jobs out of the queue; those that run save first
+    measure the latency of every design here, one by one: jobs side by side disturb each other
 """
 INTERVAL_S = 2.0
 # command -> options
@@ -38,6 +40,7 @@ _OPTIONS = {
     "retry": ("--wait",),
     "resume": ("--wait",),
     "cancel": (),
+    "measure": (),
 }
 
 
@@ -61,7 +64,13 @@ def sweep(rest: Sequence[str]) -> int:
         return _status_of_all("--json" in asked.options)
     found = find(asked.sweep)
     jobs = choose(found, asked.jobs)
-    run = {"status": _status, "retry": _retry, "resume": _resume, "cancel": _cancel}
+    run = {
+        "status": _status,
+        "retry": _retry,
+        "resume": _resume,
+        "cancel": _cancel,
+        "measure": _measure,
+    }
     return run[asked.command](found, jobs, asked)
 
 
@@ -316,6 +325,14 @@ def _cancel(sweep: SweepDirectory, jobs: Sequence[Job], asked: _Request) -> int:
         f"{len(cancelled)} cancelled; those that run save first\n"
         f"  segscape sweep resume {_shown(sweep)} goes on with them"
     )
+    return 0
+
+
+def _measure(sweep: SweepDirectory, jobs: Sequence[Job], asked: _Request) -> int:
+    from segscape.sweep.measuring import measure_designs
+
+    number = measure_designs(sweep, _campaign(sweep, jobs).standings())
+    print(f"{number} designs measured; segscape report {_shown(sweep)} shows them")
     return 0
 
 
