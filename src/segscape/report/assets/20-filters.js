@@ -1,0 +1,194 @@
+// Which runs are shown, by choice, state and search; and which are pinned.
+//
+// No box of a key is checked at first: all runs are shown. Checked boxes narrow the runs to theirs;
+// several of one key are alternatives. Numbers in many values have a lowest and a highest instead.
+(function (page) {
+  "use strict";
+  const { el } = page;
+  const MOST_BOXES = 8;
+  const chosen = new Map(Object.entries(page.recall("boxes", {})).map(([k, v]) => [k, new Set(v)]));
+  const ranges = new Map(Object.entries(page.recall("ranges", {})));
+  let wanted = page.recall("search", "");
+
+  // -- the runs that are shown --------------------------------------------------------------------
+
+  const texts = new Map(
+    page.runs.map((run) => {
+      const told = [run.name, run.id, run.path, run.state, run.error];
+      for (const values of [run.choices, run.settings]) {
+        for (const key of Object.keys(values || {})) {
+          const value = page.value(run, key);
+          told.push(value, `${key}=${value}`);
+        }
+      }
+      return [run.id, told.filter(Boolean).join("\n").toLowerCase()];
+    })
+  );
+
+  function passes(run, but) {
+    for (const [key, values] of chosen) {
+      if (key !== but && values.size && !values.has(page.value(run, key))) return false;
+    }
+    for (const [key, [low, high]] of ranges) {
+      if (key === but) continue;
+      const number = Number(page.value(run, key) ?? NaN);
+      if (low !== null && !(number >= low)) return false;
+      if (high !== null && !(number <= high)) return false;
+    }
+    const text = texts.get(run.id);
+    return wanted.toLowerCase().split(/\s+/).every((word) => text.includes(word));
+  }
+
+  page.visible = [];
+  page.filtered = () => page.visible.length < page.runs.length;
+
+  function update() {
+    page.visible = page.runs.filter((run) => passes(run));
+    const all = page.runs.length;
+    const pinned = page.pins.length ? `, ${page.pins.length} pinned` : "";
+    document.getElementById("count").textContent =
+      (page.filtered() ? `${page.visible.length} of ${all} runs` : `${all} ${all === 1 ? "run" : "runs"}`) +
+      pinned;
+    let active = wanted ? 1 : 0;
+    for (const values of chosen.values()) active += values.size ? 1 : 0;
+    for (const [low, high] of ranges.values()) active += low !== null || high !== null ? 1 : 0;
+    document.getElementById("filters-active").textContent = active ? `(${active} active)` : "";
+    clear.disabled = !active;
+    tally();
+  }
+
+  // How many runs each box would leave, given the other filters.
+  function tally() {
+    const counts = new Map();
+    for (const box of body.querySelectorAll("input[type=checkbox]")) {
+      const key = box.dataset.key;
+      if (!counts.has(key)) {
+        const found = new Map();
+        for (const run of page.runs) {
+          if (!passes(run, key)) continue;
+          const value = page.value(run, key);
+          found.set(value, (found.get(value) || 0) + 1);
+        }
+        counts.set(key, found);
+      }
+      const number = counts.get(key).get(box.dataset.value) || 0;
+      box.parentElement.querySelector(".number").textContent = number;
+      box.parentElement.classList.toggle("nothing", !number);
+    }
+  }
+
+  const changed = page.soon(() => {
+    page.keep("boxes", Object.fromEntries([...chosen].map(([k, v]) => [k, [...v]])));
+    page.keep("ranges", Object.fromEntries(ranges));
+    page.keep("search", wanted);
+    update();
+    page.emit("filter");
+  });
+
+  // -- pins -----------------------------------------------------------------------------------
+
+  const MOST_PINS = 6;
+  page.pins = page.recall("pins", []).filter((id) => page.byId.has(id));
+  page.pinColour = (id) => page.palette()[page.pins.indexOf(id) % page.SEVERAL];
+
+  page.pin = function pin(id) {
+    const at = page.pins.indexOf(id);
+    if (at >= 0) page.pins.splice(at, 1);
+    else page.pins.push(id);
+    if (page.pins.length > MOST_PINS) page.pins.shift();
+    repinned();
+  };
+  page.unpinAll = function unpinAll() {
+    page.pins.length = 0;
+    repinned();
+  };
+  const repinned = page.soon(() => {
+    page.keep("pins", page.pins);
+    update();
+    page.emit("pin");
+  });
+  document.addEventListener("keydown", (event) => {
+    const typing = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName);
+    const enlarged = document.querySelector("dialog[open]");
+    if (event.key === "Escape" && page.pins.length && !typing && !enlarged) page.unpinAll();
+  });
+
+  // -- the form -------------------------------------------------------------------------------
+
+  const body = document.getElementById("filters-body");
+  const search = el("input", {
+    id: "search", type: "search", placeholder: "name, encoder=stdc1, …", value: wanted,
+    autocomplete: "off", spellcheck: "false", "aria-label": "Search runs",
+    oninput: () => {
+      wanted = search.value.trim();
+      changed();
+    },
+  });
+  const clear = el("button", { type: "button", class: "quiet", onclick: reset }, "Clear all filters");
+
+  function reset() {
+    wanted = search.value = "";
+    chosen.clear();
+    ranges.clear();
+    for (const input of body.querySelectorAll("input")) {
+      if (input.type === "checkbox") input.checked = false;
+      else input.value = "";
+    }
+    changed();
+  }
+
+  function values(key) {
+    const found = [...new Set(page.runs.map((run) => page.value(run, key)))].filter((v) => v !== null);
+    const numeric = found.length > 0 && found.every((text) => text !== "" && Number.isFinite(Number(text)));
+    return [numeric ? found.sort((a, b) => a - b) : found.sort(), numeric];
+  }
+
+  function boxes(key, found) {
+    return el("fieldset", {}, el("legend", {}, key), found.map((value) => {
+      const box = el("input", {
+        type: "checkbox", "data-key": key, "data-value": value,
+        checked: chosen.has(key) && chosen.get(key).has(value),
+        onchange: () => {
+          if (!chosen.has(key)) chosen.set(key, new Set());
+          if (box.checked) chosen.get(key).add(value);
+          else chosen.get(key).delete(value);
+          changed();
+        },
+      });
+      return el("label", { class: "box" }, box, el("span", { class: "value" }, value), el("span", { class: "number" }));
+    }));
+  }
+
+  function range(key, found) {
+    const ends = ["low", "high"].map((end, i) => {
+      const kept = (ranges.get(key) || [null, null])[i];
+      const input = el("input", {
+        type: "number", step: "any", "data-key": key, "data-end": end,
+        placeholder: i ? found[found.length - 1] : found[0],
+        "aria-label": `${key}, ${i ? "highest" : "lowest"}`,
+        oninput: () => {
+          const both = [...(ranges.get(key) || [null, null])];
+          both[i] = input.value === "" ? null : Number(input.value);
+          ranges.set(key, both);
+          changed();
+        },
+      });
+      if (kept !== null) input.value = kept;
+      return input;
+    });
+    return el("fieldset", {}, el("legend", {}, key), el("div", { class: "range" }, ends[0], "to", ends[1]));
+  }
+
+  page.buildFilters = function buildFilters() {
+    const states = values("state")[0];
+    body.append(search);
+    if (states.length > 1) body.append(boxes("state", states));
+    for (const key of page.varied) {
+      const [found, numeric] = values(key);
+      body.append(numeric && found.length > MOST_BOXES ? range(key, found) : boxes(key, found));
+    }
+    body.append(clear);
+    if (page.narrow()) document.getElementById("filters").open = false;
+    update();
+  };
+})(window.page);

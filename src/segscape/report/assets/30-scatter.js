@@ -1,0 +1,260 @@
+// Runs as points over two figures, with the front of what is shown.
+(function (page) {
+  "use strict";
+  const host = document.getElementById("scatter");
+  const [upSelect, acrossSelect] = ["y-axis", "x-axis"].map((id) => document.getElementById(id));
+  const said = document.getElementById("scatter-said");
+  const FOCUS_SIZE = 420;
+  let view = null;
+  let points = [];
+  let at = -1;
+
+  // -- axes -----------------------------------------------------------------------------------
+
+  function groups(cost) {
+    const rest = { "By class": [], "By part": [] };
+    const [accuracy, costs, other] = [[], [], []];
+    for (const key of page.keys) {
+      const words = key.split("/");
+      if (words[1] === "iou") rest["By class"].push(key);
+      else if (words[0] === "model" && words.length > 2) rest["By part"].push(key);
+      else if (["ms", "count"].includes(page.kind(key))) costs.push(key);
+      else if (page.kind(key) === "share") accuracy.push(key);
+      else other.push(key);
+    }
+    const main = cost ? { Cost: costs, Accuracy: accuracy } : { Accuracy: accuracy, Cost: costs };
+    return { ...main, Other: other, ...rest };
+  }
+
+  function fill(select, cost, chosen) {
+    for (const [name, keys] of Object.entries(groups(cost))) {
+      if (!keys.length) continue;
+      const group = page.el("optgroup", { label: name });
+      for (const key of keys) {
+        group.append(page.el("option", { value: key, selected: key === chosen }, page.titled(key)));
+      }
+      select.append(group);
+    }
+  }
+
+  function usual() {
+    const known = new Set(page.keys);
+    const wanted = page.objectives.map(([, key]) => key).filter((key) => known.has(key));
+    const cost = (key) => ["ms", "count"].includes(page.kind(key));
+    const up = wanted.find((key) => !cost(key)) || ["val/miou", ...page.keys].find((key) => known.has(key));
+    const across =
+      wanted.find((key) => key !== up) ||
+      ["latency/p50_ms", "model/macs", "model/params", ...page.keys].find((key) => known.has(key) && key !== up);
+    return [up, across];
+  }
+
+  page.buildScatter = function buildScatter() {
+    const known = new Set(page.keys);
+    const [up, across] = usual();
+    const kept = (name, otherwise) => (known.has(page.recall(name)) ? page.recall(name) : otherwise);
+    fill(upSelect, false, kept("y", up));
+    fill(acrossSelect, true, kept("x", across));
+    upSelect.addEventListener("change", () => {
+      page.keep("y", upSelect.value);
+      draw();
+    });
+    acrossSelect.addEventListener("change", () => {
+      page.keep("x", acrossSelect.value);
+      draw();
+    });
+    for (const event of ["filter", "theme", "colour"]) page.on(event, draw);
+    page.on("pin", mark);
+    draw();
+  };
+
+  // -- drawing --------------------------------------------------------------------------------
+
+  function data(x, y, scaleX, scaleY, colouring) {
+    const known = page.visible.filter((run) => page.figure(run, x) !== null && page.figure(run, y) !== null);
+    const done = known.filter(page.done);
+    const ways = [page.direction(x), page.direction(y)];
+    let best = new Set();
+    if (ways[0] && ways[1]) {
+      const found = page.pareto(done.map((run) => [page.figure(run, x), page.figure(run, y)]), ways);
+      best = new Set(found.map((index) => done[index].id));
+    }
+    const shown = known.map((run) => ({
+      id: run.id,
+      x: page.figure(run, x) / scaleX[0],
+      y: page.figure(run, y) / scaleY[0],
+      c: colouring.of(run),
+      front: best.has(run.id),
+      done: page.done(run),
+      ...page.tipFields(tips(run, x, y)),
+    }));
+    // the front is drawn last and lies on top
+    return shown.sort((one, other) => one.front - other.front);
+  }
+
+  function tips(run, x, y) {
+    const others = page.objectives.map(([, key]) => key).filter((key) => key !== x && key !== y);
+    return page.tips(run, [y, x, ...others]);
+  }
+
+  function axis(channel, key, scale) {
+    const values = points.map((point) => point[channel]);
+    const [low, high] = [Math.min(...values), Math.max(...values)];
+    const wide = low > 0 && high > 12 * low;
+    const way = page.direction(key);
+    const unit = scale[1] ? ` (${scale[1]})` : "";
+    const title =
+      channel === "x"
+        ? `${way === "min" ? "← " : ""}${page.label(key)}${unit}${way === "max" ? " →" : ""}`
+        : `${page.label(key)}${unit}${way === "max" ? " →" : way === "min" ? " ← better down" : ""}`;
+    return {
+      field: channel,
+      type: "quantitative",
+      title,
+      scale: wide ? { type: "log", domain: [low / 1.2, high * 1.2], nice: false } : { zero: false, nice: true, padding: 14 },
+      axis: { tickCount: page.narrow() ? 4 : 7, grid: true },
+    };
+  }
+
+  function layers(x, y, colouring) {
+    const front = points.filter((point) => point.front).sort((a, b) => a.x - b.x || a.y - b.y);
+    const wayX = page.direction(x);
+    const axes = { x: axis("x", x, page.scaleX), y: axis("y", y, page.scaleY) };
+    const plain = { x: { ...axes.x }, y: { ...axes.y } };
+    const ring = (name, size, width) => ({
+      data: { name },
+      mark: { type: "point", shape: "circle", filled: false, size, strokeWidth: width, opacity: 1 },
+      encoding: { ...plain, color: { field: "ring", type: "nominal", scale: null } },
+    });
+    const told = tips(page.runs[0], x, y);
+    const point = {
+      data: { values: points },
+      mark: { type: "point", filled: true, cursor: "pointer", strokeWidth: 1.4 },
+      encoding: {
+        ...axes,
+        color: colouring.colour,
+        ...(colouring.shape ? { shape: colouring.shape } : {}),
+        size: { condition: { test: "datum.front", value: 120 }, value: 62 },
+        fillOpacity: { condition: [{ test: "!datum.done", value: 0 }, { test: "datum.front", value: 1 }], value: 0.4 },
+        strokeOpacity: { condition: { test: "datum.front", value: 1 }, value: 0.75 },
+        tooltip: told.map(([title], i) => ({ field: `t${i}`, type: "nominal", title })),
+        key: { field: "id" },
+      },
+    };
+    const line = {
+      data: { values: front },
+      mark: {
+        type: "line", interpolate: wayX === "max" ? "step-before" : "step-after",
+        color: page.css("faint"), strokeWidth: 1.4, strokeDash: [5, 3],
+      },
+      encoding: { ...plain, order: { field: "x", type: "quantitative" } },
+    };
+    return [...(front.length > 1 ? [line] : []), ring("pinned", 330, 2.5), ring("focus", FOCUS_SIZE, 2), point];
+  }
+
+  const draw = page.soon(async () => {
+    const [x, y] = [acrossSelect.value, upSelect.value];
+    view = null;
+    at = -1;
+    if (!x || !y) {
+      page.undraw(host, "No run has figures yet.");
+      return;
+    }
+    const all = (key) => page.runs.map((run) => page.figure(run, key)).filter((value) => value !== null);
+    page.scaleX = page.scale(x, all(x));
+    page.scaleY = page.scale(y, all(y));
+    const colouring = page.colouring();
+    points = data(x, y, page.scaleX, page.scaleY, colouring);
+    note(x, y);
+    if (!points.length) {
+      page.undraw(host, `No shown run has both ${page.label(y)} and ${page.label(x)}.`);
+      return;
+    }
+    const drawing = await page.draw(
+      host,
+      {
+        width: "container",
+        height: page.narrow() ? 300 : 420,
+        autosize: { type: "fit-x", contains: "padding" },
+        description: `${page.titled(y)} over ${page.titled(x)} of ${points.length} runs`,
+        datasets: { pinned: rings(page.pins), focus: [] },
+        layer: layers(x, y, colouring),
+        resolve: { scale: { color: "independent" } },
+      },
+      { renderer: "svg" }
+    );
+    if (!drawing) return;
+    view = drawing;
+    view.addEventListener("click", (event, item) => {
+      if (item && item.datum && page.byId.has(item.datum.id)) page.pin(item.datum.id);
+    });
+    mark();
+  });
+
+  function rings(ids, colour) {
+    const known = new Map(points.map((point) => [point.id, point]));
+    return ids
+      .filter((id) => known.has(id))
+      .map((id) => ({ x: known.get(id).x, y: known.get(id).y, ring: colour || page.pinColour(id) }));
+  }
+
+  function mark() {
+    if (!view) return;
+    view.data("pinned", rings(page.pins)).run();
+  }
+
+  function note(x, y) {
+    const done = points.filter((point) => point.done).length;
+    const front = points.filter((point) => point.front).length;
+    const without = page.visible.length - points.length;
+    const told = [];
+    if (front) told.push(`Large points on the line: ${front} of ${done} finished ${done === 1 ? "run" : "runs"} shown that no other beats in both.`);
+    if (points.length > done) told.push(`Hollow: not finished, so on no front.`);
+    if (without) told.push(`${without} shown ${without === 1 ? "run has" : "runs have"} no figures for these axes.`);
+    told.push("Click a point to pin its run.");
+    const conditions = page.conditions([y, x], page.visible);
+    document.getElementById("front-note").textContent = [told.join(" "), conditions].filter(Boolean).join(" ");
+  }
+
+  // -- keyboard, and where a point is -------------------------------------------------------------
+
+  function focus(index) {
+    const ordered = [...points].sort((a, b) => a.x - b.x || a.y - b.y);
+    at = Math.max(0, Math.min(ordered.length - 1, index));
+    const run = page.byId.get(ordered[at].id);
+    view.data("focus", rings([run.id], page.css("text"))).run();
+    const told = tips(run, acrossSelect.value, upSelect.value);
+    said.textContent = told.map(([name, text]) => `${name}: ${text}`).join(", ");
+    said.classList.remove("unseen");
+    return run;
+  }
+
+  host.addEventListener("keydown", (event) => {
+    const step = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1 }[event.key];
+    if (!view || !points.length) return;
+    if (step) {
+      focus(at + step);
+      event.preventDefault();
+    } else if ((event.key === "Enter" || event.key === " ") && at >= 0) {
+      page.pin(focus(at).id);
+      event.preventDefault();
+    }
+  });
+  host.addEventListener("blur", () => {
+    at = -1;
+    said.classList.add("unseen");
+    if (view) view.data("focus", []).run();
+  });
+
+  // Client coordinates of a run's point, or null when it is not drawn.
+  page.point = function point(id) {
+    const found = points.find((candidate) => candidate.id === id);
+    const surface = host.querySelector("svg, canvas");
+    if (!view || !found || !surface) return null;
+    const box = surface.getBoundingClientRect();
+    const [padding, origin] = [view.padding(), view.origin()];
+    return {
+      x: box.left + padding.left + origin[0] + view.scale("x")(found.x),
+      y: box.top + padding.top + origin[1] + view.scale("y")(found.y),
+    };
+  };
+})(window.page);

@@ -1,0 +1,111 @@
+// Pinned runs, side by side: choices that differ first, then figures, conditions and why one failed.
+(function (page) {
+  "use strict";
+  const { el } = page;
+  const host = document.getElementById("details");
+
+  function rows(runs) {
+    const keys = [...new Set(runs.flatMap((run) => [...Object.keys(run.choices || {}), ...Object.keys(run.settings || {})]))];
+    const varying = keys.filter((key) => page.varied.includes(key) && key !== "seed");
+    const constant = keys.filter((key) => !page.varied.includes(key));
+    const value = (key) => [key, runs.map((run) => page.value(run, key) ?? page.NONE), null];
+    const figures = page.tableKeys().filter((key) => runs.some((run) => page.figure(run, key) !== null));
+    const all = page.keys.filter(
+      (key) => !figures.includes(key) && key.split("/")[1] !== "iou" && runs.some((run) => page.figure(run, key) !== null)
+    );
+    const conditions = [...new Set(runs.flatMap((run) => Object.keys(run.environment || {})))];
+    const figure = (key) => [
+      page.titled(key),
+      runs.map((run) => page.show(key, page.figure(run, key))),
+      best(runs, key),
+    ];
+    return {
+      Choices: [
+        ["state", runs.map((run) => run.state), null],
+        ...varying.map(value),
+        ...(runs.some((run) => run.seed !== null && run.seed !== undefined)
+          ? [["seed", runs.map((run) => String(run.seed ?? page.NONE)), null]]
+          : []),
+      ],
+      Figures: figures.map(figure),
+      "More figures": all.map(figure),
+      "Same in all runs of the report": constant.map(value),
+      "Taken under": conditions.map((key) => [key, runs.map((run) => (run.environment || {})[key] ?? page.NONE), null]),
+    };
+  }
+
+  // Which run is best, where it is known which way is better and they differ.
+  function best(runs, key) {
+    const way = page.direction(key);
+    const values = runs.map((run) => page.figure(run, key));
+    const known = values.filter((value) => value !== null);
+    if (!way || known.length < 2 || known.every((value) => value === known[0])) return [];
+    const most = way === "max" ? Math.max(...known) : Math.min(...known);
+    return values.map((value) => value === most);
+  }
+
+  function part(name, entries, runs, open) {
+    if (!entries.length) return [];
+    const body = entries.map(([title, values, winners]) => {
+      const differs = values.some((value) => value !== values[0]);
+      return el("tr", { class: runs.length > 1 && differs ? "differs" : "" },
+        el("th", { scope: "row" }, title),
+        values.map((value, i) =>
+          el("td", { class: `${winners ? "figure" : ""}${winners && winners[i] ? " best" : ""}` }, value)
+        )
+      );
+    });
+    if (open) return [el("tbody", {}, body)];
+    const rest = el("tbody", { hidden: true }, body);
+    const button = el("button", {
+      type: "button", class: "quiet", "aria-expanded": "false",
+      onclick: () => {
+        rest.hidden = !rest.hidden;
+        button.setAttribute("aria-expanded", String(!rest.hidden));
+      },
+    }, name);
+    return [el("tbody", { class: "heading" }, el("tr", {}, el("th", { colSpan: runs.length + 1 }, button))), rest];
+  }
+
+  function heading(run) {
+    return el("th", { scope: "col", style: `--pin:${page.pinColour(run.id)}` },
+      el("span", { class: "name" }, run.name, page.front.has(run.id) ? el("span", { class: "star", title: "on the front" }, " ★") : ""),
+      el("button", {
+        type: "button", class: "quiet close", "aria-label": `Unpin ${run.name}`, title: "Unpin",
+        onclick: () => page.pin(run.id),
+      }, "×")
+    );
+  }
+
+  function draw() {
+    const runs = page.pins.map((id) => page.byId.get(id));
+    if (!runs.length) {
+      host.replaceChildren();
+      return;
+    }
+    const parts = rows(runs);
+    const open = new Set(["Choices", "Figures"]);
+    const table = el("table", { class: "pinned" },
+      el("thead", {}, el("tr", {}, el("td", {}), runs.map(heading))),
+      Object.entries(parts).flatMap(([name, entries]) => part(name, entries, runs, open.has(name)))
+    );
+    const errors = runs.filter((run) => run.error).map((run) =>
+      el("div", { class: "error" }, el("strong", {}, run.name), el("pre", {}, run.error))
+    );
+    const places = el("ul", { class: "places" }, runs.map((run) => el("li", {}, el("code", {}, run.path))));
+    host.replaceChildren(
+      el("div", { class: "headline" },
+        el("h3", {}, runs.length === 1 ? "Pinned run" : `${runs.length} pinned runs`),
+        el("button", { type: "button", class: "quiet", onclick: page.unpinAll }, "Unpin all")
+      ),
+      el("div", { class: "wide", tabindex: "0", role: "group", "aria-label": "Pinned runs compared" }, table),
+      ...errors, places
+    );
+  }
+
+  page.buildDetails = function buildDetails() {
+    page.on("pin", draw);
+    page.on("theme", draw);
+    draw();
+  };
+})(window.page);

@@ -1,0 +1,114 @@
+// IoU of every class: a table of runs and classes, coloured by value.
+(function (page) {
+  "use strict";
+  const { el } = page;
+  const MOST = 20;
+  const section = document.getElementById("classes");
+
+  // Per class from worst to best of the runs, or the same scale for all.
+  function limits(runs, keys, relative) {
+    const of = (some) => {
+      const values = runs.flatMap((run) => some.map((key) => page.figure(run, key)).filter((value) => value !== null));
+      return values.length ? [Math.min(...values), Math.max(...values)] : [0, 1];
+    };
+    const common = of(keys);
+    return keys.map((key) => (relative ? of([key]) : common));
+  }
+
+  // Blue from pale to deep; text flips where the ground is deep. One hue reads in grey, too.
+  function shade(value, [low, high]) {
+    const part = high > low ? (value - low) / (high - low) : 0.5;
+    const dark = page.dark();
+    const lightness = dark ? 16 + 44 * part : 97 - 55 * part;
+    const chroma = dark ? 30 + 35 * part : 45 + 30 * part;
+    const ink = dark ? (part > 0.72 ? "#0b0f14" : "#e8edf3") : part > 0.55 ? "#ffffff" : "#16202b";
+    return `background:hsl(208 ${chroma.toFixed(0)}% ${lightness.toFixed(1)}%);color:${ink}`;
+  }
+
+  function split(key) {
+    return key.split("/").slice(2).join("/");
+  }
+
+  page.buildClasses = function buildClasses() {
+    const prefixes = [...new Set(page.keys.filter((key) => key.split("/")[1] === "iou").map((key) => key.split("/")[0]))];
+    if (!prefixes.length) {
+      section.hidden = true;
+      return;
+    }
+    const body = section.querySelector(".body");
+    const which = el("select", { onchange: () => redraw() });
+    page.options(which, prefixes.map((name) => [name, name]), prefixes.includes("val") ? "val" : prefixes[0]);
+    const relative = el("input", { type: "checkbox", checked: true, onchange: () => redraw() });
+    const all = el("input", { type: "checkbox", onchange: () => redraw() });
+    const allLabel = el("label", {}, all, " all runs");
+    const place = el("div", { class: "wide heat", tabindex: "0", role: "group", "aria-label": "IoU by run and class" });
+    const note = el("p", { class: "note" });
+    let sorted = null;
+    body.append(
+      el("div", { class: "controls" },
+        prefixes.length > 1 ? el("label", {}, "Of ", which) : null,
+        el("label", {}, relative, " colours within each class"), allLabel),
+      place, note
+    );
+
+    function keysOf(prefix) {
+      const order = page.data.classes || [];
+      const rank = (key) => order.indexOf(split(key)) + 1 || order.length + 1;
+      return page.keys
+        .filter((key) => key.startsWith(`${prefix}/iou/`))
+        .sort((a, b) => rank(a) - rank(b));
+    }
+
+    function heading(key) {
+      const pressed = sorted === key;
+      return el("th", { scope: "col", "aria-sort": pressed ? "descending" : null },
+        el("button", {
+          type: "button", class: "tall", title: `Sort by ${split(key)}`,
+          onclick: () => {
+            sorted = pressed ? null : key;
+            redraw();
+          },
+        }, split(key)));
+    }
+
+    function row(run, keys, bounds, total) {
+      const pinned = page.pins.includes(run.id);
+      return el("tr", { class: pinned ? "pinned-row" : "", style: pinned ? `--pin:${page.pinColour(run.id)}` : null },
+        el("th", { scope: "row" }, el("button", { type: "button", class: "name", title: run.name, onclick: () => page.pin(run.id) }, run.name)),
+        el("td", { class: "figure total" }, page.show(total, page.figure(run, total))),
+        keys.map((key, i) => {
+          const value = page.figure(run, key);
+          return value === null
+            ? el("td", { class: "figure none" }, page.NONE)
+            : el("td", { class: "figure", style: shade(value, bounds[i]), title: `${split(key)}: ${(100 * value).toFixed(2)} %` }, (100 * value).toFixed(1));
+        })
+      );
+    }
+
+    const redraw = page.lazily(section, ["filter", "pin", "theme"], () => {
+      const keys = keysOf(which.value);
+      const total = `${which.value}/miou`;
+      const known = page.visible.filter((run) => keys.some((key) => page.figure(run, key) !== null));
+      const ordered = page.best(known, sorted || total);
+      const runs = all.checked ? ordered : ordered.filter((run, i) => i < MOST || page.pins.includes(run.id));
+      allLabel.hidden = known.length <= MOST;
+      if (!runs.length) {
+        place.replaceChildren(el("p", { class: "empty" }, "No shown run has figures by class."));
+        note.textContent = "";
+        return;
+      }
+      const bounds = limits(known, keys, relative.checked);
+      place.replaceChildren(
+        el("table", {},
+          el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "run"), el("th", { scope: "col" }, el("span", { class: "tall" }, "mIoU")), keys.map(heading))),
+          el("tbody", {}, runs.map((run) => row(run, keys, bounds, total)))
+        )
+      );
+      note.textContent =
+        `IoU in %. ${runs.length < known.length ? `The best ${Math.min(MOST, runs.length)} of ${known.length} shown runs` : `${runs.length} runs`}, ` +
+        `by ${sorted ? split(sorted) : "mIoU"}. ` +
+        (relative.checked ? "Deep: best of the shown runs in this class; pale: worst. " : "Deep: high; pale: low. ") +
+        page.conditions([total], known);
+    });
+  };
+})(window.page);
