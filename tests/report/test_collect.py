@@ -191,6 +191,11 @@ def test_a_latency_that_was_measured_beside_another_run_is_warned_of(tmp_path):
     (text,) = collect([tmp_path]).warnings
     assert "fusion=concat" in text and "may be too high" in text
     assert "fusion=add" not in text and "uafm" not in text
+    # Measured again after the sweep, nothing else ran.
+    path = tmp_path / "b" / "summary.json"
+    summary = json.loads(path.read_text())
+    path.write_text(json.dumps({**summary, "latency/measured": "one design at a time"}))
+    assert collect([tmp_path]).warnings == []
 
 
 def test_the_same_training_twice_is_no_independent_evidence(tmp_path):

@@ -107,6 +107,8 @@ def _run(source: Source) -> Record:
     figures, texts = split(values)
     machine = load_json(place / "environment.json")
     on_cpu = texts.get("latency/device") == (machine.get("cpu") or {}).get("model", "")
+    # Measured again after the sweep, when nothing else ran.
+    alone = "latency/measured" in texts
     return Record(
         source=source,
         name=source.job.name if source.job else _name(place, frozen, config, overrides, choices),
@@ -119,7 +121,7 @@ def _run(source: Source) -> Record:
         curves=_curves(rows),
         gallery=[str(path) for path in sorted((place / "gallery").glob("*.png"))],
         environment=environment_of(values, machine, config, choices),
-        host=str(status.get("host") or "") if on_cpu else "",
+        host=str(status.get("host") or "") if on_cpu and not alone else "",
         started=str(status.get("started") or ""),
         updated=str(status.get("updated") or ""),
         error=error,
