@@ -9,7 +9,9 @@
   page.runs = data.runs || [];
   page.byId = new Map(page.runs.map((run) => [run.id, run]));
   page.front = new Set(data.front || []);
-  page.varied = data.varied || [];
+  page.varied = [...(data.varied || [])];
+  const seeds = new Set(page.runs.map((run) => run.seed));
+  if (seeds.size > 1 && !page.varied.includes("seed")) page.varied.push("seed");
   page.objectives = data.objectives || [];
   page.NONE = NONE;
 

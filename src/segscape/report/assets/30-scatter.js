@@ -110,10 +110,15 @@
       field: channel,
       type: "quantitative",
       title,
-      scale: wide ? { type: "log", domain: [low / 1.2, high * 1.2], nice: false } : { zero: false, nice: true, padding: 14 },
+      // The domain is said, not found: data sets of rings may be empty and have no extent.
+      scale: wide
+        ? { type: "log", domain: [low / 1.2, high * 1.2], nice: false }
+        : { zero: false, nice: true, padding: 14, domain: high > low ? [low, high] : around(low) },
       axis: { tickCount: page.narrow() ? 4 : 7, grid: true },
     };
   }
+
+  const around = (value) => [value - (Math.abs(value) * 0.05 || 1), value + (Math.abs(value) * 0.05 || 1)];
 
   function layers(x, y, colouring) {
     const front = points.filter((point) => point.front).sort((a, b) => a.x - b.x || a.y - b.y);
@@ -128,7 +133,7 @@
     const told = tips(page.runs[0], x, y);
     const point = {
       data: { values: points },
-      mark: { type: "point", filled: true, cursor: "pointer", strokeWidth: 1.4 },
+      mark: { type: "point", filled: true, cursor: "pointer", strokeWidth: 1.4, opacity: 1 },
       encoding: {
         ...axes,
         color: colouring.colour,
@@ -174,11 +179,9 @@
       {
         width: "container",
         height: page.narrow() ? 300 : 420,
-        autosize: { type: "fit-x", contains: "padding" },
         description: `${page.titled(y)} over ${page.titled(x)} of ${points.length} runs`,
         datasets: { pinned: rings(page.pins), focus: [] },
         layer: layers(x, y, colouring),
-        resolve: { scale: { color: "independent" } },
       },
       { renderer: "svg" }
     );

@@ -72,8 +72,7 @@
     const titles = ["design", "part", page.label(family), "share", "all parts", "runs"];
     return {
       width: "container",
-      height: { step: 19 },
-      autosize: { type: "fit-x", contains: "padding" },
+      height: 19 * list.length,
       description: `${page.label(family)} of ${list.length} designs by part`,
       data: { values },
       mark: { type: "bar", height: { band: 0.78 } },

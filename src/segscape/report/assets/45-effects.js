@@ -40,8 +40,7 @@
     const color = { condition: { test: "datum.best", value: page.palette()[0] }, value: page.css("faint") };
     return {
       width: "container",
-      height: { step: 24 },
-      autosize: { type: "fit-x", contains: "padding" },
+      height: 24 * list.length,
       description: `${list[0].factor}: ${page.label(key)} by option`,
       data: { values },
       layer: [
@@ -54,7 +53,7 @@
   // For those who cannot see the chart, and for copying.
   function table(list) {
     const key = list[0].figure;
-    return el("table", { class: "unseen" },
+    return el("table", {},
       el("caption", {}, `${list[0].factor}: ${page.titled(key)}`),
       el("thead", {}, el("tr", {}, ["option", "mean", "95 % interval", "runs"].map((text) => el("th", { scope: "col" }, text)))),
       el("tbody", {}, list.map((effect) => {
@@ -103,7 +102,7 @@
         if (!list.length) return null;
         const chart = el("div", { class: "chart", "aria-hidden": "true" });
         charts.push([chart, list, figure]);
-        return el("div", { class: "cell" }, chart, table(list));
+        return el("div", { class: "cell" }, chart, el("div", { class: "unseen" }, table(list)));
       });
       return el("div", { class: "factor" }, el("h3", {}, factor, " ", flag), el("div", { class: "cells" }, cells));
     });

@@ -64,7 +64,6 @@
     return {
       width: "container",
       height: page.narrow() ? 260 : 340,
-      autosize: { type: "fit-x", contains: "padding" },
       description: `${page.label(key)} of ${runs.length} runs over training`,
       data: { values: data },
       layer: [
