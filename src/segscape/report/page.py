@@ -1,0 +1,166 @@
+"""One self-contained HTML page of a collection: opens from disk, asks nothing of the network.
+
+The page is the template, the style and the scripts of `assets`, Vega for the charts, and the
+collection as JSON.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import html
+import json
+import math
+import os
+from collections.abc import Iterable
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from segscape.errors import UserError
+from segscape.report import figure_keys
+from segscape.report.pictures import galleries
+from segscape.report.records import Collection, Run
+from segscape.tracking.run_directory import write_atomically
+
+_DIGITS = 6
+_MARKS = ("TITLE", "STYLE", "DATA", "VEGA", "SCRIPT")
+
+
+def write_page(
+    collection: Collection, path: str | os.PathLike[str], refresh_s: float | None = None
+) -> Path:
+    """Write the page.
+
+    Args:
+        collection: what it shows.
+        path: the file; readers see the old page or the new one, never half of one.
+        refresh_s: the page loads itself anew so often, in seconds, while a sweep runs.
+
+    Returns:
+        The file.
+
+    Raises:
+        UserError: the package with the charts is missing, or the file cannot be written.
+    """
+    file = Path(path)
+    text = page(collection, file.parent, refresh_s)
+    try:
+        write_atomically(file, text)
+    except OSError as error:
+        raise UserError(f"{file} cannot be written: {error.strerror}") from error
+    return file
+
+
+def page(collection: Collection, beside: Path, refresh_s: float | None = None) -> str:
+    """The text of the page.
+
+    Args:
+        collection: what it shows.
+        beside: the directory it will lie in; files below it are linked.
+        refresh_s: see `write_page`.
+    """
+    contents = {
+        "TITLE": html.escape(collection.title),
+        "STYLE": _asset("page.css"),
+        "DATA": as_json(payload(collection, beside, refresh_s)),
+        "VEGA": _for_script(_vega()),
+        "SCRIPT": _for_script("\n".join(_asset(name) for name in _scripts())),
+    }
+    return _filled(_asset("page.html"), contents)
+
+
+def payload(collection: Collection, beside: Path, refresh_s: float | None = None) -> dict[str, Any]:
+    """What the scripts of the page read, as plain data."""
+    data = dataclasses.asdict(collection)
+    pictures = galleries(collection, beside)
+    for run in data["runs"]:
+        run["gallery"] = pictures.get(run["id"], [])
+    return {
+        **data,
+        "varied": collection.varied(),
+        "keys": {key: _described(key) for key in _keys(collection.runs)},
+        "classes": _classes(collection.runs),
+        "refresh_s": refresh_s,
+    }
+
+
+def _described(key: str) -> dict[str, Any]:
+    kind = figure_keys.kind(key)
+    return {
+        "label": figure_keys.label(key, unit=False),
+        "unit": {"share": "%", "ms": "ms"}.get(kind, ""),
+        "direction": figure_keys.direction(key),
+    }
+
+
+def _keys(runs: Iterable[Run]) -> list[str]:
+    return list(dict.fromkeys(key for run in runs for key in run.figures))
+
+
+def _classes(runs: Iterable[Run]) -> list[str]:
+    """Names of the classes, in the order of the first run that has each."""
+    prefix = "val/iou/"
+    return [key.removeprefix(prefix) for key in _keys(runs) if key.startswith(prefix)]
+
+
+def as_json(data: Any) -> str:
+    """JSON that may stand inside of a script element, whatever texts it holds."""
+    text = json.dumps(
+        _shortened(data), separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=str
+    )
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def _shortened(value: Any) -> Any:
+    """Floats with six significant digits; what is not finite becomes null."""
+    if isinstance(value, dict):
+        return {str(key): _shortened(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_shortened(each) for each in value]
+    if isinstance(value, float):
+        return float(f"{value:.{_DIGITS}g}") if math.isfinite(value) else None
+    return value
+
+
+def _filled(template: str, contents: dict[str, str]) -> str:
+    """The template with its marks replaced in one pass: contents are not searched for marks."""
+    pieces: list[str] = []
+    rest = template
+    for mark in sorted(_MARKS, key=lambda name: template.index(f"{{{{{name}}}}}")):
+        before, _, rest = rest.partition(f"{{{{{mark}}}}}")
+        pieces += [before, contents[mark]]
+    return "".join([*pieces, rest])
+
+
+def _for_script(text: str) -> str:
+    """A script that nothing in it can end."""
+    return text.replace("</script", "<\\/script").replace("<!--", "<\\!--")
+
+
+def _assets() -> Any:
+    return resources.files("segscape.report") / "assets"
+
+
+def _asset(name: str) -> str:
+    text: str = (_assets() / name).read_text(encoding="utf-8")
+    return text
+
+
+def _scripts() -> list[str]:
+    return sorted(each.name for each in _assets().iterdir() if each.name.endswith(".js"))
+
+
+@functools.cache
+def _vega() -> str:
+    """Vega, Vega-Lite and vega-embed as one script."""
+    try:
+        import vl_convert
+    except ImportError as error:
+        raise UserError(
+            "the page's charts come from vl-convert, which is not installed",
+            'pip install "segscape[report]"',
+        ) from error
+    make: Any = vl_convert.javascript_bundle
+    bundle: str = make()
+    return bundle
