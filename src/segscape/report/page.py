@@ -23,7 +23,8 @@ from segscape.report.pictures import galleries
 from segscape.report.records import Collection, Run
 from segscape.tracking.run_directory import write_atomically
 
-_DIGITS = 6
+# Of floats; of curves, which are only looked at, fewer.
+_DIGITS, _DIGITS_OF_CURVES = 6, 4
 _MARKS = ("TITLE", "STYLE", "DATA", "VEGA", "SCRIPT")
 
 
@@ -76,6 +77,10 @@ def payload(collection: Collection, beside: Path, refresh_s: float | None = None
     pictures = galleries(collection, beside)
     for run in data["runs"]:
         run["gallery"] = pictures.get(run["id"], [])
+        run["curves"] = {
+            key: values if key in ("epoch", "step") else _shortened(values, _DIGITS_OF_CURVES)
+            for key, values in run["curves"].items()
+        }
     return {
         **data,
         "varied": collection.varied(),
@@ -112,14 +117,17 @@ def as_json(data: Any) -> str:
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
-def _shortened(value: Any) -> Any:
-    """Floats with six significant digits; what is not finite becomes null."""
+def _shortened(value: Any, digits: int = _DIGITS) -> Any:
+    """Floats with so many significant digits; what is not finite becomes null."""
     if isinstance(value, dict):
-        return {str(key): _shortened(each) for key, each in value.items()}
+        return {str(key): _shortened(each, digits) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_shortened(each) for each in value]
+        return [_shortened(each, digits) for each in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
     if isinstance(value, float):
-        return float(f"{value:.{_DIGITS}g}") if math.isfinite(value) else None
+        short = float(f"{value:.{digits}g}")
+        return int(short) if short.is_integer() and abs(short) < 2**53 else short
     return value
 
 

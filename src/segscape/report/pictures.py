@@ -11,7 +11,7 @@ from segscape.report.pareto import DONE
 from segscape.report.records import Collection, Run
 
 #: For all pictures of a page together, in bytes of base64.
-BUDGET = 2_500_000
+BUDGET = 2_200_000
 #: A panel is image, label and prediction side by side, in pixels.
 WIDEST = 720
 _QUALITY = 62

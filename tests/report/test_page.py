@@ -1,0 +1,198 @@
+"""The HTML page: what is in the file, and what it does in a real browser."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import browser as chrome
+import pytest
+import synthetic_runs
+
+from segscape.report.page import as_json, write_page
+from segscape.report.records import Collection
+
+pytest.importorskip("vl_convert", reason="segscape[report] is not installed")
+
+ODD = '</script><script>window.broken = 1</script> <b>"&\u2028'
+
+
+@pytest.fixture(scope="module")
+def collection(tmp_path_factory: pytest.TempPathFactory) -> Collection:
+    return synthetic_runs.collection(24, tmp_path_factory.mktemp("pictures"))
+
+
+@pytest.fixture(scope="module")
+def file(collection: Collection, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_page(collection, tmp_path_factory.mktemp("page") / "report.html")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chrome.chromium() as found:
+        yield found
+
+
+def data_of(file: Path) -> dict[str, Any]:
+    (text,) = re.findall(
+        r'<script type="application/json" id="data">(.*?)</script>', file.read_text(), re.DOTALL
+    )
+    return json.loads(text)
+
+
+def test_the_page_holds_everything(collection: Collection, file: Path) -> None:
+    data = data_of(file)
+    assert [run["id"] for run in data["runs"]] == [run.id for run in collection.runs]
+    assert data["front"] == list(collection.front)
+    assert set(data["varied"]) == set(collection.varied())
+    best = max(collection.runs, key=lambda run: run.figures.get("val/miou", 0))
+    shown = next(run for run in data["runs"] if run["id"] == best.id)
+    assert shown["figures"]["val/miou"] == pytest.approx(best.figures["val/miou"], rel=1e-5)
+    assert shown["gallery"][0]["src"].startswith("data:image/webp;base64,")
+    assert data["classes"] == list(synthetic_runs.CLASSES)
+
+
+def test_200_runs_stay_below_five_megabytes(tmp_path: Path) -> None:
+    many = synthetic_runs.collection(200, tmp_path / "pictures")
+    assert write_page(many, tmp_path / "many.html").stat().st_size < 5_000_000
+
+
+def test_pictures_keep_to_their_budget_and_go_to_the_best_first(tmp_path: Path) -> None:
+    from segscape.report.pictures import galleries
+
+    some = synthetic_runs.collection(12, tmp_path / "pictures", failed=False)
+    whole = galleries(some, tmp_path)
+    size = len(whole[some.runs[0].id][0]["src"])
+    found = galleries(some, tmp_path, budget=5 * size)
+    drawn = {id_ for id_, panels in found.items() for panel in panels if panel["src"]}
+    assert drawn <= set(some.front) or set(some.front) <= drawn
+    assert sum(len(p["src"]) for ps in found.values() for p in ps if p["src"]) <= 5 * size
+    # What is not in the page is linked, relative to it.
+    assert whole[some.runs[0].id][0]["file"].startswith("pictures/")
+
+
+def test_json_survives_what_it_holds() -> None:
+    value = {"name": ODD, "nan": float("nan"), "third": 1 / 3, "list": (1, None, True)}
+    text = as_json(value)
+    assert "<" not in text and "\u2028" not in text
+    expected = {"name": ODD, "nan": None, "third": 0.333333, "list": [1, None, True]}
+    assert json.loads(text) == expected
+
+
+# -- in the browser -----------------------------------------------------------------------------
+
+
+def visible(page: Any) -> list[str]:
+    return page.eval_on_selector_all(
+        "#runs tbody tr[data-id]", "rows => rows.filter(r => !r.hidden).map(r => r.dataset.id)"
+    )
+
+
+def test_every_section_is_drawn(browser: Any, file: Path, collection: Collection) -> None:
+    with chrome.opened(browser, file) as page:
+        for section in ("front", "cost", "effects", "curves", "classes", "gallery", "runs"):
+            page.locator(f"#{section}").scroll_into_view_if_needed()
+            chrome.ready(page)
+            assert page.locator(f"#{section}").is_visible()
+        for section in ("front", "cost", "curves"):
+            assert page.locator(f"#{section} :is(canvas, svg)").count() >= 1, section
+        assert len(visible(page)) == len(collection.runs)
+        assert page.locator("#gallery img").first.evaluate("image => image.naturalWidth") > 0
+
+
+def test_points_hover_and_are_pinned(browser: Any, file: Path, collection: Collection) -> None:
+    run = next(run for run in collection.runs if run.id == collection.front[0])
+    with chrome.opened(browser, file) as page:
+        place = page.evaluate("id => window.page.point(id)", run.id)
+        page.mouse.move(place["x"], place["y"])
+        tip = page.locator("#vg-tooltip-element, #tooltip")
+        tip.first.wait_for(state="visible")
+        assert run.name in tip.first.inner_text()
+        page.mouse.click(place["x"], place["y"])
+        page.locator("#details").get_by_text(run.name).first.wait_for(state="visible")
+
+
+def test_filters_filter_everything(browser: Any, file: Path, collection: Collection) -> None:
+    with chrome.opened(browser, file) as page:
+        page.locator('#filters input[data-key="encoder"][data-value="stdc2"]').check()
+        chrome.ready(page)
+        wanted = [run.id for run in collection.runs if run.choices["encoder"] == "stdc2"]
+        assert sorted(visible(page)) == sorted(wanted)
+        assert str(len(wanted)) in page.locator("#count").inner_text()
+        page.locator("#filters input#search").fill("nothing has this name")
+        chrome.ready(page)
+        assert visible(page) == []
+        name = next(run.name for run in collection.runs if run.id == wanted[0])
+        page.locator("#filters input#search").fill(name)
+        chrome.ready(page)
+        assert visible(page) == [wanted[0]]
+
+
+def test_axes_can_be_chosen(browser: Any, file: Path, collection: Collection) -> None:
+    with chrome.opened(browser, file) as page:
+        id_ = collection.front[0]
+        before = page.evaluate("id => window.page.point(id)", id_)
+        page.locator("#x-axis").select_option("model/macs")
+        chrome.ready(page)
+        assert page.evaluate("id => window.page.point(id)", id_)["x"] != before["x"]
+
+
+def test_the_table_sorts(browser: Any, file: Path, collection: Collection) -> None:
+    with chrome.opened(browser, file) as page:
+        best = max(collection.runs, key=lambda run: run.figures.get("val/miou", 0))
+        assert visible(page)[0] == best.id
+        header = page.locator("#runs thead button", has_text="latency").first
+        header.click()
+        fast = min(collection.runs, key=lambda run: run.figures.get("latency/p50_ms", 1e9))
+        slow = max(collection.runs, key=lambda run: run.figures.get("latency/p50_ms", 0))
+        assert visible(page)[0] in (fast.id, slow.id)
+
+
+@pytest.mark.parametrize("width", [375, 768])
+def test_a_phone_needs_no_sideways_scrolling(browser: Any, file: Path, width: int) -> None:
+    with chrome.opened(browser, file, width=width, height=800) as page:
+        for _ in range(20):
+            page.mouse.wheel(0, 800)
+        chrome.ready(page)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_dark_follows_the_system_and_the_button(browser: Any, file: Path) -> None:
+    def background(page: Any) -> int:
+        colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        return sum(int(each) for each in re.findall(r"\d+", colour)[:3])
+
+    with chrome.opened(browser, file, scheme="dark") as page:
+        assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+        dark = background(page)
+        page.locator("#theme").click()
+        chrome.ready(page)
+        assert page.evaluate("document.documentElement.dataset.theme") == "light"
+        assert background(page) > dark + 300
+
+
+def test_odd_texts_do_nothing(browser: Any, collection: Collection, tmp_path: Path) -> None:
+    runs = [replace(run, name=f"{ODD} {run.name}") for run in collection.runs[:5]]
+    odd = replace(collection, title=ODD, runs=runs, warnings=[ODD], effects=(), front=())
+    with chrome.opened(browser, write_page(odd, tmp_path / "odd.html")) as page:
+        assert page.evaluate("window.broken") is None
+        assert ODD.split("\u2028")[0] in page.locator("#title").inner_text()
+        assert len(visible(page)) == 5
+
+
+def test_runs_without_figures_are_listed(
+    browser: Any, collection: Collection, tmp_path: Path
+) -> None:
+    bare = [
+        replace(run, figures={}, curves={}, gallery=(), state="failed") for run in collection.runs
+    ]
+    empty = replace(collection, runs=bare[:3], effects=(), front=())
+    with chrome.opened(browser, write_page(empty, tmp_path / "bare.html")) as page:
+        assert len(visible(page)) == 3
+    nothing = Collection("nothing", ())
+    with chrome.opened(browser, write_page(nothing, tmp_path / "nothing.html")) as page:
+        assert visible(page) == []
