@@ -63,7 +63,7 @@
       legend: {
         labelColor: text, titleColor: faint, titleFontWeight: "normal", labelFontSize: 12,
         titleFontSize: 12, orient: "top", symbolSize: 80, offset: 6, labelLimit: 150,
-        columnPadding: 12, columns: narrow() ? 3 : 8,
+        columnPadding: 12, columns: narrow() ? 2 : 7,
       },
       text: { color: text },
     };
@@ -97,10 +97,10 @@
     page.begin();
     try {
       // The old chart keeps its height until the new one stands, or the page would jump.
-      host.style.minHeight = before ? `${host.offsetHeight}px` : "";
+      if (before) page.reserve(host, host.offsetHeight);
       const result = await window.vegaEmbed(
         host,
-        { $schema: "https://vega.github.io/schema/vega-lite/v6.json", padding: 4, ...spec },
+        { padding: 4, ...spec },
         {
           mode: "vega-lite",
           actions: false,
@@ -121,6 +121,9 @@
       page.end();
     }
   };
+
+  // Room for what is drawn later: what lies below it must not move when it comes.
+  page.reserve = (host, height) => (host.style.minHeight = `${height}px`);
 
   page.undraw = function undraw(host, text) {
     const known = drawn.get(host);

@@ -23,6 +23,8 @@
   const rank = (family) => ["model/macs", "model/params", "model/flops"].indexOf(family) + 1 || 9;
   const part = (key) => key.split("/").slice(2).join("/");
 
+  const total = (run, keys) => keys.reduce((sum, key) => sum + (page.figure(run, key) || 0), 0);
+
   // One run per design and cost, best first.
   function designs(keys) {
     const seen = new Map();
@@ -50,7 +52,7 @@
   }
 
   function spec(list, keys, share) {
-    const totals = list.map(({ run }) => keys.reduce((sum, key) => sum + (page.figure(run, key) || 0), 0));
+    const totals = list.map(({ run }) => total(run, keys));
     const scale = share ? [0.01, "%"] : page.scale(keys[0], totals);
     const values = list.flatMap(({ run, name, runs }, at) =>
       keys.map((key, place) => ({
@@ -79,7 +81,7 @@
       encoding: {
         y: {
           field: "design", type: "nominal", title: null, sort: list.map((entry) => entry.name),
-          axis: { labelLimit: page.narrow() ? 120 : 300, ticks: false, domain: false, labelColor: page.css("text") },
+          axis: { labelLimit: page.narrow() ? 150 : 300, ticks: false, domain: false, labelColor: page.css("text") },
         },
         x: {
           field: "value", type: "quantitative", title: `${page.label(family)}${scale[1] ? ` (${scale[1]})` : ""}`,
@@ -106,21 +108,27 @@
     page.options(which, Object.keys(found).map((family) => [family, page.label(family)]), Object.keys(found)[0]);
     const share = el("input", { type: "checkbox", onchange: () => redraw() });
     const all = el("input", { type: "checkbox", onchange: () => redraw() });
+    const order = el("select", { onchange: () => redraw() });
+    page.options(order, [["best", "best first"], ["cost", "cheapest first"]], "best");
     const allLabel = el("label", {}, all, " all designs");
     const chart = el("div", { class: "chart" });
     const note = el("p", { class: "note" });
     body.append(
-      el("div", { class: "controls" }, el("label", {}, "Of ", which), el("label", {}, share, " as shares"), allLabel),
+      el("div", { class: "controls" }, el("label", {}, "Of ", which), el("label", {}, "Order ", order), el("label", {}, share, " as shares"), allLabel),
       chart, note
     );
+    page.reserve(chart, 19 * Math.min(MOST, designs(Object.values(found)[0]).length) + 75);
     const redraw = page.lazily(section, ["filter", "theme"], () => {
       const keys = found[which.value];
       const every = designs(keys);
+      const cheapest = order.value === "cost";
+      if (cheapest) every.sort((one, other) => total(one.run, keys) - total(other.run, keys));
       const list = named(all.checked ? every : every.slice(0, MOST));
       allLabel.hidden = every.length <= MOST;
       note.textContent = [
-        every.length > list.length ? `The best ${list.length} of ${every.length} designs,` : `${list.length} ${list.length === 1 ? "design" : "designs"},`,
-        `best first${page.objectives.length ? ` by ${page.label(page.objectives[0][1])}` : ""}; runs that differ only in the seed are one bar.`,
+        every.length > list.length ? `${list.length} of ${every.length} designs,` : `${list.length} ${list.length === 1 ? "design" : "designs"},`,
+        cheapest ? "cheapest first;" : `best first${page.objectives.length ? ` by ${page.label(page.objectives[0][1])}` : ""};`,
+        "runs that differ only in the seed are one bar.",
         page.conditions(which.value === "model/params" ? [] : [which.value], page.visible),
       ].join(" ");
       if (list.length) page.draw(chart, spec(list, keys, share.checked), { renderer: "svg" });

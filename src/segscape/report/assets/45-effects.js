@@ -101,6 +101,7 @@
         const list = own.filter((effect) => effect.figure === figure);
         if (!list.length) return null;
         const chart = el("div", { class: "chart", "aria-hidden": "true" });
+        page.reserve(chart, 24 * list.length + 50);
         charts.push([chart, list, figure]);
         return el("div", { class: "cell" }, chart, el("div", { class: "unseen" }, table(list)));
       });

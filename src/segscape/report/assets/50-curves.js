@@ -130,6 +130,7 @@
         if (datum && page.byId.has(datum.id)) page.pin(datum.id);
       });
     };
+    page.reserve(chart, page.narrow() ? 340 : 430);
     const redraw = page.lazily(section, ["filter", "pin", "theme", "colour"], draw);
   };
 })(window.page);

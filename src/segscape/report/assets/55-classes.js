@@ -15,14 +15,21 @@
     return keys.map((key) => (relative ? of([key]) : common));
   }
 
-  // Blue from pale to deep; text flips where the ground is deep. One hue reads in grey, too.
+  const [PALE, DEEP] = [[240, 246, 252], [11, 74, 122]];
+  const [DIM, BRIGHT] = [[26, 35, 44], [126, 196, 245]];
+
+  // Blue, from near the ground to far from it: one hue reads in grey, too. The text is dark or
+  // light, whichever stands out more.
   function shade(value, [low, high]) {
     const part = high > low ? (value - low) / (high - low) : 0.5;
-    const dark = page.dark();
-    const lightness = dark ? 16 + 44 * part : 97 - 55 * part;
-    const chroma = dark ? 30 + 35 * part : 45 + 30 * part;
-    const ink = dark ? (part > 0.72 ? "#0b0f14" : "#e8edf3") : part > 0.55 ? "#ffffff" : "#16202b";
-    return `background:hsl(208 ${chroma.toFixed(0)}% ${lightness.toFixed(1)}%);color:${ink}`;
+    const [from, to] = page.dark() ? [DIM, BRIGHT] : [PALE, DEEP];
+    const colour = from.map((start, i) => Math.round(start + part * (to[i] - start)));
+    const [r, g, b] = colour.map((channel) => {
+      const c = channel / 255;
+      return c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+    });
+    const ink = 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.179 ? "#0b0f14" : "#ffffff";
+    return `background:rgb(${colour.join(" ")});color:${ink}`;
   }
 
   function split(key) {
@@ -85,6 +92,7 @@
       );
     }
 
+    page.reserve(place, 22 * Math.min(MOST, page.visible.length) + 130);
     const redraw = page.lazily(section, ["filter", "pin", "theme"], () => {
       const keys = keysOf(which.value);
       const total = `${which.value}/miou`;
@@ -97,6 +105,7 @@
         note.textContent = "";
         return;
       }
+      place.style.minHeight = "";
       const bounds = limits(known, keys, relative.checked);
       place.replaceChildren(
         el("table", {},

@@ -47,7 +47,14 @@
         : el("p", { class: "empty" }, "not in the page");
     }
     return el("button", { type: "button", class: "panel", title: "Enlarge", onclick: () => enlarge(run, panel) },
-      el("img", { src: panel.src, loading: "lazy", decoding: "async", alt: `${name}: image, label and prediction of ${run.name}` }));
+      el("img", { src: panel.src, alt: `${name}: image, label and prediction of ${run.name}` }));
+  }
+
+  async function settle(grid) {
+    page.begin();
+    await Promise.allSettled([...grid.querySelectorAll("img")].map((image) => image.decode()));
+    grid.style.minHeight = "";
+    page.end();
   }
 
   page.buildGallery = function buildGallery() {
@@ -67,12 +74,15 @@
     const note = el("p", { class: "note" });
     body.append(el("div", { class: "controls" }, el("label", {}, "Pin ", add)), grid, note);
 
+    page.reserve(grid, 360);
     page.lazily(section, ["filter", "pin", "theme"], () => {
+      page.reserve(grid, grid.offsetHeight); // until the pictures have their heights
       const [runs, pinned] = chosen();
       const names = [...new Set(runs.flatMap((run) => run.gallery.map((panel) => panel.name)))];
       const others = page.best(page.visible.filter((run) => has(run) && !page.pins.includes(run.id)));
       page.options(add, [["", "a run…"], ...others.map((run) => [run.id, run.name])], "");
       if (!runs.length) {
+        grid.style.minHeight = "";
         grid.replaceChildren(el("p", { class: "empty" }, "No shown run has a gallery."));
         note.textContent = "";
         return;
@@ -84,6 +94,7 @@
       );
       const rows = names.flatMap((name) => runs.map((run) => el("figure", {}, cell(run, name), el("figcaption", {}, name))));
       grid.replaceChildren(el("div", { class: "panels", style: `--columns:${runs.length}` }, heads, rows));
+      settle(grid);
       note.textContent = `Image, label and prediction of the same images. ${pinned ? "Pinned runs." : "The best of the runs shown; pin others to compare them."} Click to enlarge.`;
     });
   };

@@ -30,7 +30,11 @@
     }));
     const name = { id: "name", title: "run", value: (run) => run.name, text: (run) => run.name };
     const state = { id: "state", title: "state", value: (run) => run.state, text: (run) => run.state };
-    return [name, state, ...choices, ...figures];
+    // Accuracy and cost stand beside the name: a phone shows them without moving the table.
+    const main = page.objectives.map(([, key]) => key);
+    const told = new Set(page.runs.map((run) => run.state)).size > 1 ? [state] : [];
+    const [first, rest] = [figures.filter((f) => main.includes(f.id)), figures.filter((f) => !main.includes(f.id))];
+    return [name, ...first, ...told, ...choices, ...rest];
   }
 
   // Which runs have the best value of a column, among those shown.

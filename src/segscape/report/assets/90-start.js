@@ -8,8 +8,7 @@
     document.getElementById("title").textContent = data.title;
     const links = [...document.querySelectorAll("main > section")]
       .filter((section) => !section.hidden)
-      .map((section) => [section, section.querySelector("h2")])
-      .map(([section, title]) => el("a", { href: `#${section.id}` }, title.textContent));
+      .map(({ id }) => el("a", { href: `#${id}` }, id[0].toUpperCase() + id.slice(1)));
     document.getElementById("nav").replaceChildren(...links);
     const made = data.created ? new Date(data.created) : null;
     const when = made && !Number.isNaN(made.getTime()) ? made.toLocaleString() : data.created;
