@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from segscape import config, systems
 from segscape.build import PARTS
 from segscape.errors import UserError
+from segscape.places import cache_folder
 
 if TYPE_CHECKING:
     from segscape.profiling.designs import DesignCosts, PartCost
@@ -126,8 +127,7 @@ def _is_ours(group: str, option: str) -> bool:
 
 
 def _cache_file() -> Path:
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / "segscape" / f"figures-{_digest()}.json"
+    return cache_folder() / f"figures-{_digest()}.json"
 
 
 def _digest() -> str:

@@ -6,6 +6,7 @@ collection as JSON.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import html
@@ -13,11 +14,12 @@ import json
 import math
 import os
 from collections.abc import Iterable
-from importlib import resources
+from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
 
 from segscape.errors import UserError
+from segscape.places import cache_folder
 from segscape.report import figure_keys
 from segscape.report.pictures import galleries
 from segscape.report.records import Collection, Run
@@ -161,7 +163,7 @@ def _scripts() -> list[str]:
 
 @functools.cache
 def _vega() -> str:
-    """Vega, Vega-Lite and vega-embed as one script."""
+    """Vega, Vega-Lite and vega-embed as one script. Making it takes seconds, so it is kept."""
     try:
         import vl_convert
     except ImportError as error:
@@ -169,6 +171,11 @@ def _vega() -> str:
             "the page's charts come from vl-convert, which is not installed",
             'pip install "segscape[report]"',
         ) from error
+    kept = cache_folder() / f"vega-{metadata.version('vl-convert-python')}.js"
+    with contextlib.suppress(OSError):
+        return kept.read_text(encoding="utf-8")
     make: Any = vl_convert.javascript_bundle
     bundle: str = make()
+    with contextlib.suppress(OSError):  # a home that cannot be written to
+        write_atomically(kept, bundle)
     return bundle
