@@ -160,6 +160,7 @@
     const [x, y] = [acrossSelect.value, upSelect.value];
     view = null;
     at = -1;
+    said.classList.add("unseen");
     if (!x || !y) {
       page.undraw(host, "No run has figures yet.");
       return;

@@ -116,7 +116,7 @@
       note.textContent =
         `IoU in %. ${runs.length < known.length ? `The best ${Math.min(MOST, runs.length)} of ${known.length} shown runs` : `${runs.length} runs`}, ` +
         `by ${sorted ? split(sorted) : "mIoU"}. ` +
-        (relative.checked ? "Deep: best of the shown runs in this class; pale: worst. " : "Deep: high; pale: low. ") +
+        (relative.checked ? "The stronger the colour, the better among the shown runs in this class. " : "The stronger the colour, the higher. ") +
         page.conditions([total], known);
     });
   };
