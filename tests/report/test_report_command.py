@@ -60,10 +60,12 @@ def test_the_page_is_written_by_its_own_module(sweep, tmp_path, monkeypatch):
 
     written = []
     page = types.ModuleType("segscape.report.page")
-    page.write_page = lambda collection, path: written.append((len(collection.runs), path))
+    page.write_page = lambda collection, path, refresh_s: written.append(
+        (len(collection.runs), path, refresh_s)
+    )
     monkeypatch.setitem(sys.modules, "segscape.report.page", page)
     assert report([str(sweep), "--html", str(tmp_path / "p.html")]) == 0
-    assert written == [(12, tmp_path / "p.html")]
+    assert written == [(12, tmp_path / "p.html", None)]
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,10 @@ def _write(collection: Collection, given: argparse.Namespace, outputs: dict[str,
         elif name == "html":
             from segscape.report.page import write_page
 
-            _to_file(Path(place), partial(write_page, collection))
+            # A page of runs that have all ended has nothing to wait for.
+            live = any(run.state in _LIVE for run in collection.runs)
+            refresh = given.watch if live else None
+            _to_file(Path(place), partial(write_page, collection, refresh_s=refresh))
         else:
             from segscape.report import figure
 
@@ -142,7 +145,7 @@ def _write_text(path: Path, text: str) -> None:
     write_atomically(path, text)
 
 
-def _to_file(path: Path, write: Callable[[Path], None]) -> None:
+def _to_file(path: Path, write: Callable[[Path], object]) -> None:
     if path.is_dir():
         raise UserError(f"{path} is a directory", "name the file")
     try:
