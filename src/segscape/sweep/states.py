@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,7 +11,7 @@ from typing import Any
 
 from segscape.sweep.directory import Attempt, Job, SweepDirectory
 from segscape.sweep.launchers.base import Live, Queue, queue_from
-from segscape.tracking.run_directory import RunDirectory, try_lock
+from segscape.tracking.run_directory import RunDirectory, is_locked
 
 # A submitter records an attempt before it asks the queue: so long it may be on its way.
 _ON_ITS_WAY_S = 60.0
@@ -110,14 +109,7 @@ def queue_of(sweep: SweepDirectory, attempt: Attempt, queue: Queue | None) -> Qu
 
 def worker_lives(place: Path) -> bool:
     """Whether a process on this or another machine holds the lock of a job's worker."""
-    try:
-        descriptor = os.open(place / ".worker", os.O_RDWR)
-    except FileNotFoundError:
-        return False
-    try:
-        return not try_lock(descriptor)
-    finally:
-        os.close(descriptor)
+    return is_locked(place / ".worker")
 
 
 def _live(

@@ -368,6 +368,18 @@ def try_lock(descriptor: int) -> bool:
     return True
 
 
+def is_locked(path: Path) -> bool:
+    """Whether another process holds the lock of a file. It is taken for a moment to find out."""
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        return not try_lock(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _in_use(path: Path, holder: str) -> UserError:
     return UserError(
         f"run_dir is in use by pid {holder}: {path}",

@@ -18,7 +18,7 @@ from typing import Any
 from segscape.errors import UserError
 from segscape.sweep.directory import Attempt, Job, SweepDirectory, read_json
 from segscape.sweep.launchers.base import Live, QueueLauncher, new_attempt
-from segscape.tracking.run_directory import try_lock, write_json
+from segscape.tracking.run_directory import is_locked, write_json
 
 
 class LocalQueue:
@@ -165,14 +165,7 @@ def read_entry(file: Path) -> dict[str, Any]:
 
 def runner_lives(place: Path) -> bool:
     """Whether a runner holds the lock of this queue."""
-    try:
-        descriptor = os.open(place / "runner.lock", os.O_RDWR)
-    except FileNotFoundError:
-        return False
-    try:
-        return not try_lock(descriptor)
-    finally:
-        os.close(descriptor)
+    return is_locked(place / "runner.lock")
 
 
 def ensure_runner(sweep: SweepDirectory, code: str) -> None:
