@@ -13,6 +13,7 @@ import browser as chrome
 import pytest
 import synthetic_runs
 
+from segscape.report.curves import fitting
 from segscape.report.page import as_json, write_page
 from segscape.report.records import Collection
 
@@ -57,8 +58,32 @@ def test_the_page_holds_everything(collection: Collection, file: Path) -> None:
 
 
 def test_200_runs_stay_below_five_megabytes(tmp_path: Path) -> None:
-    many = synthetic_runs.collection(200, tmp_path / "pictures")
+    many = synthetic_runs.collection(200, tmp_path / "pictures", epochs=200)
     assert write_page(many, tmp_path / "many.html").stat().st_size < 5_000_000
+
+
+def test_long_curves_lose_points_but_neither_the_best_nor_the_last() -> None:
+    (run,) = synthetic_runs.collection(1, epochs=1000).runs
+    scores = [0.5] * 1000
+    scores[333], scores[999] = 0.9, 0.4
+    long = replace(run, curves={**run.curves, "val/miou": scores})
+    (whole,), notes = fitting([long])
+    assert whole == long.curves and notes == []
+
+    (kept,), notes = fitting([long], budget=50 * len(long.curves))
+    assert kept.keys() == long.curves.keys() and len(notes) == 1
+    assert {len(column) for column in kept.values()} <= {*range(40, 51)}
+    assert dict(zip(kept["epoch"], kept["val/miou"], strict=True))[334] == 0.9
+    assert kept["epoch"][0] == 1 and kept["epoch"][-1] == 1000 and kept["val/miou"][-1] == 0.4
+
+    (few,), notes = fitting([long], budget=20 * len(long.curves))
+    assert not [key for key in few if key.startswith("val/iou/")] and len(notes) == 2
+    assert 40 < len(few["epoch"]) == len(few["val/miou"])
+
+
+def test_a_name_that_is_no_utf8_is_shown_somehow(collection: Collection, tmp_path: Path) -> None:
+    odd = replace(collection, title="caf\udce9", runs=collection.runs[:1])
+    assert data_of(write_page(odd, tmp_path / "odd.html"))["title"] == "caf\udce9"
 
 
 def test_pictures_keep_to_their_budget_and_go_to_the_best_first(tmp_path: Path) -> None:
@@ -71,6 +96,10 @@ def test_pictures_keep_to_their_budget_and_go_to_the_best_first(tmp_path: Path) 
     drawn = {id_ for id_, panels in found.items() for panel in panels if panel["src"]}
     assert drawn <= set(some.front) or set(some.front) <= drawn
     assert sum(len(p["src"]) for ps in found.values() for p in ps if p["src"]) <= 5 * size
+    # A picture that has changed is read anew.
+    first = Path(some.runs[0].gallery[0])
+    first.write_bytes(b"no picture")
+    assert galleries(some, tmp_path)[some.runs[0].id][0]["src"] is None
     # What is not in the page is linked, relative to it.
     assert whole[some.runs[0].id][0]["file"].startswith("pictures/")
 

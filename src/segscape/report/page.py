@@ -21,6 +21,7 @@ from typing import Any
 from segscape.errors import UserError
 from segscape.places import cache_folder
 from segscape.report import figure_keys
+from segscape.report.curves import fitting
 from segscape.report.pictures import galleries
 from segscape.report.records import Collection, Run
 from segscape.tracking.run_directory import write_atomically
@@ -64,7 +65,7 @@ def page(collection: Collection, beside: Path, refresh_s: float | None = None) -
         refresh_s: see `write_page`.
     """
     contents = {
-        "TITLE": html.escape(collection.title),
+        "TITLE": html.escape(collection.title.encode(errors="replace").decode()),
         "STYLE": _asset("page.css"),
         "DATA": as_json(payload(collection, beside, refresh_s)),
         "VEGA": _for_script(_vega()),
@@ -77,17 +78,19 @@ def payload(collection: Collection, beside: Path, refresh_s: float | None = None
     """What the scripts of the page read, as plain data."""
     data = dataclasses.asdict(collection)
     pictures = galleries(collection, beside)
-    for run in data["runs"]:
+    curves, left_out = fitting(collection.runs)
+    for run, columns in zip(data["runs"], curves, strict=True):
         run["gallery"] = pictures.get(run["id"], [])
         run["curves"] = {
             key: values if key in ("epoch", "step") else _shortened(values, _DIGITS_OF_CURVES)
-            for key, values in run["curves"].items()
+            for key, values in columns.items()
         }
     return {
         **data,
         "varied": collection.varied(),
         "keys": {key: _described(key) for key in _keys(collection.runs)},
         "classes": _classes(collection.runs),
+        "left_out": left_out,
         "refresh_s": refresh_s,
     }
 
@@ -112,11 +115,12 @@ def _classes(runs: Iterable[Run]) -> list[str]:
 
 
 def as_json(data: Any) -> str:
-    """JSON that may stand inside of a script element, whatever texts it holds."""
-    text = json.dumps(
-        _shortened(data), separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=str
-    )
-    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    """JSON that may stand inside of a script element, whatever texts it holds.
+
+    ASCII: the name of a file need not be text that UTF-8 can hold.
+    """
+    text = json.dumps(_shortened(data), separators=(",", ":"), allow_nan=False, default=str)
+    return text.replace("<", "\\u003c")
 
 
 def _shortened(value: Any, digits: int = _DIGITS) -> Any:

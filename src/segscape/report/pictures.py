@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import io
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,15 @@ def _relative(file: Path, root: Path) -> str | None:
 
 def _thumbnail(file: Path) -> str | None:
     """A panel as a data URI; None for one that is gone or cannot be read."""
+    try:
+        return _made(file, file.stat().st_mtime_ns)
+    except OSError:
+        return None
+
+
+@functools.lru_cache(maxsize=1024)
+def _made(file: Path, stamp: int) -> str | None:
+    """A page that is written every few seconds reads only the pictures that have changed."""
     from PIL import Image
 
     try:

@@ -123,6 +123,7 @@
       note.textContent = known > runs.length
         ? `The best ${runs.length} of ${known} shown runs${page.pins.length ? ", pinned ones included" : ""}. Filter to see others.`
         : `${runs.length} ${runs.length === 1 ? "run" : "runs"}. Colours as above; pinned runs are thick.`;
+      note.textContent += (page.data.left_out || []).map((sentence) => ` ${sentence}`).join("");
       const view = await page.draw(chart, spec(runs, key, page.colouring()));
       if (!view) return;
       view.addEventListener("click", (event, item) => {
