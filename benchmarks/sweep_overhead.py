@@ -2,13 +2,16 @@
 
     python benchmarks/sweep_overhead.py                       # this machine
     python benchmarks/sweep_overhead.py --queue slurm         # a cluster (scripts/local_slurm.sh)
-    python benchmarks/sweep_overhead.py --jobs 8 --rounds 3 --plugin DIRECTORY
+    python benchmarks/sweep_overhead.py --jobs 4 12 --rounds 3 --plugin DIRECTORY
 
-Both sides run the same small trainings, as many at once as this machine has cores. A job's own work
-is what passes between the start and the end that its status.json names; what is left of the
-command's wall time, per job, is the overhead: starting Python, importing torch, composing,
-checking, submitting, noticing the end. The plain side is a Hydra application of a few lines with
-its own sweeper and `hydra-submitit-launcher`, which has to be installed, or unpacked in DIRECTORY
+Both sides run the same small trainings. A job's own work is what passes between the start and the
+end that its status.json names, where as many jobs ran at once as there are cores. What is left of
+the command's wall time, per job, is overhead: starting Python, importing torch, composing, checking
+(ours composes, checks and costs every job before the first is submitted), submitting, noticing the
+end. That of a command with few jobs shows what is done once, that of one with many what each costs.
+
+The plain side is a Hydra application of a few lines with its own sweeper and
+`hydra-submitit-launcher`, which has to be installed, or unpacked in DIRECTORY
 (pip install --no-deps --target DIRECTORY hydra-submitit-launcher).
 """
 
@@ -56,7 +59,7 @@ def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--queue", choices=("local", "slurm"), default="local")
-    parser.add_argument("--jobs", type=int, default=6)
+    parser.add_argument("--jobs", type=int, nargs=2, default=(4, 12), metavar=("FEW", "MANY"))
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--plugin", help="where hydra-submitit-launcher is, if not installed")
     return parser.parse_args()
@@ -115,36 +118,42 @@ def own_work(runs: list[Path]) -> list[float]:
     return found
 
 
+def run_once(side: str, jobs: int, asked: argparse.Namespace) -> tuple[float, float]:
+    """Wall time of a command, and the mean of its jobs' own work, in seconds."""
+    with tempfile.TemporaryDirectory() as directory:
+        place = Path(directory)
+        if side == "segscape":
+            took = ours(place, jobs, asked.queue)
+            runs = sorted(place.glob("runs/sweeps/ours/jobs/*"))
+        else:
+            took = plain(place, jobs, asked.queue, asked.plugin)
+            runs = sorted(place.glob("plain/*"))
+        work = own_work(runs)
+    assert len(work) == jobs, f"{side}: {len(work)} of {jobs} jobs"
+    print(f"  {side:<9}{jobs:3} jobs {took:6.1f} s, own work {statistics.mean(work):.2f} s each")
+    return took, statistics.mean(work)
+
+
 def main() -> None:
-    """Alternate both sides and print what a job costs beyond its own work."""
+    """Alternate both sides and both sizes; print what a job costs beyond its own work."""
     asked = arguments()
     cores = len(os.sched_getaffinity(0))
-    overheads: dict[str, list[float]] = {"segscape": [], "plain": []}
-    for number in range(asked.rounds):
-        for side, found in overheads.items():
-            with tempfile.TemporaryDirectory() as directory:
-                place = Path(directory)
-                if side == "segscape":
-                    took = ours(place, asked.jobs, asked.queue)
-                    runs = sorted(place.glob("runs/sweeps/ours/jobs/*"))
-                else:
-                    took = plain(place, asked.jobs, asked.queue, asked.plugin)
-                    runs = sorted(place.glob("plain/*"))
-                work = own_work(runs)
-            assert len(work) == asked.jobs, f"{side}: {len(work)} of {asked.jobs} jobs"
-            # Side by side on all cores, the work of the jobs takes its share of the wall time.
-            extra = (took - sum(work) / min(cores, asked.jobs)) / asked.jobs
-            found.append(extra)
-            print(
-                f"round {number + 1} {side:<9} {took:6.1f} s for {asked.jobs} jobs, own work "
-                f"{statistics.mean(work):.2f} s each, overhead {extra:.2f} s per job"
-            )
-    medians = {side: statistics.median(found) for side, found in overheads.items()}
-    print(
-        f"{asked.queue}, {asked.jobs} jobs, {cores} cores: segscape {medians['segscape']:.2f} s, "
-        f"plain Hydra with submitit {medians['plain']:.2f} s per job; "
-        f"ratio {medians['segscape'] / medians['plain']:.2f}"
-    )
+    for jobs in asked.jobs:
+        found: dict[str, list[tuple[float, float]]] = {"segscape": [], "plain": []}
+        for _ in range(asked.rounds):
+            for side, measured in found.items():
+                measured.append(run_once(side, jobs, asked))
+        # submitit's local executor starts all jobs at once: there their work takes longer, and that
+        # is overhead too.
+        alone = min(work for measured in found.values() for _, work in measured)
+        share = alone * jobs / min(cores, jobs)
+        ours_, theirs = (
+            statistics.median(took - share for took, _ in found[side]) / jobs for side in found
+        )
+        print(
+            f"{asked.queue}, {jobs} jobs on {cores} cores, own work {alone:.2f} s: overhead per "
+            f"job segscape {ours_:.2f} s, plain Hydra {theirs:.2f} s, ratio {ours_ / theirs:.2f}"
+        )
 
 
 if __name__ == "__main__":

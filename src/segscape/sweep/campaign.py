@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from segscape.errors import UserError
@@ -18,6 +19,8 @@ from segscape.sweep.states import LIVE, Standing, State, queue_of, standings
 
 # Continued from the source they began with.
 _GOES_ON = (State.STOPPED, State.LOST)
+# Between two glances at a file, which cost nothing, unlike a question to the scheduler.
+_GLANCE_S = 0.25
 Show = Callable[[Sequence[Standing]], None]
 
 
@@ -105,7 +108,18 @@ class Campaign:
             if self.settings.fail_fast and any(self._has_failed(one) for one in found):
                 self.cancel([one.job for one in found], "cancelled after a failure")
                 self.settings = replace(self.settings, fail_fast=False, restarts=0)
-            time.sleep(pause)
+            self._rest(pause, found)
+
+    def _rest(self, seconds: float, found: Sequence[Standing]) -> None:
+        """Sleep, but not beyond the moment at which a running job says how it ended."""
+        running = [one.job for one in found if one.state is State.RUNNING]
+        watched = [self.sweep.run(job).status_path for job in running]
+        before = [_changed(path) for path in watched]
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            time.sleep(min(_GLANCE_S, left))
+            if [_changed(path) for path in watched] != before:
+                return
 
     def _wake(self, found: Sequence[Standing]) -> None:
         """Jobs that wait on this machine need a runner, which may have been killed."""
@@ -156,6 +170,13 @@ class Campaign:
             ]
             self._code = freeze(self.sweep.path, configs)
         return self._code
+
+
+def _changed(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
 
 
 def refuse_other_configurations(sweep: SweepDirectory, planned: Sequence[Planned]) -> None:

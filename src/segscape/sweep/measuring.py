@@ -56,7 +56,8 @@ def measure_designs(
             run.write_summary({**run.read_summary(), **keys, MEASURED: AFTERWARDS})
         before = runs[0].summary.get("latency/p50_ms")
         was = f", was {before:.2f}" if isinstance(before, float) else ""
-        say(f"{_name(runs[0].job.varied)}  p50 {keys['latency/p50_ms']:.2f} ms{was}")
+        name = _name(runs[0].job.varied) or runs[0].job.choices.get("model", "all")
+        say(f"{name}  p50 {keys['latency/p50_ms']:.2f} ms{was}")
     return len(designs)
 
 
