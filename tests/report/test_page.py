@@ -204,6 +204,26 @@ def test_dark_follows_the_system_and_the_button(browser: Any, file: Path) -> Non
         assert background(page) > dark + 300
 
 
+def test_a_watched_page_shows_what_is_new_and_keeps_what_was_chosen(
+    browser: Any, collection: Collection, tmp_path: Path
+) -> None:
+    fewer = replace(collection, runs=collection.runs[:-1])
+    file = write_page(fewer, tmp_path / "live.html", refresh_s=0.5)
+    with chrome.opened(browser, file) as page:
+        box = page.locator('#filters input[data-key="encoder"][data-value="stdc1"]')
+        box.check()
+        chrome.ready(page)
+        box.blur()
+        write_page(collection, file)
+        total = len(collection.runs)
+        page.locator("#count").get_by_text(f"of {total} runs").wait_for()
+        chrome.ready(page)
+        assert box.is_checked()
+        wanted = {run.id for run in collection.runs if run.choices["encoder"] == "stdc1"}
+        assert {*visible(page)} == wanted
+        assert page.locator("#refresh").is_hidden()
+
+
 def test_odd_texts_do_nothing(browser: Any, collection: Collection, tmp_path: Path) -> None:
     runs = [replace(run, name=f"{ODD} {run.name}") for run in collection.runs[:5]]
     odd = replace(collection, title=ODD, runs=runs, warnings=[ODD], effects=(), front=())

@@ -59,7 +59,7 @@ def opened(
         yield page
         assert not said, said
         outside = [url for url in asked if not url.startswith(("data:", "blob:"))]
-        assert outside == [file.resolve().as_uri()]
+        assert {*outside} == {file.resolve().as_uri()}
     finally:
         context.close()
 
