@@ -301,9 +301,15 @@ def explain(
         found = _explain_group(override, known)
         if found is not None:
             return found
+    if str(error).startswith("Ambiguous value"):
+        several = next(o.input_line or "" for o in parsed if o.is_sweep_override())
+        return UserError(
+            f"{several} lists several values, and this is a single run",
+            f"for a sweep type: python train.py -m {shlex.join(overrides)}",
+        )
     choices = (
         *_search_path(),
-        *(o.input_line or "" for o in parsed if o.key_or_group in known),
+        *(_one_choice(o) for o in parsed if o.key_or_group in known),
     )
     keys = _known_keys(choices)
     for override in parsed:
@@ -316,6 +322,13 @@ def explain(
         if keys and override.key_or_group not in keys and not added:
             return _unknown_key(override.key_or_group, keys, known)
     return UserError(_first_lines(error), "python train.py --cfg job shows every key and value")
+
+
+def _one_choice(override: Override) -> str:
+    """The override of a group; of a sweep over it, the one with its first option."""
+    if override.is_sweep_override():
+        return f"{override.key_or_group}={next(iter(override.sweep_string_iterator()))}"
+    return override.input_line or ""
 
 
 def _explain_plugin(override: Override, parsed: Sequence[Override]) -> UserError | None:
@@ -352,9 +365,10 @@ def _explain_group(override: Override, known: Mapping[str, list[str]]) -> UserEr
         if option not in known[group] and option != "null":
             close = nearest(option, known[group])
             hint = f"did you mean {group}={close}? " if close else ""
+            more = ", those of installed Hydra plugins" if group.startswith("hydra/") else ""
             return UserError(
                 f"{group}={option}: there is no such {group}",
-                f"{hint}choices: {', '.join(known[group])} (segscape list {group})",
+                f"{hint}choices: {', '.join(known[group])}{more} (segscape list {group})",
             )
     return None
 

@@ -41,6 +41,7 @@ def test_the_command_line_beats_the_model_and_the_experiment() -> None:
     [
         ("fusion=uafm_spatal", "did you mean fusion=uafm_spatial?"),
         ("fusion=concta,add", "did you mean fusion=concat?"),
+        ("fusion=concat,add", "python train.py -m fusion=concat,add"),
         ("fusio=add", "did you mean fusion?"),
         ("trainer.max_epoch=3", "did you mean trainer.max_epochs?"),
         ("trainer.lr=3", "did you mean optim.lr?"),

@@ -57,7 +57,8 @@ def test_cost_is_for_profile_size_where_it_is_given() -> None:
 
 
 def test_data_that_are_elsewhere_are_said_to_be() -> None:
-    found = plan([{"fusion": "add"}], ["data=cityscapes"], read_settings({}))
+    common = ["data=cityscapes", "data.root=/on/the/cluster"]
+    found = plan([{"fusion": "add"}], common, read_settings({}))
     assert found.planned[0].cost["macs"] > 10e9
     assert len(found.notes) == 1 and "512x1024" in found.notes[0]
     assert not planned("fusion=add").notes
@@ -191,3 +192,9 @@ def test_what_changes_in_a_yaml_is_seen_by_the_next_plan(tmp_path: Path) -> None
         with config.own_folder(tmp_path):
             found = planned("optim=mine")
         assert found.planned[0].config["optim"]["lr"] == lr
+
+
+def test_a_data_set_without_its_folder_is_one_error() -> None:
+    points = [{"fusion": "add"}, {"fusion": "concat"}]
+    with pytest.raises(UserError, match=r"data\.root=DIR is needed"):
+        plan(points, ["data=cityscapes"], read_settings({}))

@@ -139,7 +139,8 @@ class _Checked:
 
     def _composing_error(self, point: Mapping[str, str]) -> UserError | None:
         try:
-            self.composer.compose([*self.common, *_overrides(point)])
+            composed, _ = self.composer.compose([*self.common, *_overrides(point)])
+            _require_folder(composed)
         except UserError as error:
             return error
         return None
@@ -155,6 +156,7 @@ class _Checked:
         try:
             composed, choices = self.composer.compose(whole)
             preflight.check_config(composed, whole)
+            _require_folder(composed)
             cost = self.costs.of(composed)
         except UserError as error:
             self.rejected.append(Rejection(own, error.what, error.hint or "", varied))
@@ -170,6 +172,13 @@ class _Checked:
             self.rejected.append(Rejection(one.overrides, reason, "", one.planned.varied))
             return False
         return condition.holds(one.values())
+
+
+def _require_folder(config: Mapping[str, Any]) -> None:
+    """The folder of the data may be on other machines only, but it has to be named."""
+    data = config.get("data")
+    if isinstance(data, Mapping) and "root" in data and data["root"] is None:
+        raise UserError("the data set is read from a folder: data.root=DIR is needed")
 
 
 _PARTS = ("encoder", "context", "decoder", "fusion", "head")
