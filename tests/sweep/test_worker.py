@@ -81,9 +81,18 @@ def test_a_wrong_configuration_fails_with_its_cause(tmp_path: Path) -> None:
 _SLOW = "import time\ntime.sleep(60)\n"
 
 
-@pytest.mark.parametrize(("name", "requeue"), [("SIGUSR2", True), ("SIGTERM", False)])
+# At once, in the middle of importing torch, and later.
+@pytest.mark.parametrize(
+    ("name", "requeue", "delay"),
+    [
+        ("SIGUSR2", True, 0.0),
+        ("SIGUSR2", True, 1.0),
+        ("SIGTERM", False, 0.4),
+        ("SIGTERM", False, 8),
+    ],
+)
 def test_a_signal_before_the_training_stops_it(
-    name: str, requeue: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, requeue: bool, delay: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "slow_part.py").write_text(_SLOW)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
@@ -102,7 +111,7 @@ def test_a_signal_before_the_training_stops_it(
     while not sweep.log_path(job).exists() or "==" not in sweep.log_path(job).read_text():
         assert time.monotonic() < end
         time.sleep(0.05)
-    time.sleep(0.5)
+    time.sleep(delay)
     process.send_signal(getattr(signal, name))
     assert process.wait(60) == 3
     worker = sweep.worker(job)

@@ -32,14 +32,6 @@ _LOCK_WAIT_S = 3.0
 _IDLE_RESTARTS = 3
 
 
-class Asked(BaseException):
-    """A signal outside of the training, where there is nothing to save."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
-        self.name = name
-
-
 def command(sweep: SweepDirectory, job: Job, attempt: Attempt) -> list[str]:
     """The command line of an attempt; it holds whatever happens to yaml and source afterwards."""
     from segscape.sweep.frozen import python_path
@@ -95,10 +87,44 @@ def _attempt(place: Path, attempt: Attempt, frozen: dict[str, Any]) -> int:
         "idle": int(before.get("idle", 0)) if again else 0,
     }
     write_json(place / "worker.json", record)
-    print(f"\n== {record['started']} {socket.gethostname()} pid {os.getpid()}", flush=True)
     saved = _last_saved(place)
-    code, received = _run(place, frozen)
-    record["idle"] = 0 if _last_saved(place) != saved else record["idle"] + 1
+
+    def end(code: int, received: str | None) -> int:
+        return _end(place, attempt, record, code, received, progress=_last_saved(place) != saved)
+
+    def stop_now(number: int, frame: FrameType | None) -> None:
+        """Outside of the training nothing has to be saved: leave at once.
+
+        An exception would not do: the import of a package may swallow it.
+        """
+        if os.getpid() != record["pid"]:  # a child that inherited the handler
+            return
+        RunDirectory(place).write_status("stopped")
+        code = end(STOPPED, signal.Signals(number).name)
+        sys.stdout.flush()
+        os._exit(code)
+
+    try:
+        for name in _SIGNALS:
+            signal.signal(getattr(signal, name), stop_now)
+        print(f"\n== {record['started']} {record['host']} pid {record['pid']}", flush=True)
+        code, received = _run(place, frozen)
+    finally:
+        for name in _SIGNALS:
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    return end(code, received)
+
+
+def _end(
+    place: Path,
+    attempt: Attempt,
+    record: dict[str, Any],
+    code: int,
+    received: str | None,
+    progress: bool,
+) -> int:
+    """Write down how an attempt ended, and ask for another start if it is to go on; its code."""
+    record["idle"] = 0 if progress else record["idle"] + 1
     requeue = code == STOPPED and (received in CONTINUE or _pushed_aside(attempt))
     if requeue and record["idle"] > _IDLE_RESTARTS:
         text = f"stopped {record['idle']} times without reaching a checkpoint: give it more time"
@@ -112,11 +138,9 @@ def _attempt(place: Path, attempt: Attempt, frozen: dict[str, Any]) -> int:
 
 
 def _run(place: Path, frozen: dict[str, Any]) -> tuple[int, str | None]:
-    """Run the job; its exit code, and the signal that stopped it."""
+    """Run the job; its exit code, and the signal that stopped the training."""
     directory = RunDirectory(place)
     try:
-        for name in _SIGNALS:
-            signal.signal(getattr(signal, name), _raise_asked)
         # Relative paths mean what they meant where the sweep was submitted.
         os.chdir(frozen["cwd"])
         from segscape.job import Request, run
@@ -131,9 +155,6 @@ def _run(place: Path, frozen: dict[str, Any]) -> tuple[int, str | None]:
             )
         )
         return result.exit_code, result.signal
-    except Asked as asked:
-        directory.write_status("stopped")
-        return STOPPED, asked.name
     except UserError as error:
         directory.write_status("failed", error=error.what)
         print(f"error: {error.what}\n       {error.hint or ''}", file=sys.stderr)
@@ -142,13 +163,6 @@ def _run(place: Path, frozen: dict[str, Any]) -> tuple[int, str | None]:
         directory.write_status("failed", error=f"{type(error).__name__}: {error}")
         traceback.print_exc()
         return FAILED, None
-    finally:
-        for name in _SIGNALS:
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
-
-
-def _raise_asked(number: int, frame: FrameType | None) -> None:
-    raise Asked(signal.Signals(number).name)
 
 
 def _last_saved(place: Path) -> int | None:
