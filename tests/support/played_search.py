@@ -11,6 +11,7 @@ import json
 import math
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -54,23 +55,31 @@ class PlayedQueue:
         for job in jobs:
             attempt = new_attempt(self, code)
             sweep.record(job, attempt)
-            number = len(sweep.attempts(job))
-            write_json(place / f"{attempt.token}.json", {"folder": job.folder, "attempt": number})
-            with (sweep.path / "submitted.txt").open("a") as file:
-                file.write(f"{job.id}\n")
+            # One step: a searcher that is killed before it has not handed the job over.
+            entry = {
+                "folder": job.folder,
+                "attempt": len(sweep.attempts(job)),
+                "job": job.id,
+                "time_ns": time.time_ns(),
+            }
+            write_json(place / f"{attempt.token}.json", entry)
             sweep.record(job, replace(attempt, queue_id=attempt.token))
 
     def live(self, sweep: SweepDirectory, attempts: Mapping[str, Attempt]) -> dict[str, Live]:
         found = {}
         for token in attempts:
             file = sweep.path / "played" / f"{token}.json"
-            if file.is_file() and self._played(sweep, file):
+            if file.is_file() and not _ended(file) and self._played(sweep, file):
                 found[token] = Live("running")
         return found
 
     def cancel(self, sweep: SweepDirectory, attempts: Sequence[Attempt]) -> None:
         for attempt in attempts:
-            (sweep.path / "played" / f"{attempt.token}.json").unlink(missing_ok=True)
+            _end(sweep.path / "played" / f"{attempt.token}.json")
+
+    def busy(self, sweep: SweepDirectory) -> int:
+        """How many jobs are in the queue."""
+        return sum(not _ended(file) for file in _files(sweep.path))
 
     def cause(self, sweep: SweepDirectory, attempt: Attempt) -> str | None:
         return "killed by signal 9"
@@ -84,13 +93,13 @@ class PlayedQueue:
         fate, rows = self.fate(config, entry["attempt"]), run.read_metrics()
         number = len(rows) + 1
         if fate == "lose" and number > 1:
-            file.unlink()
+            _end(file)
             return False
         if fate == "fail":
             run.write_status("failed", error="ValueError: played")
             worker = {"token": file.stem, "exit": 1}
             write_json(place / "worker.json", worker)
-            file.unlink()
+            _end(file)
             return False
         row = figures_of(config, number / self.length)
         run.append_metrics({"epoch": number, "step": number, **row})
@@ -98,8 +107,20 @@ class PlayedQueue:
             return True
         run.write_summary(row)
         run.write_status("finished")
-        file.unlink()
+        _end(file)
         return False
+
+
+def _files(path: Path) -> list[Path]:
+    return [*(path / "played").glob("[!.]*.json")]
+
+
+def _end(file: Path) -> None:
+    file.with_suffix(".ended").touch()
+
+
+def _ended(file: Path) -> bool:
+    return file.with_suffix(".ended").is_file()
 
 
 def figures_of(config: Mapping[str, Any], share: float) -> dict[str, float]:
@@ -168,7 +189,8 @@ def toy_search(
 
 def submitted(path: Path) -> list[str]:
     """Identities of the jobs in the order in which they were handed over."""
-    return (path / "submitted.txt").read_text().split()
+    entries = [json.loads(file.read_text()) for file in _files(path)]
+    return [entry["job"] for entry in sorted(entries, key=lambda entry: entry["time_ns"])]
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ _MOST_ROWS = 10_000
 
 def say(line: str) -> None:
     """Print one line for the person at the keyboard; a live progress bar moves aside for it."""
-    print(line, file=sys.stderr, flush=True)
+    # In one piece: print() writes the end of a line apart, and another thread slips between.
+    print(f"{line}\n", end="", file=sys.stderr, flush=True)
 
 
 class Worker:
