@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from typing import Any
 from segscape.sweep.directory import SweepDirectory, read_attempts, read_json
 from segscape.sweep.launchers.local import gpus, read_entry, token_of, waiting
 from segscape.sweep.states import worker_lives
+from segscape.sweep.warm import WarmJob, WarmStart
+from segscape.sweep.worker import arguments_of
 from segscape.tracking.run_directory import try_lock
 
 _POLL_S = 0.2
@@ -36,7 +38,7 @@ class _Running:
     file: Path
     place: Path
     slot: int
-    process: subprocess.Popen[bytes] | None
+    process: subprocess.Popen[bytes] | WarmJob | None
     asked: float | None = None
 
 
@@ -50,6 +52,7 @@ class Runner:
 
     sweep: SweepDirectory
     running: dict[str, _Running] = field(default_factory=dict)
+    _warm: WarmStart | None = None
 
     @property
     def place(self) -> Path:
@@ -75,6 +78,8 @@ class Runner:
                 # submitter sees that we are gone.
                 with self.sweep.lock(timeout_s=600):
                     if not waiting(self.place):
+                        if self._warm is not None:
+                            self._warm.close()
                         os.close(lock)
                         return
             time.sleep(_POLL_S)
@@ -100,6 +105,8 @@ class Runner:
             if job.process is not None:
                 code = job.process.poll()
                 if code is None:
+                    if isinstance(job.process, WarmJob) and job.process.lost:
+                        job.process = None
                     continue
                 (self.place / f"{token}.exit").write_text(str(code))
             elif worker_lives(job.place):
@@ -152,23 +159,50 @@ class Runner:
                 self._done(file, token)
                 continue
             slot = self._free_slot()
-            process = subprocess.Popen(
-                entry["command"],
-                env={**os.environ, **self._environment(slot, slots, cards, settings)},
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-                preexec_fn=_pinned(slot, slots) if settings.get("pin") and not cards else None,
-            )
+            environment = {**os.environ, **self._environment(slot, slots, cards, settings)}
+            cores = _share(slot % slots, slots) if self._pins(slots, cards, settings) else None
+            # A GPU is chosen before the driver is loaded, and only a process of its own is sure.
+            warm = bool(settings.get("warm")) and not cards
+            process = self._start_warm(entry["command"], environment, cores) if warm else None
+            if process is None:
+                process = subprocess.Popen(
+                    entry["command"],
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    start_new_session=True,
+                    preexec_fn=_pinned(cores),
+                )
             self.running[token] = _Running(file, place, slot, process)
+
+    def _start_warm(
+        self, command: Sequence[str], environment: dict[str, str], cores: set[int] | None
+    ) -> WarmJob | subprocess.Popen[bytes] | None:
+        """Fork a job where its imports are done already; None when that is not possible."""
+        found = arguments_of(command)
+        if found is None or not hasattr(os, "fork"):
+            return None
+        path, arguments = found
+        environment = {**environment, "PYTHONPATH": path}
+        if self._warm is None or self._warm.environment != environment:
+            # Of other source, or with another share of the cores.
+            if self._warm is not None:
+                self._warm.close()
+            self._warm = WarmStart(environment)
+        return self._warm.start(arguments, sorted(cores) if cores else None)
 
     def _environment(
         self, slot: int, slots: int, cards: list[str], settings: Mapping[str, Any]
     ) -> dict[str, str]:
         if cards:
             return {"CUDA_VISIBLE_DEVICES": cards[slot % len(cards)]}
-        if settings.get("pin") and slots > 1:
+        if self._pins(slots, cards, settings):
             return {"OMP_NUM_THREADS": str(len(_share(slot, slots)))}
         return {}
+
+    def _pins(self, slots: int, cards: list[str], settings: Mapping[str, Any]) -> bool:
+        """Whether each job has its share of the cores."""
+        able = hasattr(os, "sched_setaffinity")
+        return bool(settings.get("pin")) and not cards and slots > 1 and able
 
     def _free_slot(self) -> int:
         taken = {job.slot for job in self.running.values()}
@@ -184,11 +218,8 @@ def _share(slot: int, slots: int) -> set[int]:
     return set(cores[slot * each : (slot + 1) * each])
 
 
-def _pinned(slot: int, slots: int) -> Any:
-    if slots < 2 or not hasattr(os, "sched_setaffinity"):
-        return None
-    share = _share(slot % slots, slots)
-    return lambda: os.sched_setaffinity(0, share)
+def _pinned(cores: set[int] | None) -> Any:
+    return (lambda: os.sched_setaffinity(0, cores)) if cores else None
 
 
 def main(sweep: str) -> None:

@@ -41,6 +41,16 @@ def command(sweep: SweepDirectory, job: Job, attempt: Attempt) -> list[str]:
     return ["env", f"PYTHONPATH={path}", *worker, str(sweep.place(job)), attempt.token]
 
 
+def arguments_of(command: Sequence[str]) -> tuple[str, list[str]] | None:
+    """PYTHONPATH and arguments in a command line of `command`; None for any other."""
+    _, path, *rest = command if len(command) > 1 else ("", "")
+    worker = [sys.executable, "-P", "-m", "segscape.sweep.worker"]
+    name, _, value = path.partition("=")
+    if command[0] != "env" or name != "PYTHONPATH" or rest[: len(worker)] != worker:
+        return None
+    return value, list(rest[len(worker) :])
+
+
 def main(place: Path, token: str) -> int:
     """Run a job unless there is nothing to do.
 

@@ -27,6 +27,7 @@ class LocalQueue:
     Args:
         jobs: at once; None: one per GPU, 1 without GPUs.
         pin: without GPUs, give each job its share of the cores.
+        warm: without GPUs, let the jobs share the import of their packages.
 
     Raises:
         UserError: not a number of jobs.
@@ -35,10 +36,10 @@ class LocalQueue:
     name = "local"
     poll_s = 1.0
 
-    def __init__(self, jobs: int | None = None, pin: bool = True) -> None:
+    def __init__(self, jobs: int | None = None, pin: bool = True, warm: bool = True) -> None:
         if jobs is not None and (not isinstance(jobs, int) or isinstance(jobs, bool) or jobs < 1):
             raise UserError(f"hydra.launcher.jobs={jobs!r} cannot be used", "a number from 1 on")
-        self.jobs, self.pin = jobs, pin
+        self.jobs, self.pin, self.warm = jobs, pin, warm
 
     @property
     def slots(self) -> int:
@@ -47,7 +48,7 @@ class LocalQueue:
 
     def settings(self) -> dict[str, Any]:
         """Plain data from which the same queue is made."""
-        return {"jobs": self.jobs, "pin": self.pin}
+        return {"jobs": self.jobs, "pin": self.pin, "warm": self.warm}
 
     def submit(self, sweep: SweepDirectory, jobs: Sequence[Job], code: str) -> None:
         """Put jobs into the queue, and make sure that a runner lives."""
@@ -56,7 +57,8 @@ class LocalQueue:
         place = sweep.path / "queue"
         with sweep.lock():
             place.mkdir(exist_ok=True)
-            write_json(place / "settings.json", {"slots": self.slots, "pin": self.pin})
+            settings = {"slots": self.slots, "pin": self.pin, "warm": self.warm}
+            write_json(place / "settings.json", settings)
             number = _next_number(place)
             for job in jobs:
                 attempt = new_attempt(self, code)
@@ -124,11 +126,12 @@ class LocalLauncher(QueueLauncher):
     Args:
         jobs: at once; None: one per GPU, 1 without GPUs.
         pin: without GPUs, give each job its share of the cores.
+        warm: without GPUs, let the jobs share the import of their packages.
     """
 
-    def __init__(self, jobs: int | None = None, pin: bool = True) -> None:
+    def __init__(self, jobs: int | None = None, pin: bool = True, warm: bool = True) -> None:
         super().__init__()
-        self.queue = LocalQueue(jobs, pin)
+        self.queue = LocalQueue(jobs, pin, warm)
 
 
 def gpus() -> list[str]:
