@@ -104,12 +104,20 @@ def test_wrong_values_are_rejected_with_their_reason(overrides: list[str], reaso
         (["fusion=add,uafm_spatail"], "did you mean fusion=uafm_spatial"),
         (["fusion=add,concat", "trainer.max_epoch=3"], "did you mean trainer.max_epochs"),
         (["optim.lr=1,2", "data=streats"], "did you mean data=streets"),
+        (["fuson=add,concat", "encoder=stdc1,stdc2"], "did you mean fusion"),
+        (["trainer.max_epoch=3,4"], "did you mean trainer.max_epochs"),
+        (["optim=sgd,adamw", "optim.lrr=0.1,0.2"], "did you mean optim.lr"),
     ],
 )
 def test_a_mistake_in_what_was_typed_is_one_error(overrides: list[str], message: str) -> None:
     with pytest.raises(UserError) as raised:
         planned(*overrides, invalid="skip")
     assert message in str(raised.value)
+
+
+def test_a_key_that_only_some_options_have_is_no_mistake() -> None:
+    found = planned("optim=sgd,adamw", "optim.momentum=0.8,0.9")
+    assert len(found.planned) == 2 and len(found.rejected) == 2
 
 
 def test_a_key_for_all_and_for_some_is_an_error() -> None:

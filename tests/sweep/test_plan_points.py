@@ -49,6 +49,24 @@ def test_a_pattern_stands_for_the_options_of_its_group() -> None:
         axes_of(["fusion=glob(nothing*)"])
 
 
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("seed=range(4,1)", "has no values"),
+        ("seed=range(1,4,0)", "cannot be listed"),
+        ("seed=range(0,1000000000)", "more than 20000 combinations"),
+    ],
+)
+def test_a_range_that_cannot_be_run_is_explained(override: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        axes_of([override])
+
+
+def test_millions_of_combinations_are_refused_before_they_are_made() -> None:
+    with pytest.raises(UserError, match="more than 20000 combinations"):
+        points("seed=range(0,9000)", "optim.lr=range(1,9000)", "data.seed=range(0,9000)")
+
+
 def test_the_marks_of_admitted_arguments_are_no_part_of_a_key() -> None:
     axes, common = axes_of(["++optim.lr=0.1,0.2", "+data.note=a,b", "++optim.eps=1"])
     assert list(axes) == ["optim.lr", "+data.note"]

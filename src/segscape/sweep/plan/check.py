@@ -72,7 +72,10 @@ class Plan:
 
 
 def plan(
-    points: Sequence[Mapping[str, str]], common: Sequence[str], settings: SweepSettings
+    points: Sequence[Mapping[str, str]],
+    common: Sequence[str],
+    settings: SweepSettings,
+    composer: Composer | None = None,
 ) -> Plan:
     """Compose, check and cost every point, as its training would, without training it.
 
@@ -80,6 +83,7 @@ def plan(
         points: values in Hydra's notation by key, as `points.expand` gives them.
         common: overrides that all points share.
         settings: `where` is read.
+        composer: by default one that has read the yaml files as they are now.
 
     Raises:
         UserError: what is wrong for all points: an unknown option, key or name in `where`.
@@ -88,7 +92,7 @@ def plan(
     _require_apart(points, common)
     from segscape.sweep.plan.costing import Costs
 
-    composer, costs = _composer(_stamp()), _costs()
+    composer, costs = composer or _composer(_stamp()), _costs()
     costs.notes.clear()
     assert isinstance(costs, Costs)
     checked = _Checked(composer, costs, list(common), [], [])
@@ -129,17 +133,36 @@ class _Checked:
     rejected: list[Rejection]
 
     def require_common(self, points: Sequence[Mapping[str, str]]) -> None:
-        """An error in what all points share is one error, not one for each point."""
+        """A mistake that all points share is one error, not one for each point."""
         ends = [points[0], points[-1]] if points else []
-        found = [self._composing_error(point) for point in ends]
-        if found and all(found):
-            alone = self._composing_error({})
-            if alone is not None and all(str(alone) == str(error) for error in found):
-                raise alone
+        found = [error for error in map(self._mistake, ends) if error is not None]
+        if not found or len(found) < len(ends):
+            return
+        alone = self._mistake({})
+        if alone is not None and all(str(alone) == str(error) for error in found):
+            raise alone
+        key = _unknown_axis(found[0], points[0])
+        if key is not None and self._is_unknown_everywhere(key, points):
+            raise found[0]
 
-    def _composing_error(self, point: Mapping[str, str]) -> UserError | None:
+    def _is_unknown_everywhere(self, key: str, points: Sequence[Mapping[str, str]]) -> bool:
+        """Whether no point has this axis. Which keys there are depends on the options chosen."""
+        known = config.groups()
+        alike = {tuple((k, v) for k, v in p.items() if k in known): p for p in points}
+        for point in alike.values():
+            error = self._mistake(point)
+            if error is None or _unknown_axis(error, point) != key:
+                return False
+        return True
+
+    def _mistake(self, point: Mapping[str, str]) -> UserError | None:
+        """What can be told from the configuration alone."""
+        from segscape import preflight
+
+        whole = [*self.common, *_overrides(point)]
         try:
-            composed, _ = self.composer.compose([*self.common, *_overrides(point)])
+            composed, _ = self.composer.compose(whole)
+            preflight.check_config(composed, whole)
             _require_folder(composed)
         except UserError as error:
             return error
@@ -172,6 +195,12 @@ class _Checked:
             self.rejected.append(Rejection(one.overrides, reason, "", one.planned.varied))
             return False
         return condition.holds(one.values())
+
+
+def _unknown_axis(error: UserError, point: Mapping[str, str]) -> str | None:
+    """The axis whose key an error says not to exist."""
+    key, _, reason = error.what.partition(": ")
+    return key if "no such" in reason and key in map(plain, point) else None
 
 
 def _require_folder(config: Mapping[str, Any]) -> None:

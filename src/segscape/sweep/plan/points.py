@@ -6,6 +6,7 @@ Nothing is composed here: whether a point can work is told by `segscape.sweep.pl
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from segscape.sweep.settings import SweepSettings
 
 Axes = dict[str, list[str]]
+# Combinations; a typing error makes millions.
+_MOST = 20_000
 
 
 def split(overrides: Sequence[str]) -> tuple[dict[str, Override], list[str]]:
@@ -88,10 +91,23 @@ def values_of(override: Override) -> list[str]:
             listed = ", ".join(options) or "none: this is no group"
             raise UserError(f"{override.input_line} matches no option", f"options: {listed}")
         return found
-    found = list(dict.fromkeys(override.sweep_string_iterator()))
-    if not found:
+    try:
+        values = list(itertools.islice(override.sweep_string_iterator(), _MOST + 1))
+    except ValueError as error:  # range(1,4,0)
+        raise UserError(f"{override.input_line} cannot be listed: {error}") from error
+    if not values:
         raise UserError(f"{override.input_line} has no values")
-    return found
+    _require_few(len(values))
+    return list(dict.fromkeys(values))
+
+
+def _require_few(number: int) -> None:
+    """Every combination is composed and checked before the first runs: that takes its time."""
+    if number > _MOST:
+        raise UserError(
+            f"more than {_MOST} combinations are no sweep",
+            "give fewer values, or search: hydra/sweeper=optuna sweep.trials=100",
+        )
 
 
 def expand(axes: Axes, settings: SweepSettings, common: Sequence[str] = ()) -> list[Point]:
@@ -111,10 +127,12 @@ def expand(axes: Axes, settings: SweepSettings, common: Sequence[str] = ()) -> l
     pinned = {key_of(parsed(text)) for text in common}
     whole = {**_grid(settings, pinned | {*axes}), **axes}
     jobs = _jobs(settings.jobs, {*whole}, pinned)
+    dimensions = _dimensions(whole, settings.zip)
+    _require_few(math.prod(map(len, [jobs, *dimensions, settings.seeds or (1,)])))
     points = [
         {**job, **dict(itertools.chain(*choice))}
         for job in jobs
-        for choice in itertools.product(*_dimensions(whole, settings.zip))
+        for choice in itertools.product(*dimensions)
     ]
     if settings.seeds:
         if "seed" in whole or "seed" in pinned or any("seed" in job for job in jobs):
