@@ -90,6 +90,7 @@ def test_without_known_keys_every_name_is_one() -> None:
         ("seed in 3", "do not go together", ""),
         ("macs % 0 == 1", "divides by zero", ""),
         ("macs", "neither true nor false", ""),
+        ("macs < 15e9, params < 10e6", "neither true nor false", "and, or, not"),
     ],
 )
 def test_mistakes_are_explained(text: str, message: str, hint: str) -> None:

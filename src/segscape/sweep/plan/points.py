@@ -128,7 +128,8 @@ def expand(axes: Axes, settings: SweepSettings, common: Sequence[str] = ()) -> l
     whole = {**_grid(settings, pinned | {*axes}), **axes}
     jobs = _jobs(settings.jobs, {*whole}, pinned)
     dimensions = _dimensions(whole, settings.zip)
-    _require_few(math.prod(map(len, [jobs, *dimensions, settings.seeds or (1,)])))
+    sizes = [len(jobs), *(len(each) for each in dimensions), len(settings.seeds) or 1]
+    _require_few(math.prod(sizes))
     points = [
         {**job, **dict(itertools.chain(*choice))}
         for job in jobs

@@ -25,6 +25,7 @@ _WORDS = {"and", "or", "not", "in", "True", "False", "None"}
 _YAML = {"true": "True", "false": "False", "null": "None"}
 _SHOWN = 16
 _EXAMPLE = "e.g. macs < 15e9 and params < 10e6"
+_JOINED = "conditions are joined with and, or, not"
 
 _ARITHMETIC: dict[type[ast.AST], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
@@ -76,7 +77,8 @@ class Condition:
         """
         found = self.value(values)
         if not isinstance(found, bool):
-            raise UserError(f"{self.text!r} is {found!r}, neither true nor false", _EXAMPLE)
+            advice = _JOINED if isinstance(found, list) else _EXAMPLE
+            raise UserError(f"{self.text!r} is {found!r}, neither true nor false", advice)
         return found
 
 
@@ -145,7 +147,7 @@ def _advice(text: str) -> str:
     if _ASSIGNMENT.search(text):
         return "equality is ==, and texts stand in quotes: fusion == 'add'"
     if "&" in text or "|" in text:
-        return "conditions are joined with and, or, not"
+        return _JOINED
     return _EXAMPLE
 
 
