@@ -59,6 +59,47 @@ def test_jobs_are_found_by_what_people_type(tmp_path: Path) -> None:
         sweep.job("fusion=concat seed=11")
 
 
+def test_names_are_written_as_they_are_typed(tmp_path: Path) -> None:
+    varied = {"data.size": [64, 128], "init": None, "fusion": "add", "+note": "a, b"}
+    (job,) = SweepDirectory(tmp_path).add([replace(planned("add"), varied=varied)])
+    assert job.name == "data.size=[64,128] init=null fusion=add +note='a, b'"
+
+
+@pytest.mark.parametrize("content", ["", '{"jobs": [', "[]", '{"jobs": [{"id": "a"}]}'])
+def test_a_damaged_manifest_is_named(tmp_path: Path, content: str) -> None:
+    sweep = SweepDirectory(tmp_path)
+    sweep.add([planned("add")])
+    (tmp_path / "manifest.json").write_text(content)
+    with pytest.raises(UserError, match=r"manifest\.json is damaged") as caught:
+        sweep.jobs()
+    assert "run the command of the sweep again" in str(caught.value)
+
+
+def test_what_a_damaged_manifest_listed_is_found_again(tmp_path: Path) -> None:
+    sweep = SweepDirectory(tmp_path)
+    before = sweep.add([planned("add"), planned("concat")])
+    sweep.record(before[0], Attempt("t1", "local", "1", "2026-01-01T00:00:00+00:00", "code"))
+    (tmp_path / "manifest.json").unlink()
+    assert sweep.add([planned("add"), planned("concat")]) == before
+    assert [each.token for each in sweep.attempts(before[0])] == ["t1"]
+
+
+def test_damaged_attempts_are_named(tmp_path: Path) -> None:
+    sweep = SweepDirectory(tmp_path)
+    (job,) = sweep.add([planned("add")])
+    (sweep.place(job) / "attempts.json").write_text('{"attempts": [{"token": "t1"}]}')
+    with pytest.raises(UserError, match=r"attempts\.json is damaged"):
+        sweep.attempts(job)
+
+
+def test_a_place_that_cannot_hold_a_sweep_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    sweep = SweepDirectory(tmp_path / "file" / "sweep")
+    with pytest.raises(UserError, match=r"cannot be used") as caught, sweep.lock():
+        pass
+    assert "sweep.dir=DIR" in str(caught.value)
+
+
 def test_attempts_replace_their_own_kind(tmp_path: Path) -> None:
     sweep = SweepDirectory(tmp_path)
     (job,) = sweep.add([planned("add")])
@@ -104,7 +145,12 @@ def test_the_lock_is_reentrant_and_released(tmp_path: Path) -> None:
         ({"retry_failed": -1}, "retry_failed"),
         ({"seeds": [1, 1]}, "seeds"),
         ({"seeds": True}, "seeds"),
+        ({"seeds": 10**9}, "seeds"),
         ({"name": "a/b"}, "without slashes"),
+        ({"name": "a:b"}, "colons"),
+        ({"name": ""}, "is empty"),
+        ({"dir": ""}, "is empty"),
+        ({"name": "x" * 200}, "too long"),
         ({"objectives": ["val/miou"]}, "max:KEY"),
         ({"wait": "no"}, "true or false"),
     ],

@@ -80,6 +80,7 @@ def test_without_known_keys_every_name_is_one() -> None:
         ("fusoin == 'add'", "no 'fusoin'", "did you mean fusion?"),
         ("latency/p99_ms < 3", "no 'latency/p99_ms'", "did you mean latency/p50_ms?"),
         ("fusion.upper == 1", "no 'fusion.upper'", "did you mean fusion?"),
+        ("fusion == add", "no 'add'", "stands in quotes: 'add'"),
         ("fusion = 'add'", "cannot be read", "equality is =="),
         ("macs < 1 && params < 1", "cannot be read", "and, or, not"),
         ("macs <", "cannot be read", "e.g. macs < 15e9"),

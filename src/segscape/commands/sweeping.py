@@ -137,10 +137,15 @@ def choose(sweep: SweepDirectory, texts: Sequence[str]) -> list[Job]:
 
 
 def _has(job: Job, text: str) -> bool:
-    """Whether a job has all these values, `fusion=add seed=2`."""
-    known = {**job.choices, **{key: str(value) for key, value in job.varied.items()}}
-    pairs = [word.partition("=") for word in text.split()]
-    return bool(pairs) and all(sign and known.get(key) == value for key, sign, value in pairs)
+    """Whether a job has all these values, `fusion=add seed=2`, as typed or as Hydra writes them."""
+    from segscape.sweep.plan.notation import plain, words, written
+
+    known: dict[str, set[str]] = {key: {value} for key, value in job.choices.items()}
+    known |= {plain(key): {str(value), written(value)} for key, value in job.varied.items()}
+    pairs = [word.partition("=") for word in words(text)]
+    return bool(pairs) and all(
+        sign and value in known.get(plain(key), ()) for key, sign, value in pairs
+    )
 
 
 def _home() -> Path:
@@ -218,27 +223,32 @@ def _watch(campaign: Campaign) -> int:
 
 
 def _status_of_all(as_json: bool) -> int:
-    from segscape.sweep.progress import Reader, shares
-    from segscape.sweep.watch import clock
+    from segscape.sweep.progress import Look, Reader
+    from segscape.sweep.watch import headline
 
-    found = {}
+    found: dict[str, Look | str] = {}
     for name in _names():
         sweep = find(str(_home() / name))
-        campaign = _campaign(sweep, sweep.jobs())
-        found[name] = Reader(sweep).look(campaign.standings(), campaign.queue.slots)
+        try:
+            campaign = _campaign(sweep, sweep.jobs())
+            found[name] = Reader(sweep).look(campaign.standings(), campaign.queue.slots)
+        except UserError as error:  # one that is damaged does not hide the others
+            found[name] = error.what
     if as_json:
-        counts = {
-            name: {str(state): number for state, number in look.counts.items()}
+        data = {
+            name: {"error": look}
+            if isinstance(look, str)
+            else {str(state): number for state, number in look.counts.items()}
             for name, look in found.items()
         }
-        print(json.dumps(counts, indent=2))
+        print(json.dumps(data, indent=2))
         return 0
     if not found:
         print(f"no sweeps in {_home()}")
     width = max(map(len, found), default=0)
     for name, look in found.items():
-        left = "" if look.seconds_left is None else f"  about {clock(look.seconds_left)} left"
-        print(f"{name:<{width}}  {shares(look.counts)}{left}")
+        words = f"error: {look}" if isinstance(look, str) else headline(look)
+        print(f"{name:<{width}}  {words}")
     return 0
 
 

@@ -135,9 +135,12 @@ class SweepDirectory:
             timeout_s: how long to wait for another process.
 
         Raises:
-            UserError: another process held it all the time.
+            UserError: another process held it all the time, or the directory cannot be written to.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
         held = _held_here(self.path.resolve())
         with held.threads:
             if held.depth:
@@ -147,7 +150,10 @@ class SweepDirectory:
                 finally:
                     held.depth -= 1
                 return
-            descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+            try:
+                descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+            except OSError as error:
+                raise _unwritable(self.path, error) from error
             try:
                 end = time.monotonic() + timeout_s
                 while not try_lock(descriptor):
@@ -178,9 +184,17 @@ class SweepDirectory:
         return (self.path / "manifest.json").is_file()
 
     def jobs(self) -> list[Job]:
-        """Every job, in the order in which they were added."""
-        listed = read_json(self.path / "manifest.json").get("jobs", [])
-        return [Job(**{**each, "overrides": tuple(each["overrides"])}) for each in listed]
+        """Every job, in the order in which they were added.
+
+        Raises:
+            UserError: the manifest is damaged.
+        """
+        file = self.path / "manifest.json"
+        listed = read_json(file).get("jobs", [])
+        try:
+            return [Job(**{**each, "overrides": tuple(each["overrides"])}) for each in listed]
+        except (KeyError, TypeError) as error:
+            raise _damaged(file, str(error)) from error
 
     def job(self, text: str) -> Job:
         """The job with this identity (or its beginning), folder or name.
@@ -223,8 +237,11 @@ class SweepDirectory:
             return list(wanted.values())
 
     def _new(self, id_: str, planned: Planned) -> Job:
+        from segscape.sweep.plan.notation import written
+
         varied = {str(key): value for key, value in planned.varied.items()}
-        name = " ".join(f"{key}={value}" for key, value in varied.items())
+        # As it could be typed: null, true, [64,128].
+        name = " ".join(f"{key}={written(value)}" for key, value in varied.items())
         words = [f"seed{value}" if key == "seed" else str(value) for key, value in varied.items()]
         slug = re.sub(r"[^A-Za-z0-9._+]+", "-", "-".join(words)).strip("-.")[:_LONGEST_FOLDER]
         job = Job(
@@ -288,8 +305,16 @@ class SweepDirectory:
 
 
 def read_attempts(place: Path) -> list[Attempt]:
-    """The attempts of the job in this directory, oldest first."""
-    return [Attempt(**each) for each in read_json(place / "attempts.json").get("attempts", [])]
+    """The attempts of the job in this directory, oldest first.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    file = place / "attempts.json"
+    try:
+        return [Attempt(**each) for each in read_json(file).get("attempts", [])]
+    except TypeError as error:
+        raise _damaged(file, str(error)) from error
 
 
 def now() -> str:
@@ -298,8 +323,32 @@ def now() -> str:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON file of ours; empty when there is none."""
+    """A JSON file of ours; empty when there is none.
+
+    Raises:
+        UserError: it is damaged: we write whole files only, but a disk may be full or fail.
+    """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
+    except ValueError as error:
+        raise _damaged(path, str(error)) from error
+    if not isinstance(found, dict):
+        raise _damaged(path, "no mapping")
+    return found
+
+
+def _damaged(file: Path, reason: str) -> UserError:
+    return UserError(
+        f"{file} is damaged: {reason}",
+        "remove it and run the command of the sweep again: it writes another, and goes on with "
+        "the jobs that are there",
+    )
+
+
+def _unwritable(path: Path, error: OSError) -> UserError:
+    return UserError(
+        f"the directory of the sweep cannot be used: {error.strerror}: {error.filename or path}",
+        "sweep.dir=DIR keeps sweeps elsewhere",
+    )

@@ -12,6 +12,8 @@ from segscape.errors import UserError, nearest
 SAMPLERS = ("tpe", "nsga2", "random", "gp")
 PRUNERS = ("none", "median", "halving", "hyperband")
 INVALID = ("error", "skip")
+_LONGEST_NAME = 120
+_MOST_SEEDS = 10_000
 # Kept in sweep.json, for `segscape sweep retry` and `resume`.
 LIMITS = ("restarts", "retry_failed", "fail_fast")
 
@@ -77,8 +79,9 @@ def read_settings(node: Mapping[str, Any] | None) -> SweepSettings:
         if isinstance(given.get(key), str):
             given[key] = [given[key]]
         _typed(given, key, Sequence, "a list")
-    if given.get("name") and (set(given["name"]) & set("/\\") or given["name"].startswith(".")):
-        raise UserError(f"sweep.name={given['name']}: a name without slashes is needed")
+    _folder_name(given.get("name"))
+    if given.get("dir") == "":
+        raise UserError("sweep.dir= is empty", "give a directory, or leave it out")
     if "seeds" in given:
         given["seeds"] = _seeds(given["seeds"])
     if given.get("objectives") is not None:
@@ -108,7 +111,7 @@ def _texts(value: Any) -> list[str]:
 def _seeds(value: Any) -> tuple[int, ...]:
     if value is None:
         return ()
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _MOST_SEEDS:
         return tuple(range(1, value + 1))
     whole = isinstance(value, Sequence) and all(
         isinstance(each, int) and not isinstance(each, bool) for each in value
@@ -118,6 +121,21 @@ def _seeds(value: Any) -> tuple[int, ...]:
             f"sweep.seeds={value!r} cannot be used", "give a number, e.g. 3, or a list, e.g. [1,5]"
         )
     return tuple(value)
+
+
+def _folder_name(name: str | None) -> None:
+    """A sweep's name is that of its directory, and stands in PYTHONPATH."""
+    if name is None:
+        return
+    if not name.strip():
+        raise UserError("sweep.name= is empty", "give a name, or leave it out")
+    if set(name) & set("/\\:") or name.startswith(".") or not name.isprintable():
+        raise UserError(f"sweep.name={name}: a name without slashes and colons is needed")
+    if len(name.encode()) > _LONGEST_NAME:
+        raise UserError(
+            f"sweep.name={name[:20]}... is too long",
+            f"it names a directory: at most {_LONGEST_NAME} bytes",
+        )
 
 
 def _one_of(given: Mapping[str, Any], key: str, choices: Sequence[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from segscape.sweep.plan.check import Plan
     from segscape.sweep.settings import SweepSettings
 
+    from segscape.sweep.states import Standing
 # What may differ between two commands that mean the same sweep.
 _MANNERS = ("wait", "retry_failed", "restarts", "fail_fast", "workers", "dir", "name")
 
@@ -43,6 +45,8 @@ class SegscapeSweeper(Sweeper):
         self.launcher: Launcher = Plugins.instance().instantiate_launcher(
             config=config, hydra_context=hydra_context, task_function=task_function
         )
+        if self.queue is not None:
+            refuse_without_effect(config.hydra.overrides.hydra)
 
     def own_options(self) -> AbstractContextManager[None]:
         """While this is open, the options of --config-dir count wherever options are looked up."""
@@ -114,10 +118,10 @@ def is_of_sweep(override: str) -> bool:
 
 
 def refuse_places(typed: Sequence[str]) -> None:
-    """A sweep gives every job its directory.
+    """A sweep gives every job its directory, and is itself one thing.
 
     Raises:
-        UserError: `run_dir` or `resume` was given.
+        UserError: `run_dir` or `resume` was given, or several values for a key of the sweep.
     """
     for text in typed:
         if key_of_typed(text) in ("run_dir", "resume"):
@@ -137,12 +141,39 @@ def checked(found: Plan, settings: SweepSettings) -> list[Planned]:
 
     for note in found.notes:
         print(note)
+    from segscape.sweep.plan.notation import parsed
+
     if found.rejected and settings.invalid == "error":
         raise explain_rejections(found)
     if found.rejected:
         print(f"left out: {len(found.rejected)} combinations that cannot work")
         for one in found.rejected:
             print(f"  {' '.join(one.overrides)}: {one.reason}")
+        # Hydra leaves out whatever lists values when it composes for the sweeper.
+        if is_of_sweep(text) and parsed(text).is_sweep_override():
+            key, _, values = text.partition("=")
+            bracketed = f"a list stands in brackets: '{key}=[{values}]'"
+            raise UserError(
+                f"{text}: these are several values, and a sweep has one {key}",
+                "give one: segscape list sweep" if key == "sweep" else bracketed,
+            )
+
+
+def refuse_without_effect(overrides: Sequence[str]) -> None:
+    """What Hydra would do to its own jobs does nothing to those of a queue.
+
+    Args:
+        overrides: those of the node `hydra`.
+
+    Raises:
+        UserError: one of them is without effect.
+    """
+    for text in overrides:
+        if re.match(r"[+~]*hydra\.(sweep|run|job|callbacks|output_subdir)\b", text):
+            raise UserError(
+                f"{text} has no effect on the jobs of hydra/launcher=local and slurm",
+                "sweep.dir=DIR says where sweeps are kept, and jobs inherit the environment",
+            )
     if found.unfit:
         print(f"left out: {len(found.unfit)} designs outside of sweep.where={settings.where!r}")
     if not found.planned:
@@ -185,7 +216,7 @@ def run_grid(
 
     with sweep.lock():
         refuse_other_configurations(sweep, planned)
-        jobs = sweep.add(planned)
+        # Before the manifest: a sweep that exists knows its queue, whenever this process is killed.
         sweep.write_description({**sweep.read_description(), **description})
     campaign = Campaign(sweep, queue, settings, jobs, planned)
     before = campaign.standings()
@@ -205,9 +236,12 @@ def watched(campaign: Any) -> int:
     with Watch(campaign.sweep) as show:
         try:
             found = campaign.wait(show)
+        jobs = sweep.add(planned)
         except KeyboardInterrupt:
             show.interrupted()
             return 3
+    if not submitted:
+        _tell_queue(sweep, queue, before)
     return exit_code(found)
 
 
@@ -215,6 +249,17 @@ def _opening(sweep: SweepDirectory, before: Sequence[Any], submitted: int, queue
     from segscape.sweep.states import LIVE, State
 
     done = sum(one.state is State.FINISHED for one in before)
+def _tell_queue(sweep: SweepDirectory, queue: Queue, before: Sequence[Standing]) -> None:
+    """Jobs that are on their way already learn how many of them are to run at once."""
+    from segscape.sweep.states import LIVE
+
+    live = [sweep.attempts(one.job)[-1] for one in before if one.state in LIVE]
+    mine = [attempt for attempt in live if attempt.launcher == queue.name]
+    if mine:
+        with sweep.lock():
+            queue.submit(sweep, [], mine[-1].code)
+
+
     live = sum(one.state in LIVE for one in before)
     words = [f"sweep {_shown(sweep)}: {len(before)} jobs"]
     words += [f"{done} finished already"] if done else []

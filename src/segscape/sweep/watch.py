@@ -107,7 +107,7 @@ class Watch:
             room = max(self.console.height - 8 - 2 * _FAILURES, 3)
             self._live.update(_live_view(self.sweep, look, room), refresh=True)
             return
-        whole, now = _headline(look), monotonic()
+        whole, now = headline(look), monotonic()
         if self._said is None or (
             now - self._said[0] >= self.line_seconds and whole != self._said[1]
         ):
@@ -169,7 +169,7 @@ def show_status(look: Look, console: Console, listed: bool = True) -> None:
     """One look: every job if they are to be listed, what went wrong, how many of each kind."""
     if listed:
         console.print(table(look.jobs))
-    for line in (*failures(look.broken), _headline(look)):
+    for line in (*failures(look.broken), headline(look)):
         console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
@@ -219,7 +219,7 @@ def _live_view(sweep: SweepDirectory, look: Look, room: int) -> RenderableType:
     from rich.text import Text
 
     running = [one for one in look.jobs if one.standing.state is State.RUNNING]
-    lines: list[Any] = [Text(f"{sweep.name}  {_headline(look)}", "bold")]
+    lines: list[Any] = [Text(f"{sweep.name}  {headline(look)}", "bold")]
     if running:
         lines.append(table(running[:room], one_line=True))
     if len(running) > room:
@@ -235,7 +235,8 @@ def _live_view(sweep: SweepDirectory, look: Look, room: int) -> RenderableType:
     return Group(*lines)
 
 
-def _headline(look: Look) -> str:
+def headline(look: Look) -> str:
+    """How many jobs of each kind, and the time that is left."""
     left = "" if look.seconds_left is None else f"  about {clock(look.seconds_left)} left"
     return f"{shares(look.counts)}{left}"
 

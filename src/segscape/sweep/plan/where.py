@@ -102,7 +102,11 @@ def read(text: str, known: Collection[str] | None = None, what: str = "sweep.whe
         token = match.group()
         pieces.append(text[last : match.start()])
         last = match.end()
-        pieces.append(_marked(token, known, names, what) if _NAME.fullmatch(token) else token)
+        if not _NAME.fullmatch(token):
+            pieces.append(token)
+            continue
+        _require_quotes(text[: match.start()].rstrip(), token, known, what)
+        pieces.append(_marked(token, known, names, what))
     pieces.append(text[last:])
     try:
         tree = ast.parse("".join(pieces).strip(), mode="eval").body
@@ -111,6 +115,16 @@ def read(text: str, known: Collection[str] | None = None, what: str = "sweep.whe
     condition = Condition(text, tuple(names), tree)
     _require_simple(tree, f"{what}: {text!r}")
     return condition
+
+
+def _require_quotes(before: str, token: str, known: Collection[str] | None, what: str) -> None:
+    """`fusion == add`: what is compared with a key and is none itself was meant as a text."""
+    if known is None or token in known or token in _WORDS or token in _YAML or "/" in token:
+        return
+    if before.endswith(("==", "!=")):
+        raise UserError(
+            f"{what}: there is no {token!r}", f"as a text it stands in quotes: '{token}'"
+        )
 
 
 def _marked(token: str, known: Collection[str] | None, names: dict[str, None], what: str) -> str:
