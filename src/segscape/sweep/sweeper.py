@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from segscape.sweep.launchers.base import Queue
     from segscape.sweep.plan.check import Plan
     from segscape.sweep.settings import SweepSettings
-
     from segscape.sweep.states import Standing
+
 # What may differ between two commands that mean the same sweep.
 _MANNERS = ("wait", "retry_failed", "restarts", "fail_fast", "workers", "dir", "name")
 
@@ -123,32 +123,14 @@ def refuse_places(typed: Sequence[str]) -> None:
     Raises:
         UserError: `run_dir` or `resume` was given, or several values for a key of the sweep.
     """
+    from segscape.sweep.plan.notation import parsed
+
     for text in typed:
         if key_of_typed(text) in ("run_dir", "resume"):
             raise UserError(
                 f"{text}: the jobs of a sweep have directories of their own, and always continue",
                 "sweep.name=NAME names the sweep, sweep.dir=DIR says where sweeps are kept",
             )
-
-
-def checked(found: Plan, settings: SweepSettings) -> list[Planned]:
-    """What of a plan is to be run; says what is left out.
-
-    Raises:
-        UserError: combinations that cannot work, or nothing left.
-    """
-    from segscape.sweep.plan.explain import explain_rejections
-
-    for note in found.notes:
-        print(note)
-    from segscape.sweep.plan.notation import parsed
-
-    if found.rejected and settings.invalid == "error":
-        raise explain_rejections(found)
-    if found.rejected:
-        print(f"left out: {len(found.rejected)} combinations that cannot work")
-        for one in found.rejected:
-            print(f"  {' '.join(one.overrides)}: {one.reason}")
         # Hydra leaves out whatever lists values when it composes for the sweeper.
         if is_of_sweep(text) and parsed(text).is_sweep_override():
             key, _, values = text.partition("=")
@@ -174,6 +156,24 @@ def refuse_without_effect(overrides: Sequence[str]) -> None:
                 f"{text} has no effect on the jobs of hydra/launcher=local and slurm",
                 "sweep.dir=DIR says where sweeps are kept, and jobs inherit the environment",
             )
+
+
+def checked(found: Plan, settings: SweepSettings) -> list[Planned]:
+    """What of a plan is to be run; says what is left out.
+
+    Raises:
+        UserError: combinations that cannot work, or nothing left.
+    """
+    from segscape.sweep.plan.explain import explain_rejections
+
+    for note in found.notes:
+        print(note)
+    if found.rejected and settings.invalid == "error":
+        raise explain_rejections(found)
+    if found.rejected:
+        print(f"left out: {len(found.rejected)} combinations that cannot work")
+        for one in found.rejected:
+            print(f"  {' '.join(one.overrides)}: {one.reason}")
     if found.unfit:
         print(f"left out: {len(found.unfit)} designs outside of sweep.where={settings.where!r}")
     if not found.planned:
@@ -218,9 +218,12 @@ def run_grid(
         refuse_other_configurations(sweep, planned)
         # Before the manifest: a sweep that exists knows its queue, whenever this process is killed.
         sweep.write_description({**sweep.read_description(), **description})
+        jobs = sweep.add(planned)
     campaign = Campaign(sweep, queue, settings, jobs, planned)
     before = campaign.standings()
     submitted = campaign.submit_due(revive=True)
+    if not submitted:
+        _tell_queue(sweep, queue, before)
     print(_opening(sweep, before, len(submitted), queue.name))
     if not settings.wait:
         print(f"  segscape sweep status {_shown(sweep)}")
@@ -228,27 +231,6 @@ def run_grid(
     return watched(campaign)
 
 
-def watched(campaign: Any) -> int:
-    """Show a campaign until it ends, or until Ctrl-C; the exit code."""
-    from segscape.sweep.campaign import exit_code
-    from segscape.sweep.watch import Watch
-
-    with Watch(campaign.sweep) as show:
-        try:
-            found = campaign.wait(show)
-        jobs = sweep.add(planned)
-        except KeyboardInterrupt:
-            show.interrupted()
-            return 3
-    if not submitted:
-        _tell_queue(sweep, queue, before)
-    return exit_code(found)
-
-
-def _opening(sweep: SweepDirectory, before: Sequence[Any], submitted: int, queue: str) -> str:
-    from segscape.sweep.states import LIVE, State
-
-    done = sum(one.state is State.FINISHED for one in before)
 def _tell_queue(sweep: SweepDirectory, queue: Queue, before: Sequence[Standing]) -> None:
     """Jobs that are on their way already learn how many of them are to run at once."""
     from segscape.sweep.states import LIVE
@@ -260,6 +242,24 @@ def _tell_queue(sweep: SweepDirectory, queue: Queue, before: Sequence[Standing])
             queue.submit(sweep, [], mine[-1].code)
 
 
+def watched(campaign: Any) -> int:
+    """Show a campaign until it ends, or until Ctrl-C; the exit code."""
+    from segscape.sweep.campaign import exit_code
+    from segscape.sweep.watch import Watch
+
+    with Watch(campaign.sweep) as show:
+        try:
+            found = campaign.wait(show)
+        except KeyboardInterrupt:
+            show.interrupted()
+            return 3
+    return exit_code(found)
+
+
+def _opening(sweep: SweepDirectory, before: Sequence[Any], submitted: int, queue: str) -> str:
+    from segscape.sweep.states import LIVE, State
+
+    done = sum(one.state is State.FINISHED for one in before)
     live = sum(one.state in LIVE for one in before)
     words = [f"sweep {_shown(sweep)}: {len(before)} jobs"]
     words += [f"{done} finished already"] if done else []
