@@ -1,8 +1,18 @@
-"""Which tests may run side by side."""
+"""What holds for all tests: which may run side by side, and that none ends its own process."""
 
 from __future__ import annotations
 
+import sys
+
 import pytest
+
+from segscape import cli
+
+
+@pytest.fixture(autouse=True)
+def _stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that is called in this process ends by SystemExit."""
+    monkeypatch.setattr(cli, "leave", sys.exit)
 
 
 @pytest.hookimpl(tryfirst=True)

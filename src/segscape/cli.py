@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from segscape.errors import UserError, nearest
+from segscape.leaving import leave
 
 DONE, FAILED, WRONG_REQUEST, STOPPED = 0, 1, 2, 3
 
@@ -48,7 +49,7 @@ def main() -> NoReturn:
     if command == "train":
         sys.argv = ["segscape train", *rest]
         train()
-    sys.exit(_guarded(lambda: _dispatch(command, rest)))
+    leave(_guarded(lambda: _dispatch(command, rest)))
 
 
 def _dispatch(command: str, rest: list[str]) -> int:
@@ -95,7 +96,7 @@ def _own_folder(rest: list[str]) -> tuple[str | None, list[str]]:
 
 def train() -> NoReturn:
     """Entry of train.py: Hydra composes, `_job` runs; every error becomes a message."""
-    sys.exit(_guarded(_train))
+    leave(_guarded(_train))
 
 
 def _train() -> int:

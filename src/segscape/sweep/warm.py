@@ -9,7 +9,6 @@ where a fresh process is after its imports.
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import gc
 import importlib
@@ -21,6 +20,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from segscape.leaving import leave
 
 # What every training imports sooner or later.
 _MODULES = (
@@ -161,7 +162,6 @@ def serve() -> list[str] | None:
                 living += 1
                 _answer(answers, {"begun": pid})
         living -= _tell_ended(answers, wait=not open_)
-    gc.unfreeze()
     return None
 
 
@@ -191,8 +191,6 @@ def _job(request: Mapping[str, Any]) -> list[str]:
     os.close(nothing)
     if request["cores"] is not None:
         os.sched_setaffinity(0, request["cores"])
-    # Packages complain about what is not taken down when the interpreter ends.
-    atexit.register(gc.unfreeze)
     sys.argv = ["segscape.sweep.worker", *request["arguments"]]
     return list(request["arguments"])
 
@@ -200,10 +198,11 @@ def _job(request: Mapping[str, Any]) -> list[str]:
 def main() -> None:
     """Entry of `python -m segscape.sweep.warm`."""
     arguments = serve()
-    if arguments is not None:
-        from segscape.sweep.worker import entry
+    if arguments is None:
+        leave(0)
+    from segscape.sweep.worker import entry
 
-        entry(arguments)
+    entry(arguments)
 
 
 if __name__ == "__main__":

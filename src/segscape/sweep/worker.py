@@ -14,12 +14,13 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 from segscape.errors import UserError
+from segscape.leaving import leave
 from segscape.sweep.directory import Attempt, Job, SweepDirectory, now, read_attempts, read_json
 from segscape.tracking.run_directory import RunDirectory, try_lock, write_json
 
@@ -221,7 +222,7 @@ def _requeue_on_slurm() -> None:
         print(f"SLURM does not requeue: {done.stderr.strip()}", file=sys.stderr)
 
 
-def entry(arguments: Sequence[str], leave: Callable[[int], Any] = sys.exit) -> None:
+def entry(arguments: Sequence[str]) -> NoReturn:
     """Entry of `python -m segscape.sweep.worker`."""
     leave(main(Path(arguments[0]), arguments[1]))
 
