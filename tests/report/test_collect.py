@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import socket
 import struct
 import time
@@ -191,6 +192,12 @@ def test_a_latency_that_was_measured_beside_another_run_is_warned_of(tmp_path):
     (text,) = collect([tmp_path]).warnings
     assert "fusion=concat" in text and "may be too high" in text
     assert "fusion=add" not in text and "uafm" not in text
+    # Of two that begin together, both are disturbed.
+    times = {"started": "2026-01-01T10:00:05+00:00", "updated": "2026-01-01T10:30:00+00:00"}
+    both = made_runs.write_run(tmp_path / "d", encoder="stdc2", status=times)
+    text = collect([tmp_path]).warnings[0]
+    assert "encoder=stdc1 fusion=add" in text and "encoder=stdc2" in text
+    shutil.rmtree(both)
     # Measured again after the sweep, nothing else ran.
     path = tmp_path / "b" / "summary.json"
     summary = json.loads(path.read_text())
@@ -211,6 +218,11 @@ def test_objectives_are_chosen_by_key_or_its_end(tmp_path):
     assert collection.objectives == (("max", "val/miou"), ("min", "model/macs"))
     collection = collect([tmp_path / "s"], x="max:latency/p50_ms")
     assert collection.objectives[1] == ("max", "latency/p50_ms")
+    # the other one is never the same figure
+    keys = [key for _, key in collect([tmp_path / "s"], y="latency/p50_ms").objectives]
+    assert keys == ["latency/p50_ms", "val/miou"]
+    keys = [key for _, key in collect([tmp_path / "s"], x="miou").objectives]
+    assert keys == ["latency/p50_ms", "val/miou"]
     with pytest.raises(UserError, match="did you mean latency/p50_ms"):
         collect([tmp_path / "s"], x="latency/p50")
     with pytest.raises(UserError, match="could be latency/input or"):
@@ -257,6 +269,12 @@ def test_a_misspelt_sweep_is_recognised(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="did you mean fusions"):
         collect(["fusion"])
+
+
+def test_runs_beside_somebody_s_summary_are_found_too(tmp_path):
+    made_runs.write_theirs(tmp_path / "summary.json", **{"val/miou": 0.5})
+    made_runs.write_run(tmp_path / "ours")
+    assert len(collect([tmp_path]).runs) == 2
 
 
 def test_a_folder_that_links_to_itself_is_walked_once(tmp_path):

@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import pytest
 from scipy import stats
 
 from segscape.report.effects import effects
 from segscape.report.records import Run
 
-SCORE = "val/miou"
+SCORE, COST = "val/miou", "latency/p50_ms"
 
 
 def run(miou, seed=1, state="finished", settings=None, **choices):
@@ -90,7 +92,10 @@ def test_a_missing_cell_leaves_the_blocks_that_are_whole_and_says_so():
     found = by_option([effect for effect in made if effect.factor == "fusion"])
     assert found["y"].mean == pytest.approx(0.6)  # without the 0.9 that x never met
     assert found["y"].balanced and found["y"].runs == 2
-    assert any("fusion" in note and "4 of 5" in note for note in notes)
+    assert notes == [
+        "Effects compare only runs whose partners all options of the choice have met: "
+        "3 of 5 for encoder; 4 of 5 for fusion."
+    ]
 
 
 def test_options_without_common_partners_are_not_called_balanced():
@@ -137,11 +142,31 @@ def test_choices_that_always_change_together_are_named():
     assert any("encoder and fusion cannot be told apart" in note for note in notes)
 
 
+def test_choices_that_share_a_reason_share_a_sentence():
+    grid = [(e, f, c) for e in "ab" for f in "xy" for c in "mn"]
+    runs = [
+        run(0.5 + 0.01 * n + 0.003 * (n % 3), encoder=e, fusion=f, context=c)
+        for n, (e, f, c) in enumerate(grid[:-1])
+    ]
+    _, notes = effects(runs, ["encoder", "fusion", "context"], [SCORE])
+    assert notes == [
+        "Effects compare only runs whose partners all options of the choice have met: "
+        "6 of 7 for encoder, fusion and context."
+    ]
+    # a figure that some runs lack has counts of its own
+    some = [replace(r, figures={**r.figures, COST: 5.0 + n}) for n, r in enumerate(runs[:-1])]
+    _, notes = effects([*some, runs[-1]], ["encoder", "fusion", "context"], [SCORE, COST])
+    assert len(notes) == 1 and "6 of 7 for encoder (mIoU)" in notes[0]
+    assert "4 of 6 for encoder (latency p50)" in notes[0]
+
+
 def test_a_setting_that_is_different_in_every_run_has_no_effects():
     runs = [run(0.5 + n / 99, fusion="x", settings={"optim.lr": n / 1000}) for n in range(1, 6)]
     made, notes = effects(runs, ["optim.lr"], [SCORE])
     assert made == []
-    assert notes == ["No effects of optim.lr: 5 values in 5 runs."]
+    assert notes == [
+        "No effects of optim.lr (5 values in 5 runs): too many values for so few runs."
+    ]
 
 
 def test_a_setting_with_few_values_is_a_choice():
@@ -155,8 +180,6 @@ def test_a_figure_that_never_changes_has_no_effects():
 
 
 def test_runs_under_other_conditions_are_no_partners():
-    from dataclasses import replace
-
     runs = [run(0.5, fusion="x"), run(0.6, fusion="y")]
     odd = replace(run(0.1, 2, fusion="x"), environment={"void": "count"})
     found = by_option(effects([*runs, odd], ["fusion"], [SCORE])[0])

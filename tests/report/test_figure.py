@@ -1,6 +1,7 @@
 import io
 import struct
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 
 import made_runs
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from segscape.errors import UserError
 from segscape.report.collect import collect
 from segscape.report.figure import spec, write_png, write_svg
+from segscape.report.records import Collection, Run
 
 pytest.importorskip("vl_convert")
 
@@ -48,6 +50,34 @@ def test_means_have_bars_of_one_deviation(sweep):
     for value in bars["data"]["values"]:
         assert value["y_high"] - value["y"] == pytest.approx(0.1414, abs=1e-3)
     assert not any(layer["mark"]["type"] == "rule" for layer in spec(sweep)["layer"])
+
+
+def test_means_are_called_so(sweep):
+    def told(**how):
+        return " ".join(spec(sweep, **how)["title"]["text"])
+
+    assert told(group_seeds=True).startswith("Means over 1 to 2 seeds ± one standard deviation;")
+    assert told().startswith("Single runs: seeds of one design are points of their own.")
+
+
+def test_the_front_is_that_of_the_two_figures_that_are_drawn(sweep):
+    three = (*sweep.objectives, ("min", "model/params"))
+    lazy = replace(sweep, objectives=three, front=[run.id for run in sweep.runs])
+    values = points(spec(lazy))["data"]["values"]
+    assert sum(v["front"] for v in values) == len(sweep.front) < len(values)
+
+
+def test_a_bar_that_has_no_end_on_a_logarithmic_axis_is_cut_off():
+    runs = [
+        Run(f"{d}{s}", d, "", "finished", d, s, {"fusion": d}, {}, {**cost, "val/miou": 0.5})
+        for d, values in (("a", (0.1, 4.0)), ("b", (90.0, 90.0)))
+        for s, cost in enumerate({"latency/p50_ms": value} for value in values)
+    ]
+    drawn = spec(Collection("t", runs), group_seeds=True)
+    low, high = points(drawn)["encoding"]["x"]["scale"]["domain"]
+    (bars,) = [layer for layer in drawn["layer"] if layer["mark"]["type"] == "rule"]
+    (bar,) = bars["data"]["values"]
+    assert 0 < low == bar["x_low"] < bar["x"] < bar["x_high"] < high
 
 
 def test_axes_say_units_protocol_and_which_way_is_better(sweep):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,11 @@ import pytest
 import synthetic_runs
 
 from segscape.report.curves import fitting
+from segscape.report.effects import effects
+from segscape.report.figure_keys import compared_figures
 from segscape.report.page import as_json, write_page
-from segscape.report.records import Collection
+from segscape.report.records import Collection, Effect, Run
+from segscape.report.rows import rows
 
 pytest.importorskip("vl_convert", reason="segscape[report] is not installed")
 
@@ -108,7 +111,7 @@ def test_json_survives_what_it_holds() -> None:
     value = {"name": ODD, "nan": float("nan"), "third": 1 / 3, "list": (1, None, True)}
     text = as_json(value)
     assert "<" not in text and "\u2028" not in text
-    expected = {"name": ODD, "nan": None, "third": 0.333333, "list": [1, None, True]}
+    expected = {"name": ODD, "nan": None, "third": 0.333333333, "list": [1, None, True]}
     assert json.loads(text) == expected
 
 
@@ -210,8 +213,19 @@ def test_a_watched_page_shows_what_is_new_and_keeps_what_was_chosen(
     fewer = replace(collection, runs=collection.runs[:-1])
     file = write_page(fewer, tmp_path / "live.html", refresh_s=0.5)
     with chrome.opened(browser, file) as page:
-        box = page.locator('#filters input[data-key="encoder"][data-value="stdc1"]')
-        box.check()
+        selector = '#filters input[data-key="encoder"][data-value="stdc1"]'
+        box = page.locator(selector)
+        # In one step, between two of its reloads; with the focus in a box there are none.
+        page.wait_for_function(
+            """selector => {
+                if (!window.page || !window.page.ready) return false;
+                const box = document.querySelector(selector);
+                box.focus();
+                if (!box.checked) box.click();
+                return true;
+            }""",
+            arg=selector,
+        )
         chrome.ready(page)
         box.blur()
         write_page(collection, file)
@@ -245,3 +259,95 @@ def test_runs_without_figures_are_listed(
     nothing = Collection("nothing", ())
     with chrome.opened(browser, write_page(nothing, tmp_path / "nothing.html")) as page:
         assert visible(page) == []
+
+
+# -- several seeds ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def seeds() -> Collection:
+    return synthetic_runs.collection(200, epochs=2)
+
+
+@pytest.fixture(scope="module")
+def seeds_file(seeds: Collection, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_page(seeds, tmp_path_factory.mktemp("seeds") / "report.html")
+
+
+def front_note(page: Any) -> str:
+    chrome.ready(page)
+    return page.locator("#front-note").inner_text()
+
+
+def test_means_over_seeds_are_shown_first_and_single_runs_on_request(
+    browser: Any, seeds_file: Path, seeds: Collection
+) -> None:
+    designs = rows(seeds, group_seeds=True)
+    one, two = designs[0].ids[:2]
+    with chrome.opened(browser, seeds_file) as page:
+        found = page.evaluate(
+            "page.designs(page.visible).map(d => [d.ids, d.name, d.figure('val/miou')])"
+        )
+        assert [ids for ids, _, _ in found] == [list(row.ids) for row in designs]
+        for (_, name, shown), row in zip(found, designs, strict=True):
+            assert name == row.name and shown["n"] == row.count
+            assert shown["mean"] == pytest.approx(row.figures["val/miou"])
+            assert shown["spread"] == pytest.approx(row.spreads["val/miou"], rel=1e-5)
+        best = sum(row.on_front for row in designs)
+        assert f"Shown: means over seeds. {best} of {len(designs)}" in re.sub(
+            r"A point is .*?: ", "", front_note(page)
+        )
+        place = page.evaluate("id => page.point(id)", one)
+        assert place == page.evaluate("id => page.point(id)", two)
+        page.mouse.move(place["x"], place["y"])
+        tip = page.locator("#vg-tooltip-element")
+        tip.wait_for(state="visible")
+        assert "(n = 5)" in tip.inner_text() and "1, 2, 3, 4, 5" in tip.inner_text()
+        page.mouse.click(place["x"], place["y"])
+        chrome.ready(page)
+        assert page.evaluate("page.pins") == list(designs[0].ids)
+
+        page.locator("#points").select_option("runs")
+        assert "Shown: single runs." in front_note(page)
+        done = sum(run.state == "finished" for run in seeds.runs)
+        assert f"{len(seeds.front)} of {done} finished runs" in front_note(page)
+        places = [page.evaluate("id => page.point(id)", id_) for id_ in (one, two)]
+        assert places[0] != places[1]
+
+
+def test_effects_follow_the_filters_and_are_those_of_the_report(
+    browser: Any, seeds_file: Path, seeds: Collection
+) -> None:
+    figures = compared_figures(seeds.objectives)
+
+    def agree(found: list[dict[str, Any]], runs: list[Run]) -> list[Effect]:
+        expected = effects(runs, seeds.varied(), figures)[0]
+        assert len(found) == len(expected) > 10
+        for shown, effect in zip(found, expected, strict=True):
+            for name, value in asdict(effect).items():
+                # an interval may be a small difference of large numbers
+                close = value if isinstance(value, str | bool) else pytest.approx(value, rel=1e-6)
+                assert shown[name] == close, (effect, shown)
+        return expected
+
+    with chrome.opened(browser, seeds_file) as page:
+        page.locator("#effects").scroll_into_view_if_needed()
+        agree(page.evaluate("page.effectsOf(page.runs)"), list(seeds.runs))
+        assert "Of all finished runs." in page.locator("#effects .note").inner_text()
+        for encoder in ("stdc1", "stdc2"):
+            page.locator(f'#filters input[data-key="encoder"][data-value="{encoder}"]').check()
+        page.locator('#filters input[data-key="fusion"][data-value="add"]').check()
+        chrome.ready(page)
+        kept = {*visible(page)}
+        subset = [run for run in seeds.runs if run.id in kept]
+        assert 0 < len(subset) < 30
+        (first, *_) = agree(page.evaluate("page.effectsOf(page.visible)"), subset)
+        page.locator("#effects").scroll_into_view_if_needed()
+        chrome.ready(page)
+        assert "finished runs that the filters leave" in page.locator("#effects").inner_text()
+        told = page.locator("#effects table").first.text_content()
+        assert f"{100 * first.mean:.2f} %" in told
+        assert f"{100 * first.low:.2f} to {100 * first.high:.2f}" in told
+        page.locator("#filters input#search").fill("nothing has this name")
+        chrome.ready(page)
+        assert "No choice varies" in page.locator("#effects").inner_text()

@@ -13,7 +13,14 @@ from typing import Any
 from segscape.errors import UserError
 from segscape.report import comparable, differences, pareto
 from segscape.report.effects import effects
-from segscape.report.figure_keys import ACCURACY, COST, directed, figure_keys
+from segscape.report.figure_keys import (
+    ACCURACY,
+    COST,
+    compared_figures,
+    directed,
+    figure_keys,
+    short_list,
+)
 from segscape.report.reading import Record, read
 from segscape.report.records import Collection, Run
 from segscape.report.sources import Source, existing, find
@@ -48,8 +55,7 @@ def collect(
     objectives = _objectives(sources, runs, y, x)
     collection = Collection(_title(places, sources, runs), runs, objectives, created=_now())
     done = [run for run in runs if run.state in pareto.DONE]
-    figures = list(dict.fromkeys([*(k for _, k in objectives), *ACCURACY[:2], *COST]))
-    made, notes = effects(runs, collection.varied(), [k for k in figures if k != "model/flops"])
+    made, notes = effects(runs, collection.varied(), compared_figures(objectives))
     warnings = [
         *comparable.warnings(done),
         *comparable.crowded(_spans(records, names)),
@@ -189,8 +195,18 @@ def _objectives(
     usual = _of_sweep(sources) or _usual(known)
     if y is None and x is None:
         return usual
-    first = directed(y, known) if y else usual[0]
-    second = directed(x, known) if x else next((o for o in usual[1:] if o != first), usual[-1])
+    first = directed(y, known) if y else None
+    second = directed(x, known) if x else None
+    if first and second and first[1] == second[1]:
+        raise UserError(
+            f"--x and --y are both {first[1]}",
+            f"two different figures make a front: {', '.join(short_list(known))}",
+        )
+    # What is not asked for is as usual, but never the same figure again.
+    given = first or second
+    others = [each for each in (*usual, *_usual(known)) if given and each[1] != given[1]]
+    first = first or others[0]
+    second = second or next((each for each in others if each in usual[1:]), others[0])
     return first, second
 
 

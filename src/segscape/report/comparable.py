@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from segscape.report.records import Run
 
@@ -27,6 +27,8 @@ _CONDITIONS = {
     "commit": ("commit of the code", ""),
 }
 _NAMED = 4
+# After the start of a run: data and network are set up, then its latency is timed for seconds.
+_MEASURING = timedelta(seconds=30)
 
 
 def warnings(runs: Sequence[Run]) -> list[str]:
@@ -70,7 +72,7 @@ def repeated(runs: Sequence[Run]) -> list[str]:
 
 
 def crowded(spans: Mapping[str, tuple[str, str, str]]) -> list[str]:
-    """Runs that began, and so measured their latency, while others ran on the same processor.
+    """Runs during whose first moments, when latency is measured, others used the same processor.
 
     Args:
         spans: by name of the run: the machine, when it began and when it last wrote, ISO 8601.
@@ -81,19 +83,22 @@ def crowded(spans: Mapping[str, tuple[str, str, str]]) -> list[str]:
         for name, (machine, start, end) in spans.items()
         if machine and start and end
     }
-    late = [
+    disturbed = [
         name
-        for name, (machine, start, _) in times.items()
+        for name, (machine, start, end) in times.items()
         if any(
-            other != name and there == machine and begin < start < end
-            for other, (there, begin, end) in times.items()
+            other != name
+            and there == machine
+            and start < until
+            and begin < min(start + _MEASURING, end)
+            for other, (there, begin, until) in times.items()
         )
     ]
-    if not late:
+    if not disturbed:
         return []
     return [
-        f"While the latency of {named(late)} was measured, another run used the same processor: "
-        "these latencies may be too high."
+        f"While the latency of {named(disturbed)} was measured, another run used the same "
+        "processor: these latencies may be too high."
     ]
 
 

@@ -24,16 +24,11 @@ def design_of(record: Record) -> str:
     config = record.config
     if not config:
         return digest(record.source.path)
-    data = config.get("data")
-    if isinstance(data, Mapping) and data.get("seed") == config.get("seed"):
-        # data sets take the seed of the run
-        data = {key: value for key, value in data.items() if key != "seed"}
-        config = {**config, "data": data}
-    return design(_same_numbers(config))
+    return design(_same_numbers(config))  # trackers write 18.0 as 18
 
 
 def _same_numbers(value: Any) -> Any:
-    """Whole floats as integers: trackers write 18.0 as 18."""
+    """Whole floats as integers."""
     if isinstance(value, Mapping):
         return {key: _same_numbers(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):

@@ -12,7 +12,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from segscape.report.effect_notes import notes
 from segscape.report.pareto import DONE
 from segscape.report.records import Effect, Run
 
@@ -62,7 +64,7 @@ def factors(runs: Sequence[Run], names: Sequence[str]) -> list[Factor]:
     """
     found = []
     for name in names:
-        values = {run.id: text for run in runs if (text := _value(run, name)) is not None}
+        values = {run.id: text for run in runs if (text := value_of(run, name)) is not None}
         factor = Factor(name, values)
         if len(factor.options) > 1:
             found.append(factor)
@@ -74,7 +76,8 @@ def factors(runs: Sequence[Run], names: Sequence[str]) -> list[Factor]:
     ]
 
 
-def _value(run: Run, name: str) -> str | None:
+def value_of(run: Run, name: str) -> str | None:
+    """The option or value that a run chose, as a text; None where it has none."""
     for values in (run.choices, run.settings):
         if name in values:
             return str(values[name])
@@ -106,20 +109,33 @@ def effects(
     done = [run for run in runs if run.state in DONE and any(k in run.figures for k in figures)]
     varying = factors(done, names)
     kept = [factor for factor in varying if _countable(factor)]
-    notes = [
-        f"No effects of {factor.name}: {len(factor.options)} values in {len(factor.values)} runs."
-        for factor in varying
-        if factor not in kept
-    ]
-    notes += _aliases(kept)
     found: list[Effect] = []
+    measured: dict[tuple[str, str], int] = {}
     for factor in kept:
         for figure in figures:
-            made, note = _effects_of(done, factor, _partners(done, factor, names, figure), figure)
-            found += made
-            if note:
-                notes.append(note)
-    return found, list(dict.fromkeys(notes))
+            partners = _partners(done, factor, names, figure)
+            known = [run for run in done if figure in run.figures and run.id in factor.values]
+            found += _effects_of(known, factor, partners, figure)
+            measured[factor.name, figure] = len(known)
+    too_fine = {f.name: (len(f.options), len(f.values)) for f in varying if f not in kept}
+    return found, notes(too_fine, _aliases(kept), found, measured)
+
+
+def rules(runs: int, figures: Sequence[str]) -> dict[str, Any]:
+    """What it takes to compute effects elsewhere the way this module does: in the page.
+
+    Args:
+        runs: at most so many.
+        figures: keys.
+    """
+    return {
+        "figures": list(figures),
+        "most_options": MOST_OPTIONS,
+        "deciding": _DECIDING,
+        "conditions": _CONDITIONS,
+        "latency_conditions": _LATENCY_CONDITIONS,
+        "quantiles": [_quantile(freedom) for freedom in range(1, runs + 1)],
+    }
 
 
 def _partners(
@@ -131,7 +147,7 @@ def _partners(
     """
     columns = []
     for name in names:
-        values = {run.id: _value(run, name) or "" for run in runs}
+        values = {run.id: value_of(run, name) or "" for run in runs}
         decided = factor.name in _DECIDING and _decides(factor, Factor(name, values))
         if name != factor.name and not decided:
             columns.append(values)
@@ -164,17 +180,16 @@ def _is_fraction(text: str) -> bool:
         return False
 
 
-def _aliases(found: Sequence[Factor]) -> list[str]:
-    pairs = [
-        (one.name, other.name)
-        for index, one in enumerate(found)
-        for other in found[index + 1 :]
-        if _together(one, other)
-    ]
-    return [
-        f"The effects of {one} and {other} cannot be told apart: they always change together."
-        for one, other in pairs
-    ]
+def _aliases(found: Sequence[Factor]) -> list[list[str]]:
+    """Names of factors that always change together."""
+    groups: list[list[Factor]] = []
+    for factor in found:
+        group = next((each for each in groups if _together(each[0], factor)), None)
+        if group is None:
+            groups.append([factor])
+        else:
+            group.append(factor)
+    return [[factor.name for factor in group] for group in groups if len(group) > 1]
 
 
 def _together(one: Factor, other: Factor) -> bool:
@@ -185,47 +200,40 @@ def _together(one: Factor, other: Factor) -> bool:
 
 def _effects_of(
     runs: Sequence[Run], factor: Factor, partners: Mapping[str, tuple[str, ...]], figure: str
-) -> tuple[list[Effect], str | None]:
-    measured = [run for run in runs if figure in run.figures and run.id in factor.values]
-    if len({run.figures[figure] for run in measured}) < 2:
-        return [], None  # it cannot depend on anything
-    options = list(dict.fromkeys(factor.values[run.id] for run in measured))
-    if len(options) < 2:
-        return [], None
-    compared = None
-    for with_seed in (True, False):
-        cells = _cells(measured, factor, partners, figure, with_seed)
-        blocks = _complete(cells, options)
-        if len(blocks) > 1 or (not with_seed and blocks):
-            compared = {o: {block: cells[o][block] for block in blocks} for o in options}
-            break
-    if compared is None:
-        raw = {
-            o: {(): [r.figures[figure] for r in measured if factor.values[r.id] == o]}
-            for o in options
-        }
-        made = [
-            _effect(factor, figure, o, raw[o][()], _own_interval(raw[o][()]), False)
-            for o in options
-        ]
-        return made, (
-            f"The options of {factor.name} met different partners: "
-            "their means show more than their own effect."
-        )
-    used = sum(len(values) for cell in compared.values() for values in cell.values())
-    note = None
-    if used < len(measured):
-        note = (
-            f"The effects of {factor.name} are taken from {used} of {len(measured)} runs, those "
-            "whose partners all its options have met."
-        )
-    half = _half_widths(compared)
+) -> list[Effect]:
+    """The effects of one factor on one figure, which all of the runs have."""
+    options = list(dict.fromkeys(factor.values[run.id] for run in runs))
+    if len(options) < 2 or len({run.figures[figure] for run in runs}) < 2:
+        return []  # the figure cannot depend on it
+    compared = _compared(runs, factor, partners, figure, options)
     made = []
+    if compared is None:
+        for option in options:
+            values = [run.figures[figure] for run in runs if factor.values[run.id] == option]
+            made.append(_effect(factor, figure, option, values, _own_interval(values), False))
+        return made
+    half = _half_widths(compared)
     for option in options:
         values = [value for block in compared[option].values() for value in block]
         mean = _mean([_mean(block) for block in compared[option].values()])
         made.append(_effect(factor, figure, option, values, (mean, half[option]), True))
-    return made, note
+    return made
+
+
+def _compared(
+    runs: Sequence[Run],
+    factor: Factor,
+    partners: Mapping[str, tuple[str, ...]],
+    figure: str,
+    options: Sequence[str],
+) -> Cells | None:
+    """The cells of the blocks that all options have met: seed by seed if they share several."""
+    for with_seed in (True, False):
+        cells = _cells(runs, factor, partners, figure, with_seed)
+        blocks = _complete(cells, options)
+        if len(blocks) > 1 or (not with_seed and blocks):
+            return {option: {block: cells[option][block] for block in blocks} for option in options}
+    return None
 
 
 def _cells(

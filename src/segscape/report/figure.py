@@ -11,6 +11,7 @@ from typing import Any
 
 from segscape.errors import UserError
 from segscape.report.figure_keys import kind, label
+from segscape.report.pareto import DONE, front
 from segscape.report.records import Collection
 from segscape.report.rows import Row, rows
 from segscape.report.table import protocol
@@ -81,29 +82,45 @@ def spec(collection: Collection, group_seeds: bool = False) -> dict[str, Any]:
     scale_x, scale_y = _scale(x, shown), _scale(y, shown)
     colour, shape = _encodings(shown)
     data = [_datum(row, x, y, scale_x[0], scale_y[0], colour, shape) for row in shown]
-    front = sorted((d for d in data if d["front"]), key=lambda d: (d["x"], d["y"]))
+    # Of the two figures that are drawn, even where a search had more objectives.
+    best = set(front([(row.figures[x], row.figures[y]) for row in shown], (way_x, way_y)))
+    data = [{**datum, "front": index in best} for index, datum in enumerate(data)]
     axes = {
-        "x": _axis("x", f"{label(x, unit=False)}{scale_x[1]}", way_x, x, shown, scale_x[0]),
-        "y": _axis("y", f"{label(y, unit=False)}{scale_y[1]}", way_y, y, shown, scale_y[0]),
+        "x": _axis("x", f"{label(x, unit=False)}{scale_x[1]}", way_x, data),
+        "y": _axis("y", f"{label(y, unit=False)}{scale_y[1]}", way_y, data),
     }
-    points = _points(data, axes, colour, shape)
+    edge = sorted((d for d in data if d["front"]), key=lambda d: (d["x"], d["y"]))
     layers = [
-        _line(front, axes, way_x, way_y),
+        _line(edge, axes, way_x),
         *_bars(data, axes),
-        points,
-        *_texts(front, axes),
+        _points(data, axes, colour, shape),
+        *_texts(edge, axes),
     ]
-    note = protocol([run for run in collection.runs if run.figures], (x, y))
     return {
         "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
         "width": _WIDTH,
         "height": _HEIGHT,
         "background": "white",
         "padding": 4,
-        "title": _note(note),
+        "title": _note(_told(collection, shown, (x, y))),
         "layer": [layer for layer in layers if layer],
         "config": _config(),
     }
+
+
+def _told(collection: Collection, shown: Sequence[Row], keys: Sequence[str]) -> str:
+    """What the points are, and what their figures were taken under."""
+    ids = {id_ for row in shown for id_ in row.ids}
+    runs = [run for run in collection.runs if run.id in ids and run.state in DONE]
+    counts = {row.count for row in shown}
+    designs = {(run.design, run.environment.get("split")) for run in runs}
+    if max(counts) > 1:
+        seeds = str(max(counts)) if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
+        what = f"Means over {seeds} seeds ± one standard deviation; front of the means."
+    else:
+        several = len(designs) < len(runs)
+        what = "Single runs: seeds of one design are points of their own." if several else ""
+    return f"{what} {protocol(runs, keys)}".strip()
 
 
 def _points(
@@ -111,8 +128,8 @@ def _points(
 ) -> dict[str, Any]:
     """Large and full on the front, small and pale elsewhere."""
     encoding = {**axes, **_legend("color", colour, data), **_legend("shape", shape, data)}
-    for channel, front, other in (("size", 70, 34), ("fillOpacity", 1, 0.35)):
-        encoding[channel] = {"condition": {"test": "datum.front", "value": front}, "value": other}
+    for channel, best, other in (("size", 70, 34), ("fillOpacity", 1, 0.35)):
+        encoding[channel] = {"condition": {"test": "datum.front", "value": best}, "value": other}
     return {
         "data": {"values": data},
         "mark": {"type": "point", "filled": True, "opacity": 1, "strokeWidth": 0.8},
@@ -159,7 +176,6 @@ def _datum(
     datum: dict[str, Any] = {
         "x": row.figures[x] / scale_x,
         "y": row.figures[y] / scale_y,
-        "front": row.on_front,
         "label": " ".join(text for text in told if text) or ("" if colour else row.name),
         "color": row.marks.get(colour or "", ""),
         "shape": row.marks.get(shape or "", ""),
@@ -171,10 +187,8 @@ def _datum(
     return datum
 
 
-def _axis(
-    name: str, title: str, way: str, key: str, shown: Sequence[Row], scale: float
-) -> dict[str, Any]:
-    values = [row.figures[key] for row in shown]
+def _axis(name: str, title: str, way: str, data: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    values = [datum[name] for datum in data]
     wide = min(values) > 0 and max(values) > 12 * min(values)
     arrow = {("x", "min"): "← ", ("x", "max"): " →", ("y", "min"): "← ", ("y", "max"): " →"}[
         name, way
@@ -183,7 +197,10 @@ def _axis(
     axis: dict[str, Any] = {"tickCount": 5, "grid": True}
     scaling: dict[str, Any] = {"zero": False, "nice": True, "padding": 12}
     if wide:
-        low, high = min(values) / scale / 1.25, max(values) / scale * 1.25
+        # A bar that goes down to nothing is cut off at the edge: it has no end here.
+        ends = [datum.get(f"{name}_{end}", 0) for datum in data for end in ("low", "high")]
+        low = min(each for each in [*values, *ends] if each >= min(values) / 10) / 1.25
+        high = max(*values, *ends) * 1.25
         scaling = {"type": "log", "domain": [low, high], "nice": False}
         axis["values"] = _round_values(low, high)
     return {
@@ -218,15 +235,15 @@ def _legend(channel: str, name: str | None, data: Sequence[dict[str, Any]]) -> d
 
 
 def _line(
-    front: Sequence[dict[str, Any]], axes: dict[str, Any], way_x: str, way_y: str
+    edge: Sequence[dict[str, Any]], axes: dict[str, Any], way_x: str
 ) -> dict[str, Any] | None:
     """The edge of what is beaten: from a point on, its value holds until the next one."""
-    if len(front) < 2:
+    if len(edge) < 2:
         return None
     steps = "step-after" if way_x == "min" else "step-before"
     return {
-        "data": {"values": [{"x": d["x"], "y": d["y"]} for d in front]},
-        "mark": {"type": "line", "interpolate": steps, "color": "#888888", "strokeWidth": 1},
+        "data": {"values": [{"x": d["x"], "y": d["y"]} for d in edge]},
+        "mark": {"type": "line", "interpolate": steps, "color": "#777777", "strokeWidth": 1},
         "encoding": axes,
     }
 
@@ -235,29 +252,34 @@ def _bars(data: Sequence[dict[str, Any]], axes: dict[str, Any]) -> list[dict[str
     """One standard deviation to either side."""
     layers = []
     for name, other in (("x", "y"), ("y", "x")):
-        values = [datum for datum in data if f"{name}_low" in datum]
+        least = axes[name]["scale"].get("domain", [-math.inf])[0]
+        values = [
+            {**datum, f"{name}_low": max(datum[f"{name}_low"], least)}
+            for datum in data
+            if f"{name}_low" in datum
+        ]
         if values:
             encoding = {
                 other: axes[other],
                 name: {**axes[name], "field": f"{name}_low"},
                 f"{name}2": {"field": f"{name}_high"},
             }
-            mark = {"type": "rule", "color": "#999999", "strokeWidth": 0.8}
+            mark = {"type": "rule", "color": "#aaaaaa", "strokeWidth": 0.7}
             layers.append({"data": {"values": values}, "mark": mark, "encoding": encoding})
     return layers
 
 
-def _texts(front: Sequence[dict[str, Any]], axes: dict[str, Any]) -> list[dict[str, Any]]:
+def _texts(edge: Sequence[dict[str, Any]], axes: dict[str, Any]) -> list[dict[str, Any]]:
     """Names at the points of the front, where they are few and say more than the legend."""
-    if not 0 < len(front) <= _LABELLED or not any(datum["label"] for datum in front):
+    if not 0 < len(edge) <= _LABELLED or not any(datum["label"] for datum in edge):
         return []
-    xs = [datum["x"] for datum in front]
+    xs = [datum["x"] for datum in edge]
     middle = (min(xs) + max(xs)) / 2
     layers = []
     # towards the middle, so that no name leaves the picture; above or below the line of the front
     for values, align, sign in (
-        ([datum for datum in front if datum["x"] < middle], "left", 1),
-        ([datum for datum in front if datum["x"] >= middle], "right", -1),
+        ([datum for datum in edge if datum["x"] < middle], "left", 1),
+        ([datum for datum in edge if datum["x"] >= middle], "right", -1),
     ):
         mark = {"type": "text", "align": align, "dx": 5 * sign, "dy": 11 * sign, "fontSize": 10}
         encoding = {**axes, "text": {"field": "label", "type": "nominal"}}

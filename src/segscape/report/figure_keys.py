@@ -1,12 +1,10 @@
-"""What the keys of figures mean: which way is better, how they are called and shown."""
+"""What the keys of figures mean: which way is better, and how they are called."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 
 from segscape.errors import UserError, nearest
-from segscape.profiling.amounts import NONE, amount
 from segscape.report.records import Run
 
 ACCURACY = ("val/miou", "test/miou", "train/miou", "miou")
@@ -70,30 +68,6 @@ def label(key: str, unit: bool = True) -> str:
     return f"{text} ({sign})" if unit and sign else text
 
 
-def show(key: str, value: float | None) -> str:
-    """A figure as people read it, without its unit: `71.24`, `11.42 G`, `8.31`."""
-    if value is None or not math.isfinite(value):
-        return NONE
-    found = kind(key)
-    if found == "share":
-        return f"{100 * value:.2f}"
-    if found == "count":
-        return amount(round(value))
-    if found == "ms":
-        return f"{value:.0f}" if value >= 100 else f"{value:#.3g}"
-    return f"{value:.4g}"
-
-
-def show_spread(key: str, value: float) -> str:
-    """A standard deviation, with the digits of its mean's unit."""
-    found = kind(key)
-    if found == "share":
-        return f"{100 * value:.2f}"
-    if found == "count":
-        return amount(round(value))
-    return f"{value:.2g}"
-
-
 def resolve(text: str, known: Iterable[str]) -> str:
     """The key that a user means: itself, or the only one that ends with it (`macs`).
 
@@ -139,3 +113,9 @@ def directed(text: str, known: Iterable[str]) -> tuple[str, str]:
 def figure_keys(runs: Iterable[Run]) -> list[str]:
     """Every key that some run has a figure of, in the order of their records."""
     return list({key: None for run in runs for key in run.figures})
+
+
+def compared_figures(objectives: Iterable[tuple[str, str]]) -> list[str]:
+    """The figures that effects are computed of."""
+    keys = [*(key for _, key in objectives), *ACCURACY[:2], *COST]
+    return [key for key in dict.fromkeys(keys) if key != "model/flops"]

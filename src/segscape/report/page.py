@@ -20,14 +20,15 @@ from typing import Any
 
 from segscape.errors import UserError
 from segscape.places import cache_folder
-from segscape.report import figure_keys
+from segscape.report import effects, figure_keys
 from segscape.report.curves import fitting
 from segscape.report.pictures import galleries
 from segscape.report.records import Collection, Run
 from segscape.tracking.run_directory import write_atomically
 
-# Of floats; of curves, which are only looked at, fewer.
-_DIGITS, _DIGITS_OF_CURVES = 6, 4
+# Of floats: enough that effects computed in the page are those of the report; of curves, which are
+# only looked at, fewer.
+_DIGITS, _DIGITS_OF_CURVES = 9, 4
 _MARKS = ("TITLE", "STYLE", "DATA", "VEGA", "SCRIPT")
 
 
@@ -79,15 +80,22 @@ def payload(collection: Collection, beside: Path, refresh_s: float | None = None
     data = dataclasses.asdict(collection)
     pictures = galleries(collection, beside)
     curves, left_out = fitting(collection.runs)
-    for run, columns in zip(data["runs"], curves, strict=True):
+    varied = collection.varied()
+    for run, known, columns in zip(data["runs"], collection.runs, curves, strict=True):
         run["gallery"] = pictures.get(run["id"], [])
+        run["marks"] = {
+            name: v for name in varied if (v := effects.value_of(known, name)) is not None
+        }
         run["curves"] = {
             key: values if key in ("epoch", "step") else _shortened(values, _DIGITS_OF_CURVES)
             for key, values in columns.items()
         }
     return {
         **data,
-        "varied": collection.varied(),
+        "varied": varied,
+        "effect_rules": effects.rules(
+            len(collection.runs), figure_keys.compared_figures(collection.objectives)
+        ),
         "keys": {key: _described(key) for key in _keys(collection.runs)},
         "classes": _classes(collection.runs),
         "left_out": left_out,
@@ -98,8 +106,8 @@ def payload(collection: Collection, beside: Path, refresh_s: float | None = None
 def _described(key: str) -> dict[str, Any]:
     kind = figure_keys.kind(key)
     return {
+        "kind": kind,
         "label": figure_keys.label(key, unit=False),
-        "unit": {"share": "%", "ms": "ms"}.get(kind, ""),
         "direction": figure_keys.direction(key),
     }
 

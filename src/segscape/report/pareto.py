@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from segscape.report.records import Run
 
@@ -48,11 +48,3 @@ def front_of_runs(runs: Sequence[Run], objectives: Sequence[tuple[str, str]]) ->
     done = [run for run in runs if run.state in DONE]
     points = [[run.figures.get(key) for _, key in objectives] for run in done]
     return [done[index].id for index in front(points, [way for way, _ in objectives])]
-
-
-def best(runs: Sequence[Mapping[str, float]], key: str, way: str) -> float | None:
-    """The best value of a figure, None where none has it."""
-    values = [figures[key] for figures in runs if key in figures]
-    if not values:
-        return None
-    return max(values) if way == "max" else min(values)

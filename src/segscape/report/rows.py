@@ -141,7 +141,7 @@ def sort(lines: Sequence[Row], by: str | None, objectives: Sequence[tuple[str, s
     Raises:
         UserError: there is no such key.
     """
-    way, key = objectives[0] if by is None else _sort_key(lines, by)
+    way, key = sort_key(lines, by, objectives)
     if way is None:
         return sorted(lines, key=lambda row: _text_order(row, key))
 
@@ -153,7 +153,21 @@ def sort(lines: Sequence[Row], by: str | None, objectives: Sequence[tuple[str, s
     return sorted(lines, key=order)
 
 
-def _sort_key(lines: Sequence[Row], by: str) -> tuple[str | None, str]:
+def sort_key(
+    lines: Sequence[Row], by: str | None, objectives: Sequence[tuple[str, str]]
+) -> tuple[str | None, str]:
+    """What lines are sorted by: which way is better (None for texts), and the key.
+
+    Args:
+        lines: to be sorted.
+        by: as typed.
+        objectives: whose directions count, and whose first is taken where `by` is None.
+
+    Raises:
+        UserError: there is no such key.
+    """
+    if by is None:
+        return objectives[0]
     texts = ["name", "state", *(mark for row in lines[:1] for mark in row.marks)]
     if by in texts:
         return None, by
@@ -167,7 +181,12 @@ def _sort_key(lines: Sequence[Row], by: str) -> tuple[str | None, str]:
         hint = f"did you mean {close}? " if close else ""
         choices = ", ".join([*texts, *short_list(keys)])
         raise UserError(f"--sort {by}: {error.what}", f"{hint}choices: {choices}") from error
-    return given or direction(key) or "min", key
+    return given or way_of(key, objectives) or "min", key
+
+
+def way_of(key: str, objectives: Sequence[tuple[str, str]]) -> str | None:
+    """Which way is better: as the objectives say, else as the key does."""
+    return {name: way for way, name in objectives}.get(key) or direction(key)
 
 
 def _text_order(row: Row, key: str) -> tuple[float, str]:

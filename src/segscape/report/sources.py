@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -127,8 +127,6 @@ def _directory(place: Path, seen: set[Path]) -> Iterator[Source]:
         yield Source("run", place)
     elif place.name == "wandb" or _is_wandb_run(place):
         yield from _wandb(place)
-    elif (place / "summary.json").is_file():
-        yield Source("json", place / "summary.json")
     else:
         try:
             below = sorted(path for path in place.iterdir() if path.is_dir())
@@ -182,8 +180,3 @@ def _wandb(place: Path) -> Iterator[Source]:
             latest[file.stem] = file
     for file in latest.values():
         yield Source("wandb", file)
-
-
-def names_of(sources: Iterable[Source]) -> list[str]:
-    """Names of the sweeps among the sources."""
-    return list(dict.fromkeys(source.sweep for source in sources if source.sweep))

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection as Keys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.console import RenderableType
 
 from segscape.profiling.amounts import NONE
-from segscape.report.figure_keys import COST, direction, kind, label
+from segscape.report.figure_keys import figure_keys, kind, label, resolve
 from segscape.report.records import Collection, Effect, Run
-from segscape.report.rows import Row, rows, sort
+from segscape.report.rows import Row, rows, sort, sort_key, way_of
 
 _ALWAYS = ("val/miou", "latency/p50_ms", "model/macs", "model/params")
 _UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
@@ -53,6 +52,7 @@ def build(
     group_seeds: bool = False,
     by: str | None = None,
     width: int | None = None,
+    columns: Sequence[str] | None = None,
 ) -> Table:
     """The table of a collection.
 
@@ -61,54 +61,63 @@ def build(
         group_seeds: one line per design.
         by: sorted by this; None: the first objective.
         width: characters that there are; None: any number.
+        columns: figures to show, which may be shortened to their ends; None: the objectives, what
+            the lines are sorted by, and the most asked-for.
 
     Raises:
-        UserError: `by` is no key.
+        UserError: `by` or a column is no key.
     """
-    lines = sort(rows(collection, group_seeds), by, collection.objectives)
-    keys = _figures(collection, lines, by)
-    needed = {*(key for _, key in collection.objectives), *_asked(by)}
+    objectives = collection.objectives
+    lines = sort(rows(collection, group_seeds), by, objectives)
+    needed = _needed(lines, by, objectives) if columns is None else _resolved(columns, collection)
+    keys = [key for key in needed if any(key in row.figures for row in lines)]
+    if columns is None:
+        usual = [key for key in _ALWAYS if any(key in row.figures for row in lines)]
+        keys = list(dict.fromkeys([*keys, *usual]))
     left = _identity(lines)
     if group_seeds:
         left.append(("seeds", [str(row.count) for row in lines]))
-    figures = [_column(key, lines, short=width is not None) for key in keys]
+    figures = [
+        _column(key, way_of(key, objectives), lines, short=width is not None) for key in keys
+    ]
     state = [("state", [row.state for row in lines])] if _unequal(lines) else []
     marks = [("", ["*" if row.on_front else "" for row in lines])]
     while width is not None and _width([*marks, *left, *state], figures) > width:
-        if keys[-1] in needed or len(keys) == 1:
+        if len(keys) <= 1 or keys[-1] in needed:
             left = _one_column(lines, left)
             break
         keys.pop()
         figures.pop()
-    columns = [*marks, *left]
-    texts = [[Cell(values[i]) for _, values in columns] for i in range(len(lines))]
+    first = [*marks, *left]
+    texts = [[Cell(values[i]) for _, values in first] for i in range(len(lines))]
     last = [[Cell(values[i]) for _, values in state] for i in range(len(lines))]
     return Table(
-        headings=[h for h, _ in columns] + [h for h, _ in figures] + [h for h, _ in state],
+        headings=[h for h, _ in first] + [h for h, _ in figures] + [h for h, _ in state],
         lines=[
             [*texts[i], *(cells[i] for _, cells in figures), *last[i]] for i in range(len(lines))
         ],
         numbers=[
-            *(heading in ("seed", "seeds") for heading, _ in columns),
+            *(heading in ("seed", "seeds") for heading, _ in first),
             *(True for _ in figures),
             *(False for _ in state),
         ],
-        note=_note(collection, lines, group_seeds),
+        note=_note(collection, lines, group_seeds, keys),
         common=_common(collection.runs),
     )
 
 
-def _asked(by: str | None) -> list[str]:
-    return [] if by is None else [by.removeprefix("max:").removeprefix("min:")]
+def _needed(
+    lines: Sequence[Row], by: str | None, objectives: Sequence[tuple[str, str]]
+) -> list[str]:
+    """Figures that are never left out for want of room."""
+    way, key = sort_key(lines, by, objectives)
+    asked = [key] if way is not None else []
+    return list(dict.fromkeys([*(key for _, key in objectives), *asked]))
 
 
-def _figures(collection: Collection, lines: Sequence[Row], by: str | None) -> list[str]:
-    wanted = [key for _, key in collection.objectives]
-    for asked in _asked(by):
-        known = {key for row in lines for key in row.figures}
-        wanted += [k for k in sorted(known) if k == asked or k.endswith(f"/{asked}")][:1]
-    wanted = list(dict.fromkeys([*wanted, *_ALWAYS]))
-    return [key for key in wanted if any(key in row.figures for row in lines)]
+def _resolved(columns: Sequence[str], collection: Collection) -> list[str]:
+    known = figure_keys(collection.runs)
+    return list(dict.fromkeys(resolve(text, known) for text in columns))
 
 
 def _unequal(lines: Sequence[Row]) -> bool:
@@ -155,7 +164,7 @@ def plain(cell: Cell) -> str:
 # -- figures -----------------------------------------------------------------------------------
 
 
-def _column(key: str, lines: Sequence[Row], short: bool) -> tuple[str, list[Cell]]:
+def _column(key: str, way: str | None, lines: Sequence[Row], short: bool) -> tuple[str, list[Cell]]:
     """A figure's heading with its unit, and its cells in that unit."""
     values = [row.figures.get(key) for row in lines]
     scale, unit, digits = _scale(key, [value for value in values if value is not None])
@@ -164,7 +173,7 @@ def _column(key: str, lines: Sequence[Row], short: bool) -> tuple[str, list[Cell
         return NONE if value is None else f"{value / scale:.{digits}f}"
 
     texts = [text(value) for value in values]
-    best = _best(key, lines, texts)
+    best = _best(key, way, lines, texts)
     cells = [
         Cell(
             shown, text(row.spreads[key]) if _spreads(row, key) else "", row.done and shown == best
@@ -207,9 +216,8 @@ def _decimals(values: Sequence[float], scale: float, most: int) -> int:
     return max(0, min(most, 2 - math.floor(math.log10(min(values) / scale))))
 
 
-def _best(key: str, lines: Sequence[Row], texts: Sequence[str]) -> str | None:
+def _best(key: str, way: str | None, lines: Sequence[Row], texts: Sequence[str]) -> str | None:
     """The text of the best final value, if there is a best one."""
-    way = direction(key)
     final = [
         (row.figures[key], text)
         for row, text in zip(lines, texts, strict=True)
@@ -223,7 +231,9 @@ def _best(key: str, lines: Sequence[Row], texts: Sequence[str]) -> str | None:
 # -- notes -----------------------------------------------------------------------------------------
 
 
-def _note(collection: Collection, lines: Sequence[Row], group_seeds: bool) -> str:
+def _note(
+    collection: Collection, lines: Sequence[Row], group_seeds: bool, keys: Sequence[str]
+) -> str:
     parts = []
     if any(row.on_front for row in lines):
         ways = {"max": "highest", "min": "lowest"}
@@ -231,33 +241,39 @@ def _note(collection: Collection, lines: Sequence[Row], group_seeds: bool) -> st
         parts.append(f"* Pareto front: {', '.join(goals)}.")
     if group_seeds and any(row.spreads for row in lines):
         parts.append("± standard deviation over seeds.")
-    return " ".join([*parts, protocol(collection.runs)]).strip()
+    return " ".join([*parts, protocol(collection.runs, keys)]).strip()
 
 
-def protocol(runs: Sequence[Run], keys: Keys[str] | None = None) -> str:
+def protocol(runs: Sequence[Run], keys: Sequence[str]) -> str:
     """What all runs agree in: the conditions of their costs and latencies.
 
     Args:
         runs: those that are shown.
-        keys: of the figures that are shown; None: all.
+        keys: of the figures that are shown.
     """
-    shared = _shared([run.environment for run in runs if run.figures])
-    keys = {key for run in runs for key in run.figures} if keys is None else keys
     sentences = []
-    if any(key.startswith("latency/") for key in keys):
-        where = [shared.get(key) for key in ("device", "latency precision", "backend")]
-        if shared.get("threads"):
-            where.append(f"{shared['threads']} thread" + "s" * (shared["threads"] != "1"))
-        if shared.get("latency size"):
-            where.append(f"{shared['latency size'].replace('x', ' × ')} (H × W)")
-        if shared.get("latency batch"):
-            where.append(f"batch {shared['latency batch']}")
-        told = ", ".join(text for text in where if text)
-        sentences += [f"Latency: {told}."] if told else []
-    if any(key in keys for key in COST[1:]) and shared.get("input size"):
-        size = shared["input size"].replace("x", " × ")
-        sentences.append(f"MACs at {size}.")
+    timed = [run.environment for run in runs if _has(run, keys, "latency/")]
+    shared = _shared(timed)
+    devices = {each["device"] for each in timed if "device" in each}
+    where = ["several devices" if len(devices) > 1 else shared.get("device")]
+    where += [shared.get(key) for key in ("latency precision", "backend")]
+    if shared.get("threads"):
+        where.append(f"{shared['threads']} thread" + "s" * (shared["threads"] != "1"))
+    if shared.get("latency size"):
+        where.append(f"{shared['latency size'].replace('x', ' × ')} (H × W)")
+    if shared.get("latency batch"):
+        where.append(f"batch {shared['latency batch']}")
+    if told := ", ".join(text for text in where if text):
+        sentences.append(f"Latency: {told}.")
+    counted = [run.environment for run in runs if _has(run, keys, "model/macs", "model/flops")]
+    if size := _shared(counted).get("input size"):
+        sentences.append(f"MACs at {size.replace('x', ' × ')}.")
     return " ".join(sentences)
+
+
+def _has(run: Run, keys: Sequence[str], *kinds: str) -> bool:
+    """Whether a run has one of the figures, of those that begin so."""
+    return any(key in run.figures for key in keys if key.startswith(kinds))
 
 
 def _shared(many: Sequence[Mapping[str, str]]) -> dict[str, str]:

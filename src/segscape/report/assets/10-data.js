@@ -9,6 +9,7 @@
   page.runs = data.runs || [];
   page.byId = new Map(page.runs.map((run) => [run.id, run]));
   page.front = new Set(data.front || []);
+  page.FRONT = "on the front of all finished runs, each for itself";
   page.varied = [...(data.varied || [])];
   const seeds = new Set(page.runs.map((run) => run.seed));
   if (seeds.size > 1 && !page.varied.includes("seed")) page.varied.push("seed");
@@ -52,20 +53,10 @@
   const keys = data.keys || {};
   page.keys = Object.keys(keys);
 
-  page.kind = function kind(key) {
-    const unit = (keys[key] || {}).unit;
-    const words = key.split("/");
-    if (unit === "%" || (words.length > 2 && words[1] === "iou")) return "share";
-    if (unit === "ms") return "ms";
-    return words.some((word) => word === "macs" || word === "params" || word === "flops")
-      ? "count"
-      : "number";
-  };
+  // `share`, `count`, `ms` or `number`, as `figure_keys.kind`.
+  page.kind = (key) => (keys[key] || {}).kind || "number";
 
-  page.label = function label(key) {
-    const text = (keys[key] || {}).label || key;
-    return text.replace(/ \((%|ms)\)$/, "");
-  };
+  page.label = (key) => (keys[key] || {}).label || key;
 
   page.unit = (key) => ({ share: "%", ms: "ms" })[page.kind(key)] || "";
   page.titled = (key) => page.label(key) + (page.unit(key) ? ` (${page.unit(key)})` : "");

@@ -185,16 +185,20 @@
   page.tips = function tips(run, figures) {
     const told = [["run", run.name]];
     for (const key of figures) told.push([page.label(key), page.showWithUnit(key, page.figure(run, key))]);
-    for (const key of page.varied.slice(0, 10)) {
-      const value = page.value(run, key);
-      if (value !== null) told.push([key, value]);
-    }
+    told.push(...page.choicesOf(run));
     if (!page.done(run)) told.push(["state", run.state]);
     return told;
   };
 
-  // Fields t0, t1, ... for a datum, and the encoding that shows them.
+  page.choicesOf = (run) =>
+    page.varied.slice(0, 10).map((key) => [key, page.value(run, key)]).filter(([, value]) => value !== null);
+
+  // Titled texts as an object, which is shown as a table: runs need not have the same titles. The
+  // tooltip reads some titles as its own.
+  page.tip = (told) =>
+    Object.fromEntries(told.map(([title, text]) => [/^(title|image)$/.test(title) ? `${title} ` : title, text]));
+  page.TIP = { field: "tip", type: "nominal" };
+
+  // Fields t0, t1, ... for a datum whose titles are those of all.
   page.tipFields = (told) => Object.fromEntries(told.map(([, text], i) => [`t${i}`, text]));
-  page.tipEncoding = (told) =>
-    told.map(([title], i) => ({ field: `t${i}`, type: "nominal", title }));
 })(window.page);

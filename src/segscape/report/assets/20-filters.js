@@ -98,6 +98,14 @@
     if (page.pins.length > MOST_PINS) page.pins.shift();
     repinned();
   };
+  // All of them, or none if all are pinned.
+  page.pinTogether = function pinTogether(ids) {
+    const few = ids.slice(0, MOST_PINS);
+    const others = page.pins.filter((id) => !ids.includes(id));
+    const all = few.every((id) => page.pins.includes(id));
+    page.pins = all ? others : [...others, ...few].slice(-MOST_PINS);
+    repinned();
+  };
   page.unpinAll = function unpinAll() {
     page.pins.length = 0;
     repinned();
@@ -179,7 +187,19 @@
     return el("fieldset", {}, el("legend", {}, key), el("div", { class: "range" }, ends[0], "to", ends[1]));
   }
 
+  // What was chosen before the page was written anew, and is not there any more, hides nothing.
+  function forget() {
+    const known = new Set(["state", ...page.varied]);
+    for (const [key, some] of chosen) {
+      const there = new Set(page.runs.map((run) => page.value(run, key)));
+      const kept = [...some].filter((value) => known.has(key) && there.has(value));
+      chosen.set(key, new Set(kept));
+    }
+    for (const key of ranges.keys()) if (!known.has(key)) ranges.delete(key);
+  }
+
   page.buildFilters = function buildFilters() {
+    forget();
     const states = values("state")[0];
     body.append(search);
     if (states.length > 1) body.append(boxes("state", states));

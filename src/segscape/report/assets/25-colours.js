@@ -32,8 +32,8 @@
 
   // Of the field `c` in a datum: the encodings for colour and shape, and the datum's value. The
   // options are those of all runs, so that a colour keeps its meaning when runs are filtered away.
-  page.colouring = function colouring() {
-    const key = page.colourKey;
+  page.colouring = function colouring(by) {
+    const key = by ?? page.colourKey;
     if (!key) return { of: () => "", colour: { value: page.palette()[0] }, shape: null };
     const found = [...new Set(page.runs.map((run) => page.value(run, key)))].filter((v) => v !== null);
     const numeric = found.every((text) => text !== "" && Number.isFinite(Number(text)));
@@ -93,8 +93,8 @@
         const found = new Set(
           runs.filter((run) => page.figure(run, key) !== null).map((run) => (run.environment || {})[name])
         );
-        found.delete(undefined);
-        if (found.size === 1) parts.push(`${name.replace("latency ", "")} ${[...found][0]}`);
+        const unsure = found.delete(undefined) ? " where known" : "";
+        if (found.size === 1) parts.push(`${name.replace("latency ", "")} ${[...found][0]}${unsure}`);
         else if (found.size > 1) parts.push(`${name.replace("latency ", "")} differs between runs`);
       }
       if (parts.length) told.push(`${page.label(key)}: ${parts.join(", ")}`);

@@ -1,8 +1,9 @@
-// Runs as points over two figures, with the front of what is shown.
+// Runs or means of designs as points over two figures, with the front of what is shown.
 (function (page) {
   "use strict";
   const host = document.getElementById("scatter");
   const [upSelect, acrossSelect] = ["y-axis", "x-axis"].map((id) => document.getElementById(id));
+  const pointsSelect = document.getElementById("points");
   const said = document.getElementById("scatter-said");
   const FOCUS_SIZE = 420;
   let view = null;
@@ -62,44 +63,76 @@
       page.keep("x", acrossSelect.value);
       draw();
     });
+    buildPoints();
     for (const event of ["filter", "theme", "colour"]) page.on(event, draw);
     page.on("pin", mark);
     draw();
   };
 
+  // Where designs have several seeds, their means are shown first: one lucky run is no result.
+  function buildPoints() {
+    const kept = page.recall("points", "means");
+    page.options(pointsSelect, [["means", "means over seeds"], ["runs", "single runs"]], kept);
+    document.getElementById("points-label").hidden = !page.severalSeeds;
+    pointsSelect.addEventListener("change", () => {
+      page.keep("points", pointsSelect.value);
+      draw();
+    });
+  }
+
+  const means = () => page.severalSeeds && pointsSelect.value === "means";
+
   // -- drawing --------------------------------------------------------------------------------
 
   function data(x, y, scaleX, scaleY, colouring) {
-    const known = page.visible.filter((run) => page.figure(run, x) !== null && page.figure(run, y) !== null);
-    const done = known.filter(page.done);
+    const known = (means() ? page.designs(page.visible) : page.visible.map(page.single))
+      .map((point) => ({ ...point, across: point.figure(x), up: point.figure(y) }))
+      .filter((point) => point.across && point.up);
+    const done = known.filter((point) => point.done);
     const ways = [page.direction(x), page.direction(y)];
     let best = new Set();
     if (ways[0] && ways[1]) {
-      const found = page.pareto(done.map((run) => [page.figure(run, x), page.figure(run, y)]), ways);
+      const found = page.pareto(done.map((point) => [point.across.mean, point.up.mean]), ways);
       best = new Set(found.map((index) => done[index].id));
     }
-    const shown = known.map((run) => ({
-      id: run.id,
-      x: page.figure(run, x) / scaleX[0],
-      y: page.figure(run, y) / scaleY[0],
-      c: colouring.of(run),
-      front: best.has(run.id),
-      done: page.done(run),
-      ...page.tipFields(tips(run, x, y)),
+    const shown = known.map((point) => ({
+      id: point.id,
+      ids: point.ids,
+      runs: point.counted.length,
+      left: point.left.length,
+      x: point.across.mean / scaleX[0],
+      y: point.up.mean / scaleY[0],
+      ...bar("x", point.across, scaleX[0]),
+      ...bar("y", point.up, scaleY[0]),
+      c: colouring.of(point.run),
+      front: best.has(point.id),
+      done: point.done,
+      told: tips(point, x, y),
+      tip: page.tip(tips(point, x, y)),
     }));
     // the front is drawn last and lies on top
     return shown.sort((one, other) => one.front - other.front);
   }
 
-  function tips(run, x, y) {
+  // The ends of a bar of one standard deviation; none where the runs do not differ.
+  function bar(channel, { mean, spread }, scale) {
+    if (!spread || spread < 1e-9 * Math.abs(mean)) return {};
+    return { [`${channel}Low`]: (mean - spread) / scale, [`${channel}High`]: (mean + spread) / scale };
+  }
+
+  function tips(point, x, y) {
     const others = page.objectives.map(([, key]) => key).filter((key) => key !== x && key !== y);
-    return page.tips(run, [y, x, ...others]);
+    return page.tipsOf(point, [y, x, ...others]);
   }
 
   function axis(channel, key, scale) {
     const values = points.map((point) => point[channel]);
-    const [low, high] = [Math.min(...values), Math.max(...values)];
-    const wide = low > 0 && high > 12 * low;
+    const wide = Math.min(...values) > 0 && Math.max(...values) > 12 * Math.min(...values);
+    const ends = points.flatMap((point) => [point[`${channel}Low`], point[`${channel}High`]]);
+    // A logarithmic axis has no room for a bar that goes down to nothing.
+    const least = wide ? Math.min(...values) / 10 : -Infinity;
+    const all = [...values, ...ends].filter((value) => value !== undefined && value >= least);
+    const [low, high] = [Math.min(...all), Math.max(...all)];
     const way = page.direction(key);
     const unit = scale[1] ? ` (${scale[1]})` : "";
     const title =
@@ -130,7 +163,6 @@
       mark: { type: "point", shape: "circle", filled: false, size, strokeWidth: width, opacity: 1 },
       encoding: { ...plain, color: { field: "ring", type: "nominal", scale: null } },
     });
-    const told = tips(page.runs[0], x, y);
     const point = {
       data: { values: points },
       mark: { type: "point", filled: true, cursor: "pointer", strokeWidth: 1.4, opacity: 1 },
@@ -141,7 +173,7 @@
         size: { condition: { test: "datum.front", value: 120 }, value: 62 },
         fillOpacity: { condition: [{ test: "!datum.done", value: 0 }, { test: "datum.front", value: 1 }], value: 0.4 },
         strokeOpacity: { condition: { test: "datum.front", value: 1 }, value: 0.75 },
-        tooltip: told.map(([title], i) => ({ field: `t${i}`, type: "nominal", title })),
+        tooltip: page.TIP,
         key: { field: "id" },
       },
     };
@@ -153,7 +185,24 @@
       },
       encoding: { ...plain, order: { field: "x", type: "quantitative" } },
     };
-    return [...(front.length > 1 ? [line] : []), ring("pinned", 330, 2.5), ring("focus", FOCUS_SIZE, 2), point];
+    return [...(front.length > 1 ? [line] : []), ...bars(plain), ring("pinned", 330, 2.5), ring("focus", FOCUS_SIZE, 2), point];
+  }
+
+  function bars(axes) {
+    return ["x", "y"].flatMap((channel) => {
+      const other = channel === "x" ? "y" : "x";
+      const [low, high] = [`${channel}Low`, `${channel}High`];
+      const { type, domain } = axes[channel].scale;
+      const values = points
+        .filter((point) => low in point)
+        .map((point) => ({ ...point, [low]: type === "log" ? Math.max(point[low], domain[0]) : point[low] }));
+      if (!values.length) return [];
+      return [{
+        data: { values },
+        mark: { type: "rule", color: page.css("faint"), strokeWidth: 1.2, opacity: 0.5 },
+        encoding: { [other]: { ...axes[other] }, [channel]: { ...axes[channel], field: low }, [`${channel}2`]: { field: high } },
+      }];
+    });
   }
 
   const draw = page.soon(async () => {
@@ -168,7 +217,7 @@
     const all = (key) => page.runs.map((run) => page.figure(run, key)).filter((value) => value !== null);
     page.scaleX = page.scale(x, all(x));
     page.scaleY = page.scale(y, all(y));
-    const colouring = page.colouring();
+    const colouring = page.colouring(seedless() ? "" : page.colourKey);
     points = data(x, y, page.scaleX, page.scaleY, colouring);
     note(x, y);
     if (!points.length) {
@@ -180,7 +229,7 @@
       {
         width: "container",
         height: page.narrow() ? 300 : 420,
-        description: `${page.titled(y)} over ${page.titled(x)} of ${points.length} runs`,
+        description: `${page.titled(y)} over ${page.titled(x)} of ${points.length} ${means() ? "designs" : "runs"}`,
         datasets: { pinned: rings(page.pins), focus: [] },
         layer: layers(x, y, colouring),
       },
@@ -189,16 +238,17 @@
     if (!drawing) return;
     view = drawing;
     view.addEventListener("click", (event, item) => {
-      if (item && item.datum && page.byId.has(item.datum.id)) page.pin(item.datum.id);
+      if (item && item.datum && item.datum.ids) page.pinTogether(item.datum.ids);
     });
     mark();
   });
 
+  // A ring around every point that has one of the runs.
   function rings(ids, colour) {
-    const known = new Map(points.map((point) => [point.id, point]));
-    return ids
-      .filter((id) => known.has(id))
-      .map((id) => ({ x: known.get(id).x, y: known.get(id).y, ring: colour || page.pinColour(id) }));
+    return points.flatMap((point) => {
+      const id = ids.find((each) => point.ids.includes(each));
+      return id ? [{ x: point.x, y: point.y, ring: colour || page.pinColour(id) }] : [];
+    });
   }
 
   function mark() {
@@ -206,15 +256,26 @@
     view.data("pinned", rings(page.pins)).run();
   }
 
+  // The mean of several seeds has no seed, and so no colour of one.
+  const seedless = () => means() && page.colourKey === "seed";
+
   function note(x, y) {
     const done = points.filter((point) => point.done).length;
     const front = points.filter((point) => point.front).length;
-    const without = page.visible.length - points.length;
+    const known = points.reduce((sum, point) => sum + point.ids.length, 0);
+    const left = points.reduce((sum, point) => sum + point.left, 0);
+    const without = page.visible.length - known;
+    const [noun, nouns] = means() ? ["design", "designs"] : ["run", "runs"];
+    const count = (number) => `${number} ${number === 1 ? "run" : "runs"}`;
     const told = [];
-    if (front) told.push(`Large points on the line: ${front} of ${done} finished ${done === 1 ? "run" : "runs"} shown that no other beats in both.`);
-    if (points.length > done) told.push(`Hollow: not finished, so on no front.`);
+    if (means()) told.push("Shown: means over seeds. A point is a design, its bars are one standard deviation to either side.");
+    else if (page.severalSeeds) told.push("Shown: single runs. Seeds of one design are points of their own.");
+    if (front) told.push(`Large points on the line: ${front} of ${done} finished ${done === 1 ? noun : nouns} shown that no other beats in both.`);
+    if (points.length > done) told.push("Hollow: not finished, so on no front.");
+    if (left) told.push(`${count(left)} that ${left === 1 ? "has" : "have"} not finished ${left === 1 ? "is" : "are"} in no mean.`);
     if (without) told.push(`${without} shown ${without === 1 ? "run has" : "runs have"} no figures for these axes.`);
-    told.push("Click a point to pin its run.");
+    if (seedless()) told.push("A mean has no seed to be coloured by.");
+    told.push(means() ? "Click a point to pin its runs." : "Click a point to pin its run.");
     const conditions = page.conditions([y, x], page.visible);
     document.getElementById("front-note").textContent = [told.join(" "), conditions].filter(Boolean).join(" ");
   }
@@ -224,12 +285,11 @@
   function focus(index) {
     const ordered = [...points].sort((a, b) => a.x - b.x || a.y - b.y);
     at = Math.max(0, Math.min(ordered.length - 1, index));
-    const run = page.byId.get(ordered[at].id);
-    view.data("focus", rings([run.id], page.css("text"))).run();
-    const told = tips(run, acrossSelect.value, upSelect.value);
-    said.textContent = told.map(([name, text]) => `${name}: ${text}`).join(", ");
+    const point = ordered[at];
+    view.data("focus", rings([point.id], page.css("text"))).run();
+    said.textContent = point.told.map(([name, text]) => `${name}: ${text}`).join(", ");
     said.classList.remove("unseen");
-    return run;
+    return point;
   }
 
   host.addEventListener("keydown", (event) => {
@@ -239,7 +299,7 @@
       focus(at + step);
       event.preventDefault();
     } else if ((event.key === "Enter" || event.key === " ") && at >= 0) {
-      page.pin(focus(at).id);
+      page.pinTogether(focus(at).ids);
       event.preventDefault();
     }
   });
@@ -249,9 +309,9 @@
     if (view) view.data("focus", []).run();
   });
 
-  // Client coordinates of a run's point, or null when it is not drawn.
+  // Client coordinates of a run's point, its own or its design's, or null when it is not drawn.
   page.point = function point(id) {
-    const found = points.find((candidate) => candidate.id === id);
+    const found = points.find((candidate) => candidate.ids.includes(id));
     const surface = host.querySelector("svg, canvas");
     if (!view || !found || !surface) return null;
     const box = surface.getBoundingClientRect();

@@ -69,7 +69,7 @@
 
   function heading(run) {
     return el("th", { scope: "col", style: `--pin:${page.pinColour(run.id)}` },
-      el("span", { class: "name" }, run.name, page.front.has(run.id) ? el("span", { class: "star", title: "on the front" }, " ★") : ""),
+      el("span", { class: "name" }, run.name, page.front.has(run.id) ? el("span", { class: "star", title: page.FRONT }, " ★") : ""),
       el("button", {
         type: "button", class: "quiet close", "aria-label": `Unpin ${run.name}`, title: "Unpin",
         onclick: () => page.pin(run.id),

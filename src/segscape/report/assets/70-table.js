@@ -80,7 +80,7 @@
       if (column.id === "name") {
         made.append(el("th", { scope: "row" },
           el("button", { type: "button", class: "name", "aria-pressed": "false", title: `${run.name}\n${run.path}` }, run.name),
-          page.front.has(run.id) ? el("span", { class: "star", title: "on the front" }, " ★", el("span", { class: "unseen" }, " on the front")) : ""));
+          page.front.has(run.id) ? el("span", { class: "star", title: page.FRONT }, " ★", el("span", { class: "unseen" }, " on the front")) : ""));
       } else if (column.id === "state") {
         made.append(el("td", {}, el("span", { class: `state ${run.state}`, title: run.error || "" }, run.state)));
       } else {
@@ -154,7 +154,7 @@
       el("div", { class: "wide tall-table", tabindex: "0", role: "group", "aria-label": "Table of runs" }, table),
       el("p", { class: "note" }, "★ on the front of ",
         page.objectives.map(([way, key]) => `${page.label(key)} (${way === "max" ? "more" : "less"} is better)`).join(" and "),
-        ", of all finished runs. Bold: best of the finished runs shown. Click a row to pin it.")
+        ", of all finished runs, each for itself. Bold: best of the finished runs shown. Click a row to pin it.")
     );
     fill();
     mark();
