@@ -23,6 +23,7 @@ STDOUT = "-"
 EVERY_S = 10.0
 _LIVE = ("waiting", "queued", "running")
 _TEXTS = ("csv", "markdown", "latex", "json")
+_CHOOSING = ("markdown", "latex")  # tables that show some figures; the others have all
 _FILES = ("html", "png", "svg")
 _MOST_NOTES = 12
 
@@ -37,24 +38,46 @@ def report(rest: Sequence[str]) -> int:
     """
     given = _parser().parse_args(_with_interval(list(rest)))
     outputs = {name: getattr(given, name) for name in (*_TEXTS, *_FILES) if getattr(given, name)}
+    _check(given, outputs)
+    if given.watch is not None:
+        return _watch(given, outputs)
+    collection = _collect(given)
+    _write(collection, given, outputs)
+    if not outputs:
+        _console().print(_screen(collection, given))
+    else:
+        _say_notes(collection)
+    return 0
+
+
+def _check(given: argparse.Namespace, outputs: dict[str, str]) -> None:
+    """Refuse what cannot be done, and what would have no effect.
+
+    Raises:
+        UserError: which option, and why.
+    """
     for name in _FILES:
         if outputs.get(name) == STDOUT:
             raise UserError(f"--{name} - cannot be shown on a terminal", f"--{name} FILE.{name}")
+    places = [Path(place).resolve() for place in outputs.values() if place != STDOUT]
+    if twice := next((place for place in places if places.count(place) > 1), None):
+        raise UserError(f"{twice} is named twice", "every output needs a file of its own")
     if list(outputs.values()).count(STDOUT) > 1:
         raise UserError("only one table can be written to standard output")
-    if given.watch is None:
-        collection = _collect(given)
-        _write(collection, given, outputs)
-        if not outputs:
-            _console().print(_screen(collection, given))
-        else:
-            _say_notes(collection)
-        return 0
-    if not 0 < given.watch < 86400:
-        raise UserError(f"--watch {given.watch:g} cannot be used", "give seconds, e.g. --watch 10")
-    if STDOUT in outputs.values():
-        raise UserError("--watch shows the table; it cannot write to standard output too")
-    return _watch(given, outputs)
+    if given.watch is not None:
+        if not 0 < given.watch < 86400:
+            raise UserError(
+                f"--watch {given.watch:g} cannot be used", "give seconds, e.g. --watch 10"
+            )
+        if STDOUT in outputs.values():
+            raise UserError("--watch shows the table; it cannot write to standard output too")
+    table = not outputs or given.watch is not None
+    for option, able in (("sort", _TEXTS), ("columns", _CHOOSING)):
+        if getattr(given, option) and not table and not any(name in outputs for name in able):
+            raise UserError(
+                f"--{option} has no effect on --{' and --'.join(outputs)}",
+                f"it is for the table on the screen and for --{', --'.join(able)}",
+            )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -63,6 +86,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("places", nargs="+", metavar="SWEEP_OR_RUNS", help="what to collect")
     parser.add_argument("--sort", metavar="KEY", help="a figure, a choice, name or state")
+    parser.add_argument(
+        "--columns",
+        type=_keys,
+        metavar="KEY,...",
+        help="figures of the table, e.g. miou,boundary_iou,macs,p50_ms",
+    )
     parser.add_argument("--y", metavar="KEY", help="first objective: KEY, max:KEY or min:KEY")
     parser.add_argument("--x", metavar="KEY", help="second objective, e.g. model/macs")
     parser.add_argument(
@@ -80,6 +109,13 @@ def _parser() -> argparse.ArgumentParser:
         help=f"look again every SECONDS ({EVERY_S:g}) until all runs have ended",
     )
     return parser
+
+
+def _keys(text: str) -> list[str]:
+    keys = [key.strip() for key in text.split(",")]
+    if not all(keys):
+        raise argparse.ArgumentTypeError("keys with commas between them")
+    return keys
 
 
 def _with_interval(rest: list[str]) -> list[str]:
@@ -118,7 +154,8 @@ def _write(collection: Collection, given: argparse.Namespace, outputs: dict[str,
     }
     for name, place in outputs.items():
         if name in texts:
-            text = texts[name](collection, given.group_seeds, given.sort)
+            chosen = {"columns": given.columns} if name in _CHOOSING else {}
+            text = texts[name](collection, given.group_seeds, given.sort, **chosen)
             if place == STDOUT:
                 print(text, end="")
                 continue
@@ -175,7 +212,7 @@ def _screen(collection: Collection, given: argparse.Namespace) -> RenderableType
     named = count == 1 or collection.title == f"{count} runs"
     title = collection.title if named else f"{collection.title}: {count} runs"
     parts: list[RenderableType] = [
-        render(build(collection, given.group_seeds, given.sort, width), title)
+        render(build(collection, given.group_seeds, given.sort, width, given.columns), title)
     ]
     effects = effects_table(collection, width)
     if effects is not None:

@@ -29,10 +29,12 @@ _LATEX = {
     "^": r"\textasciicircum{}",
     "<": r"\textless{}",
     ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': "''",
+    "`": r"\`{}",
     NONE: "--",
     "×": r"$\times$",
     "±": r"$\pm$",
-    "\n": " ",
 }
 
 
@@ -113,9 +115,21 @@ def _write_runs(
         writer.writerow(cells)
 
 
-def as_markdown(collection: Collection, group_seeds: bool = False, by: str | None = None) -> str:
-    """The table and the effects, the best figures bold, with what must be known to read them."""
-    main = build(collection, group_seeds, by)
+def as_markdown(
+    collection: Collection,
+    group_seeds: bool = False,
+    by: str | None = None,
+    columns: Sequence[str] | None = None,
+) -> str:
+    """The table and the effects, the best figures bold, with what must be known to read them.
+
+    Args:
+        collection: the runs.
+        group_seeds: one line per design.
+        by: sorted by this.
+        columns: figures to show; None: the usual ones.
+    """
+    main = build(collection, group_seeds, by, columns=columns)
     parts = [f"## {_markdown(collection.title)}", _markdown(main.common), _markdown_table(main)]
     parts.append(_markdown(main.note))
     effects = effects_table(collection)
@@ -145,29 +159,51 @@ def _markdown(text: str) -> str:
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def as_latex(collection: Collection, group_seeds: bool = False, by: str | None = None) -> str:
+def as_latex(
+    collection: Collection,
+    group_seeds: bool = False,
+    by: str | None = None,
+    columns: Sequence[str] | None = None,
+) -> str:
     r"""A `tabular` with the rules of booktabs: `\input` it into a `table`.
 
     The best figure of every column is bold. What must be known to read the figures, and what keeps
     them from being compared, stands in comments above.
+
+    Args:
+        collection: the runs.
+        group_seeds: one line per design.
+        by: sorted by this.
+        columns: figures to show; None: the usual ones.
     """
-    table = build(collection, group_seeds, by)
+    table = build(collection, group_seeds, by, columns=columns)
     notes = [collection.title, table.common, table.note, *collection.missing, *collection.warnings]
     comments = [f"% {' '.join(note.split())}" for note in notes if note]
+    header = " & ".join(_latex(heading) for heading in table.headings) + r" \\"
+    body = [" & ".join(_latex_cell(cell) for cell in line) + r" \\" for line in table.lines]
     # booktabs wants no space at the outer edges
-    columns = "".join("r" if number else "l" for number in table.numbers)
+    aligned = "".join("r" if number else "l" for number in table.numbers)
     lines = [
         "% needs \\usepackage{booktabs}",
+        *_foreign([header, *body]),
         *comments,
-        f"\\begin{{tabular}}{{@{{}}{columns}@{{}}}}",
+        f"\\begin{{tabular}}{{@{{}}{aligned}@{{}}}}",
         "\\toprule",
-        " & ".join(_latex(heading) for heading in table.headings) + r" \\",
+        header,
         "\\midrule",
-        *(" & ".join(_latex_cell(cell) for cell in line) + r" \\" for line in table.lines),
+        *body,
         "\\bottomrule",
         "\\end{tabular}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _foreign(lines: Sequence[str]) -> list[str]:
+    """A comment on signs beyond Latin-1, which pdflatex does not know unless it is told."""
+    signs = sorted({sign for line in lines for sign in line if ord(sign) > 255})
+    if not signs:
+        return []
+    return [f"% has {' '.join(signs[:20])}: use lualatex, and a font that has these signs"]
 
 
 def _latex_cell(cell: Cell) -> str:
@@ -179,7 +215,12 @@ def _latex_cell(cell: Cell) -> str:
 
 
 def _latex(text: str) -> str:
-    return "".join(_LATEX.get(sign, sign) for sign in text)
+    """A text that is shown as it is, on one line; two hyphens are not drawn into a dash."""
+    shown = "".join(sign if sign.isprintable() else " " for sign in text)
+    return "".join(
+        "-{}" if shown[at : at + 2] == "--" else _LATEX.get(sign, sign)
+        for at, sign in enumerate(shown)
+    )
 
 
 def as_json(collection: Collection, group_seeds: bool = False, by: str | None = None) -> str:
