@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from small_sweep import StandInQueue, planned
 
 from segscape import cli
-from segscape.commands.sweeping import find, sweep
+from segscape.commands.sweeping import choose, find, sweep
 from segscape.errors import UserError
 from segscape.sweep.campaign import Campaign
 from segscape.sweep.directory import Job, SweepDirectory
@@ -230,6 +232,40 @@ def test_cancel_and_resume(capsys: pytest.CaptureFixture[str]) -> None:
     assert "nothing to cancel: 3 jobs: 3 cancelled" in capsys.readouterr().out
     assert sweep(["resume", NAME, "seed=3"]) == 0
     wait_until(lambda: state(made) == ["cancelled", "cancelled", "finished"])
+
+
+def test_a_job_whose_directory_is_gone_is_named() -> None:
+    made = begun(["quick"], submit=False)
+    shutil.rmtree(made.sweep.place(made.jobs[0]))
+    with pytest.raises(UserError, match="directory of fusion=add seed=1 is gone") as raised:
+        sweep(["resume", NAME])
+    assert "run the command of the sweep again" in str(raised.value)
+
+
+def test_a_damaged_sweep_does_not_hide_the_others(capsys: pytest.CaptureFixture[str]) -> None:
+    begun(["quick"], submit=False)
+    broken = SweepDirectory("runs/sweeps/broken")
+    broken.add([planned("add")])
+    (broken.path / "manifest.json").write_text("{")
+    assert sweep(["status"]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("broken  error: ") and "manifest.json is damaged" in first
+    assert second == f"{NAME}    1 job: 1 waiting"
+    assert sweep(["status", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found[NAME] == {"waiting": 1} and "damaged" in found["broken"]["error"]
+
+
+def test_jobs_are_chosen_by_values_as_they_are_typed() -> None:
+    made = begun([], submit=False)
+    for size in ([64, 128], [32, 64]):
+        job = replace(planned("add", size=size), varied={"data.size": size, "init": None})
+        made.sweep.add([job])
+    assert [job.varied["data.size"] for job in choose(made.sweep, ["data.size=[32,64]"])] == [
+        [32, 64]
+    ]
+    assert len(choose(made.sweep, ["init=null data.size=[32, 64]"])) == 1
+    assert len(choose(made.sweep, ["init=null"])) == 2
 
 
 def test_a_sweep_of_a_foreign_launcher_has_no_queue() -> None:

@@ -293,6 +293,13 @@ def _resume(sweep: SweepDirectory, jobs: Sequence[Job], asked: _Request) -> int:
 
 
 def _submit(sweep: SweepDirectory, wanted: Sequence[Standing], asked: _Request) -> int:
+    whole = [one for one in wanted if sweep.frozen(one.job)]
+    if len(whole) < len(wanted):
+        gone = ", ".join(one.job.name for one in wanted if one not in whole)
+        raise UserError(
+            f"the directory of {gone} is gone, and with it what was frozen",
+            "run the command of the sweep again: it makes another",
+        )
     campaign = _campaign(sweep, [one.job for one in wanted])
     submitted = campaign.submit_due(retry=[one.job.id for one in wanted])
     for job in submitted:
@@ -304,7 +311,7 @@ def _submit(sweep: SweepDirectory, wanted: Sequence[Standing], asked: _Request) 
     from segscape.sweep.sweeper import watched
 
     # Waiting goes for the whole sweep: what is lost meanwhile is started again.
-    return watched(_campaign(sweep, sweep.jobs()))
+    return watched(_campaign(sweep, [job for job in sweep.jobs() if sweep.frozen(job)]))
 
 
 def _wake(sweep: SweepDirectory, found: Sequence[Standing]) -> None:

@@ -235,6 +235,8 @@ def _tell_queue(sweep: SweepDirectory, queue: Queue, before: Sequence[Standing])
     """Jobs that are on their way already learn how many of them are to run at once."""
     from segscape.sweep.states import LIVE
 
+    if queue.settings().get("jobs") is None:  # not said now: what was said before holds
+        return
     live = [sweep.attempts(one.job)[-1] for one in before if one.state in LIVE]
     mine = [attempt for attempt in live if attempt.launcher == queue.name]
     if mine:
@@ -261,7 +263,7 @@ def _opening(sweep: SweepDirectory, before: Sequence[Any], submitted: int, queue
 
     done = sum(one.state is State.FINISHED for one in before)
     live = sum(one.state in LIVE for one in before)
-    words = [f"sweep {_shown(sweep)}: {len(before)} jobs"]
+    words = [f"sweep {_shown(sweep)}: {len(before)} job{'s' if len(before) != 1 else ''}"]
     words += [f"{done} finished already"] if done else []
     words += [f"{live} on their way already"] if live else []
     words += [f"{submitted} submitted ({queue})"]
