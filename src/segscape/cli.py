@@ -116,13 +116,15 @@ def _train() -> int:
     refuse_sweep_words(sys.argv[1:])
     sys.argv[1:] = admit(flags_first(sys.argv[1:]))
     codes: list[int] = []
+    here = os.getpid()
 
     def job(composed: Any) -> float | None:
         # Not raised through Hydra, which would add lines of its own; the other jobs of a
         # multirun still run.
         found: list[float | None] = []
-        codes.append(_guarded(lambda: _job(composed, found)))
-        if codes[-1] == STOPPED:
+        elsewhere = os.getpid() != here  # a launcher that is not ours took it to another process
+        codes.append(_guarded(lambda: _job(composed, found, elsewhere)))
+        if codes[-1] == STOPPED and not elsewhere:
             sys.exit(STOPPED)
         return found[0] if found else None
 
@@ -133,7 +135,7 @@ def _train() -> int:
     return max(codes, default=DONE)
 
 
-def _job(composed: Any, found: list[float | None]) -> int:
+def _job(composed: Any, found: list[float | None], elsewhere: bool) -> int:
     """One Hydra job: its exit code; the best val/miou goes to `found`, for sweepers."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
@@ -143,8 +145,7 @@ def _job(composed: Any, found: list[float | None]) -> int:
 
     context = HydraConfig.get()
     overrides = as_typed(context.overrides.task)
-    if context.mode == RunMode.MULTIRUN:  # under a launcher that is not ours
-        print(f"\njob {context.job.num}: {' '.join(overrides)}", flush=True)
+    multirun = context.mode == RunMode.MULTIRUN  # under a launcher that is not ours
     from segscape.job import Request, run
 
     config: Any = OmegaConf.to_container(composed, resolve=True)
@@ -157,6 +158,12 @@ def _job(composed: Any, found: list[float | None]) -> int:
         # A job of a sweep lies in SWEEP/jobs/FOLDER.
         group=place.parents[1].name if place.parent.name == "jobs" else None,
     )
+    if multirun:
+        from segscape.sweep.foreign_job import is_job, run_job
+
+        if is_job(config["run_dir"]):
+            return run_job(request, context.job.num, elsewhere)
+        print(f"\njob {context.job.num}: {' '.join(overrides)}", flush=True)
     result = run(request)
     found.append(result.best.get("val/miou") if result.best else None)
     return result.exit_code
@@ -172,7 +179,7 @@ def _guarded(action: Callable[[], int]) -> int:
         return code
     except UserError as error:
         print_error(error)
-        return WRONG_REQUEST
+        return getattr(error, "exit_code", WRONG_REQUEST)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return STOPPED

@@ -18,6 +18,7 @@ _ON_ITS_WAY_S = 60.0
 STOPPED_EXIT_CODE = 3
 # How a queue calls it when somebody took a job out of it without telling us: it was on purpose.
 _BY_HAND = "cancelled"
+_VANISHED = "its process was killed, or vanished with the machine"
 
 
 class State(StrEnum):
@@ -165,7 +166,7 @@ def _state(
     if status.get("state") == "finished":
         return State.FINISHED, None
     if not attempts:
-        return _without_attempts(status)
+        return _without_attempts(sweep.place(job), status)
     last = attempts[-1]
     found = live.get(last.token)
     if found is not None:
@@ -186,14 +187,18 @@ def _state(
     cause = queue_of(sweep, last, queue).cause(sweep, last)
     if cause and cause.startswith(_BY_HAND):
         return State.CANCELLED, cause
-    return State.LOST, cause or "its process was killed, or vanished with the machine"
+    return State.LOST, cause or _VANISHED
 
 
-def _without_attempts(status: Mapping[str, Any]) -> tuple[State, str | None]:
+def _without_attempts(place: Path, status: Mapping[str, Any]) -> tuple[State, str | None]:
     if status.get("state") == "failed":
         return State.FAILED, status.get("error")
     if status.get("state") == "stopped":
         return State.STOPPED, "saved after a signal"
+    if status.get("state") == "running":
+        if is_locked(place / ".lock"):
+            return State.RUNNING, None
+        return State.LOST, _VANISHED
     return State.WAITING, None
 
 

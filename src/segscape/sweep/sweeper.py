@@ -6,13 +6,14 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, read_write
 
 from segscape.errors import UserError
 
@@ -41,10 +42,13 @@ class SegscapeSweeper(Sweeper):
         self.config = config
         node: Any = OmegaConf.to_container(config.sweep, resolve=True)
         self.settings = read_settings(node)
-        # What the launcher says while it is made is for people already.
-        self.launcher: Launcher = Plugins.instance().instantiate_launcher(
-            config=config, hydra_context=hydra_context, task_function=task_function
+        self._make_launcher = partial(
+            Plugins.instance().instantiate_launcher,
+            hydra_context=hydra_context,
+            task_function=task_function,
         )
+        # What the launcher says while it is made is for people already.
+        self.launcher: Launcher = self._make_launcher(config=config)
         if self.queue is not None:
             refuse_without_effect(config.hydra.overrides.hydra)
 
@@ -56,6 +60,16 @@ class SegscapeSweeper(Sweeper):
         sources = self.config.hydra.runtime.config_sources
         given = [each.path for each in sources if each.provider == "command-line"]
         return own_folder(given[0] if given else None)
+
+    def launcher_for(self, sweep: SweepDirectory) -> Launcher:
+        """The launcher again, that of somebody else, with its own files within the sweep."""
+        assert self.config is not None, "setup() comes first"
+        typed = self.config.hydra.overrides.hydra
+        if not any(key_of_typed(text) == "hydra.sweep.dir" for text in typed):
+            with read_write(self.config):
+                self.config.hydra.sweep.dir = str(sweep.path)
+            self.launcher = self._make_launcher(config=self.config)
+        return self.launcher
 
     @property
     def queue(self) -> Queue | None:
@@ -97,17 +111,18 @@ class Grid(SegscapeSweeper):
         found = plan(expand(axes, self.settings, common), common, self.settings)
         planned = checked(found, self.settings)
         sweep = open_sweep(self.settings, self.config, typed)
-        if self.queue is None:
-            from segscape.sweep.foreign import run_foreign
-
-            return run_foreign(sweep, self.launcher, planned)
-        description = {
+        description: dict[str, Any] = {
             "command": typed,
             "own": own,
-            "launcher": {"name": self.queue.name, "settings": self.queue.settings()},
             "axes": {key: list(values) for key, values in axes.items()},
             "settings": {key: getattr(self.settings, key) for key in LIMITS},
         }
+        if self.queue is None:
+            from segscape.sweep.foreign import run_foreign
+
+            launcher = self.launcher_for(sweep)
+            return run_foreign(sweep, launcher, self.settings, planned, description)
+        description["launcher"] = {"name": self.queue.name, "settings": self.queue.settings()}
         return run_grid(sweep, self.queue, self.settings, planned, description)
 
 

@@ -40,14 +40,17 @@ class BatchQueue:
             sweep: where the jobs are.
             jobs: of the batch.
             code: not used; such launchers run what the source is at the time.
-        """
-        from segscape.config import admit
 
-        batch = [
-            [*admit(job.overrides), f"run_dir='{sweep.place(job)}'", "resume=auto"] for job in jobs
-        ]
-        self._launcher.launch(batch, initial_job_idx=self._count)
-        self._count += len(batch)
+        Raises:
+            UserError: the launcher failed before any job began.
+            KeyboardInterrupt: a signal asked for the end.
+        """
+        from segscape.sweep.foreign import hand_over
+
+        if not jobs:  # nobody waits who could be woken
+            return
+        first, self._count = self._count, self._count + len(jobs)
+        hand_over(self._launcher, sweep, jobs, first)
 
     def live(self, sweep: SweepDirectory, attempts: Mapping[str, Attempt]) -> dict[str, Live]:
         """None: a batch has ended when `submit` returns."""
