@@ -77,6 +77,26 @@ def test_seeds_that_differ_between_options_are_repetitions():
     assert found["y"].runs == 2 and found["y"].balanced
 
 
+def test_a_figure_that_seeds_only_repeat_is_no_surer_with_more_of_them():
+    table = {("a", "x"): 5.0, ("a", "y"): 6.1, ("b", "x"): 5.4, ("b", "y"): 6.3}
+
+    def found(seeds):
+        runs = [
+            run(value, seed, encoder=e, fusion=f)
+            for (e, f), value in table.items()
+            for seed in seeds
+        ]
+        return by_option(effects(runs, ["encoder", "fusion"], [SCORE])[0])
+
+    once, thrice = found([1]), found([1, 2, 3])
+    assert thrice["x"].runs == 3 * once["x"].runs
+    for option, effect in thrice.items():
+        assert (effect.low, effect.high) == (once[option].low, once[option].high) != (None, None)
+    alone = effects([run(v, s, fusion=f) for f, v in (("x", 5.0), ("y", 6.0)) for s in (1, 2)],
+                    ["fusion"], [SCORE])[0]  # fmt: skip
+    assert [(effect.runs, effect.low) for effect in alone] == [(2, None), (2, None)]
+
+
 def test_a_missing_cell_leaves_the_blocks_that_are_whole_and_says_so():
     runs = [
         run(value, encoder=e, fusion=f)

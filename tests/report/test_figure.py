@@ -8,7 +8,7 @@ import pytest
 
 from segscape.errors import UserError
 from segscape.report.collect import collect
-from segscape.report.figure import spec, write_png, write_svg
+from segscape.report.figure import drawable, spec, write_png, write_svg
 from segscape.report.records import Collection, Run
 
 pytest.importorskip("vl_convert")
@@ -111,8 +111,10 @@ def test_the_pictures_are_pictures(sweep, tmp_path):
 
 def test_a_picture_without_points_is_refused(tmp_path):
     made_runs.write_run(tmp_path / "a", state="running")
+    running = collect([tmp_path / "a"])
+    assert not drawable(running)  # a watch waits
     with pytest.raises(UserError, match="nothing to draw"):
-        spec(collect([tmp_path / "a"]))
+        spec(running)
 
 
 def test_values_far_apart_have_a_logarithmic_axis(tmp_path):

@@ -246,6 +246,8 @@ def test_json_is_the_collection(sweep):
         run.figures.get("val/miou", 0) for run in sweep.runs
     )
     assert len(json.loads(formats.as_json(sweep, group_seeds=True))["designs"]) == 6
+    odd = replace(sweep, runs=[replace(sweep.runs[0], settings={"clip": float("inf")})])
+    assert '"clip": "inf"' in formats.as_json(odd)
 
 
 def test_units_suit_their_column():

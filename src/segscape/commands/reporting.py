@@ -257,9 +257,10 @@ def _watch(given: argparse.Namespace, outputs: dict[str, str]) -> int:
 def _write_quietly(
     collection: Collection, given: argparse.Namespace, outputs: dict[str, str]
 ) -> None:
-    """Pictures of a sweep that has no finished run yet come later."""
-    from segscape.report.pareto import DONE
+    """Pictures come when there is something to draw."""
+    from segscape.report.figure import drawable
 
-    done = any(run.state in DONE for run in collection.runs)
-    ready = {n: place for n, place in outputs.items() if done or n not in ("png", "svg")}
+    pictures = [name for name in ("png", "svg") if name in outputs]
+    later = pictures if pictures and not drawable(collection) else []
+    ready = {name: place for name, place in outputs.items() if name not in later}
     _write(collection, given, ready)

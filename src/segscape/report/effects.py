@@ -208,15 +208,18 @@ def _effects_of(
     compared = _compared(runs, factor, partners, figure, options)
     made = []
     if compared is None:
+        cells = _cells(runs, factor, partners, figure, with_seed=False)
         for option in options:
-            values = [run.figures[figure] for run in runs if factor.values[run.id] == option]
-            made.append(_effect(factor, figure, option, values, _own_interval(values), False))
+            count = len(_flat(cells[option]))
+            interval = _own_interval(_flat(_once(cells)[option]))
+            made.append(_effect(factor, figure, option, count, interval, False))
         return made
-    half = _half_widths(compared)
+    single = _once(compared)
+    half = _half_widths(single)
     for option in options:
-        values = [value for block in compared[option].values() for value in block]
-        mean = _mean([_mean(block) for block in compared[option].values()])
-        made.append(_effect(factor, figure, option, values, (mean, half[option]), True))
+        mean = _mean([_mean(block) for block in single[option].values()])
+        count = len(_flat(compared[option]))
+        made.append(_effect(factor, figure, option, count, (mean, half[option]), True))
     return made
 
 
@@ -228,12 +231,32 @@ def _compared(
     options: Sequence[str],
 ) -> Cells | None:
     """The cells of the blocks that all options have met: seed by seed if they share several."""
-    for with_seed in (True, False):
+    plain = _cells(runs, factor, partners, figure, with_seed=False)
+    for with_seed in (True, False) if _once(plain) is plain else (False,):
         cells = _cells(runs, factor, partners, figure, with_seed)
         blocks = _complete(cells, options)
         if len(blocks) > 1 or (not with_seed and blocks):
             return {option: {block: cells[option][block] for block in blocks} for option in options}
     return None
+
+
+def _once(cells: Cells) -> Cells:
+    """The same, but one value a cell where seeds only repeat it.
+
+    MACs are those of the design, and so is a latency that was measured once for all of its seeds:
+    the second seed makes them no surer.
+    """
+    several = [block for blocks in cells.values() for block in blocks.values() if len(block) > 1]
+    if not several or any(len(set(block)) > 1 for block in several):
+        return cells
+    return {
+        option: {block: values[:1] for block, values in blocks.items()}
+        for option, blocks in cells.items()
+    }
+
+
+def _flat(blocks: Mapping[tuple[str, ...], Sequence[float]]) -> list[float]:
+    return [value for values in blocks.values() for value in values]
 
 
 def _cells(
@@ -297,7 +320,7 @@ def _effect(
     factor: Factor,
     figure: str,
     option: str,
-    values: Sequence[float],
+    runs: int,
     interval: tuple[float, float | None],
     balanced: bool,
 ) -> Effect:
@@ -309,7 +332,7 @@ def _effect(
         mean=mean,
         low=None if half is None else mean - half,
         high=None if half is None else mean + half,
-        runs=len(values),
+        runs=runs,
         balanced=balanced,
     )
 

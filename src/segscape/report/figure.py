@@ -69,11 +69,7 @@ def spec(collection: Collection, group_seeds: bool = False) -> dict[str, Any]:
         UserError: no finished run has both objectives.
     """
     (way_y, y), (way_x, x), *_ = _two(collection)
-    shown = [
-        row
-        for row in rows(collection, group_seeds)
-        if row.done and x in row.figures and y in row.figures
-    ]
+    shown = _shown(collection, group_seeds)
     if not shown:
         raise UserError(
             f"there is nothing to draw: no finished run has both {y} and {x}",
@@ -106,6 +102,21 @@ def spec(collection: Collection, group_seeds: bool = False) -> dict[str, Any]:
         "layer": [layer for layer in layers if layer],
         "config": _config(),
     }
+
+
+def drawable(collection: Collection) -> bool:
+    """Whether there is a point to draw."""
+    return bool(_shown(collection, False))
+
+
+def _shown(collection: Collection, group_seeds: bool) -> list[Row]:
+    """The lines of the table that are points: finished, and with both figures."""
+    keys = [key for _, key in _two(collection)[:2]]
+    return [
+        row
+        for row in rows(collection, group_seeds)
+        if row.done and all(key in row.figures for key in keys)
+    ]
 
 
 def _told(collection: Collection, shown: Sequence[Row], keys: Sequence[str]) -> str:
@@ -292,7 +303,7 @@ def _note(text: str) -> dict[str, Any] | None:
     if not text:
         return None
     return {
-        "text": textwrap.wrap(text, 64),
+        "text": textwrap.wrap(text.replace(" × ", "\u00a0×\u00a0"), 64),
         "orient": "bottom",
         "anchor": "start",
         "fontSize": 9,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -238,4 +239,13 @@ def as_json(collection: Collection, group_seeds: bool = False, by: str | None = 
     else:
         place = {row.ids[0]: index for index, row in enumerate(lines)}
         data["runs"].sort(key=lambda run: place[run["id"]])
-    return json.dumps(data, indent=2, default=str) + "\n"
+    return json.dumps(_strict(data), indent=2, default=str, allow_nan=False) + "\n"
+
+
+def _strict(value: Any) -> Any:
+    """Without numbers that JSON does not have: a setting may be infinite."""
+    if isinstance(value, Mapping):
+        return {key: _strict(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(each) for each in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

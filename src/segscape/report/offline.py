@@ -49,7 +49,11 @@ def read(path: Path) -> Recorded:
         raise UserError(f"{path} is read with the package wandb", "pip install wandb") from error
     messages: Any = wandb_internal_pb2  # its classes are made when it is imported
     found = Recorded(name=path.stem)
-    for piece in _pieces(path.read_bytes()):
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from error
+    for piece in _pieces(data):
         try:
             _take(found, messages.Record.FromString(piece))
         except ValueError as error:

@@ -23,7 +23,8 @@ class Row:
         ids: of the runs.
         marks: option or value of everything that varies, e.g. {"fusion": "add", "seed": "2"}.
         state: of the run; of a design how many are finished.
-        count: of the runs behind the figures.
+        count: how many of them are finished. Figures are those of the finished ones, where there
+            are any.
         done: whether the figures are final.
         figures: numbers by key, or means.
         spreads: standard deviations over the runs, where there are several.

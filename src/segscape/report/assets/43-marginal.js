@@ -68,21 +68,42 @@
     return new Map(runs.map((run) => [run.id, told(run)]));
   }
 
-  // Of each option, its figures by block; only blocks that all options have met, or null.
-  function compared(runs, factor, figure, options) {
-    const met = partners(runs, factor, figure);
-    for (const withSeed of [true, false]) {
-      const cells = new Map(options.map((option) => [option, new Map()]));
-      for (const run of runs) {
-        const block = JSON.stringify([...met.get(run.id), ...(withSeed ? [String(run.seed)] : [])]);
-        const cell = cells.get(factor.values.get(run.id));
-        if (!cell.has(block)) cell.set(block, []);
-        cell.get(block).push(page.figure(run, figure));
-      }
+  // Of each option, its figures by block.
+  function cellsOf(runs, factor, figure, met, withSeed) {
+    const cells = new Map();
+    for (const run of runs) {
+      const block = JSON.stringify([...met.get(run.id), ...(withSeed ? [String(run.seed)] : [])]);
+      const option = factor.values.get(run.id);
+      if (!cells.has(option)) cells.set(option, new Map());
+      const cell = cells.get(option);
+      if (!cell.has(block)) cell.set(block, []);
+      cell.get(block).push(page.figure(run, figure));
+    }
+    return cells;
+  }
+
+  // One value a cell where seeds only repeat it: MACs, or a latency measured once for all seeds.
+  function repeats(cells) {
+    const several = [...cells.values()].flatMap((cell) => [...cell.values()]).filter((values) => values.length > 1);
+    return several.length > 0 && several.every((values) => values.every((value) => value === values[0]));
+  }
+
+  function once(cells) {
+    if (!repeats(cells)) return cells;
+    const first = (cell) => new Map([...cell].map(([block, values]) => [block, values.slice(0, 1)]));
+    return new Map([...cells].map(([option, cell]) => [option, first(cell)]));
+  }
+
+  // Only the blocks that all options have met, in the same order; or null.
+  function compared(runs, factor, figure, met) {
+    const plain = cellsOf(runs, factor, figure, met, false);
+    for (const withSeed of repeats(plain) ? [false] : [true, false]) {
+      const cells = cellsOf(runs, factor, figure, met, withSeed);
       const all = [...cells.values()];
       const blocks = [...all[0].keys()].filter((block) => all.every((cell) => cell.has(block)));
       if (blocks.length > 1 || (!withSeed && blocks.length)) {
-        return new Map(options.map((o) => [o, blocks.map((block) => cells.get(o).get(block))]));
+        const kept = (cell) => new Map(blocks.map((block) => [block, cell.get(block)]));
+        return new Map([...cells].map(([option, cell]) => [option, kept(cell)]));
       }
     }
     return null;
@@ -93,9 +114,9 @@
   // Half of the interval, by option; null where nothing tells how sure the means are.
   function halves(cells) {
     const options = [...cells.keys()];
-    const blocks = cells.get(options[0]).length;
+    const table = options.map((option) => [...cells.get(option).values()].map(mean));
+    const blocks = table[0].length;
     if (blocks === 1) return fromReplicates(cells);
-    const table = options.map((option) => cells.get(option).map(mean));
     const rows = table.map(mean);
     const columns = table[0].map((_, at) => mean(table.map((row) => row[at])));
     const grand = mean(rows);
@@ -106,7 +127,7 @@
   }
 
   function fromReplicates(cells) {
-    const values = [...cells].map(([option, [only]]) => [option, only]);
+    const values = [...cells].map(([option, cell]) => [option, [...cell.values()][0]]);
     const freedom = sum(values.map(([, each]) => each.length - 1));
     const rest = sum(values.map(([, each]) => squares(each, mean(each))));
     const spread = freedom ? quantile(freedom) * Math.sqrt(rest / freedom) : null;
@@ -125,17 +146,21 @@
     const options = unique(runs.map((run) => factor.values.get(run.id)));
     const constant = new Set(runs.map((run) => page.figure(run, figure))).size < 2;
     if (options.length < 2 || constant) return [];
-    const cells = compared(runs, factor, figure, options);
-    const half = cells && halves(cells);
+    const met = partners(done, factor, figure);
+    const common = compared(runs, factor, figure, met);
+    const cells = common || cellsOf(runs, factor, figure, met, false);
+    const single = once(cells);
+    const half = common && halves(single);
     return options.map((option) => {
-      const own = runs.filter((run) => factor.values.get(run.id) === option).map((run) => page.figure(run, figure));
-      const values = cells ? cells.get(option).flat() : own;
-      const centre = cells ? mean(cells.get(option).map(mean)) : mean(values);
-      const wide = cells ? half.get(option) : ownHalf(values);
+      const alone = [...single.get(option).values()].flat();
+      const centre = common ? mean([...single.get(option).values()].map(mean)) : mean(alone);
+      const wide = common ? half.get(option) : ownHalf(alone);
       return {
         factor: factor.name, option, figure, mean: centre,
         low: wide === null ? null : centre - wide, high: wide === null ? null : centre + wide,
-        runs: values.length, measured: own.length, balanced: Boolean(cells),
+        runs: [...cells.get(option).values()].flat().length,
+        measured: runs.filter((run) => factor.values.get(run.id) === option).length,
+        balanced: Boolean(common),
       };
     });
   }

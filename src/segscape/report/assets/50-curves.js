@@ -39,10 +39,12 @@
     return runs.flatMap((run) => {
       const [xs, ys] = [run.curves[along(run)], run.curves[key]];
       const every = Math.max(1, Math.ceil(ys.length / MOST_VALUES));
+      const known = ys.filter((y) => y !== null);
+      const always = new Set([ys.indexOf(Math.max(...known)), ys.indexOf(Math.min(...known)), ys.length - 1]);
       const fields = { id: run.id, name: run.name, c: colouring.of(run), pinned: pins.has(run.id) };
       return ys
         .map((y, i) => ({ ...fields, at: xs[i], y: y === null ? null : y / scale[0], told: page.showWithUnit(key, y) }))
-        .filter((point, i) => point.y !== null && point.at !== null && (i % every === 0 || i === ys.length - 1));
+        .filter((point, i) => point.y !== null && point.at !== null && (i % every === 0 || always.has(i)));
     });
   }
 
@@ -123,6 +125,9 @@
       note.textContent = known > runs.length
         ? `The best ${runs.length} of ${known} shown runs${page.pins.length ? ", pinned ones included" : ""}. Filter to see others.`
         : `${runs.length} ${runs.length === 1 ? "run" : "runs"}. Colours as above; pinned runs are thick.`;
+      if (runs.some((run) => run.curves[key].length > MOST_VALUES)) {
+        note.textContent += ` Of long curves some ${MOST_VALUES} points are drawn, the highest and the lowest among them.`;
+      }
       note.textContent += (page.data.left_out || []).map((sentence) => ` ${sentence}`).join("");
       const view = await page.draw(chart, spec(runs, key, page.colouring()));
       if (!view) return;

@@ -95,7 +95,7 @@
       const rows = names.flatMap((name) => runs.map((run) => el("figure", {}, cell(run, name), el("figcaption", {}, name))));
       grid.replaceChildren(el("div", { class: "panels", style: `--columns:${runs.length}` }, heads, rows));
       settle(grid);
-      note.textContent = `Image, label and prediction of the same images. ${pinned ? "Pinned runs." : "The best of the runs shown; pin others to compare them."} Click to enlarge.`;
+      note.textContent = `Image, label and prediction of the same images. ${pinned ? "Pinned runs." : "The best of the runs shown, those on the front first; pin others to compare them."} Click to enlarge.`;
     });
   };
 })(window.page);
