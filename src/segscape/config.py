@@ -144,17 +144,21 @@ def _own_hydra() -> Iterator[None]:
 
 # An argument of a group whose options are a class or function.
 _ARGUMENT = re.compile(rf"^({'|'.join(SUPPLIED)})\.[\w.]+=")
+# A mapping of the user's own keys.
+_MAPPING = re.compile(r"^sweep\.(when|grid)=\s*\{")
 
 
 def admit(overrides: Sequence[str]) -> list[str]:
     """Let an override give any argument of a part, also one that its yaml leaves at the default.
 
     Hydra takes `optim.momentum=0.8` only when the yaml has that key; `++` lifts this. Whether the
-    part has such an argument is checked against its signature before the run. A condition of a
-    sweep (`sweep.where=macs<15e9`) is put into the quotes that the shell has taken away.
+    part has such an argument is checked against its signature before the run; so are the keys of
+    `sweep.when` and `sweep.grid` by the sweep. A condition of a sweep (`sweep.where=macs<15e9`) is
+    put into the quotes that the shell has taken away.
     """
     quoted = [_with_quotes(text) for text in overrides]
-    return [f"++{text}" if _ARGUMENT.match(text) else text for text in quoted]
+    added = [_ARGUMENT.match(text) or _MAPPING.match(text) for text in quoted]
+    return [f"++{text}" if add else text for add, text in zip(added, quoted, strict=True)]
 
 
 def _with_quotes(text: str) -> str:

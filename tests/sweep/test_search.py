@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import os
-import signal
-import subprocess
-import sys
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import played_search
 import pytest
 from played_search import ENCODERS, PlayedQueue, Space, X, always, submitted, toy_search
 
 from segscape.errors import UserError
+from segscape.sweep.search.locks import Owner
 from segscape.sweep.search.results import table, winners
 from segscape.sweep.search.search import Search
 from segscape.sweep.search.space import Parameter
+from segscape.sweep.search.study import Verdict
 
 
 @pytest.fixture(autouse=True)
@@ -53,6 +51,19 @@ def test_values_are_those_of_the_best_row(tmp_path: Path) -> None:
     row = search.sweep.run(job).read_metrics()[-1]
     assert trial.values == [row["val/miou"], row["latency/p50_ms"]]
     assert trial.user_attrs["jobs"] == [job.id]
+
+
+def test_the_source_is_copied_once_for_all_jobs_of_a_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search = toy_search(tmp_path, PlayedQueue(), trials=3)
+    search.run()
+    codes = {search.sweep.attempts(job)[-1].code for job in search.sweep.jobs()}
+    assert len(codes) == 1
+    lines: list[str] = []
+    monkeypatch.setattr("segscape.sweep.frozen.freeze", lambda path, configs: "other")
+    toy_search(tmp_path, PlayedQueue(), trials=5, say=lines.append).run()
+    assert sum("the source has changed" in line for line in lines) == 1
 
 
 def test_a_free_slot_gets_the_next_trial_while_a_slow_one_runs(tmp_path: Path) -> None:
@@ -217,6 +228,27 @@ def test_pruning_with_two_objectives(tmp_path: Path, pruner: str) -> None:
     assert best.values[0] > 0.7
 
 
+@pytest.mark.parametrize("pruner", ["median", "halving"])
+def test_the_pruner_knows_whole_curves(tmp_path: Path, pruner: str) -> None:
+    """Whatever was seen of a run while it ran: others are held against all of it."""
+    study = toy_search(tmp_path, PlayedQueue(), pruner=pruner).study
+    curve = {step: 0.1 * step for step in range(1, 10)}
+    for last in (1.0, 1.0, 1.0, math.nan):  # that one diverged, behind its best checkpoint
+        trial = study.ask(Owner(tmp_path))
+        assert not study.report(trial.number, {1: 0.1, 2: 0.2})
+        study.report(trial.number, {**curve, 10: last}, ended=True)
+        study.tell(trial.number, Verdict("complete", [0.5, 1.0]))
+    done = study._curves.get_trials(deepcopy=False)
+    assert [each.value for each in done] == pytest.approx([1.0, 1.0, 1.0, 0.9])
+    if pruner == "halving":
+        assert [each.system_attrs["completed_rung_0"] for each in done] == [0.1] * 4
+    worse = study.ask(Owner(tmp_path)).number
+    # The last validation decides nothing: all is paid by then.
+    assert not study.report(worse, {10: 0.01})
+    worse = study.ask(Owner(tmp_path)).number
+    assert study.report(worse, {1: 0.01, 2: 0.01, 3: 0.01})
+
+
 @pytest.mark.parametrize("sampler", ["tpe", "nsga2", "random", "gp"])
 def test_every_sampler_with_a_conditional_space(tmp_path: Path, sampler: str) -> None:
     space = Space(
@@ -246,65 +278,6 @@ def test_a_database_instead_of_the_journal(tmp_path: Path) -> None:
         search = toy_search(tmp_path / "s", PlayedQueue(), trials=trials, storage=storage)
         search.run()
     assert states(search) == {"COMPLETE": 5} and not (tmp_path / "s/study.journal").exists()
-
-
-def begin(path: Path, trials: int) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, played_search.__file__, str(path), str(trials)])
-
-
-def wait_for(path: Path, jobs: int, process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + 120
-    while len(submitted(path)) < jobs:
-        assert process.poll() is None and time.monotonic() < end
-        time.sleep(0.002)
-
-
-def test_killed_again_and_again_and_resumed(tmp_path: Path) -> None:
-    trials = 24
-    for jobs in (3, 9, 15):
-        process = begin(tmp_path, trials)
-        wait_for(tmp_path, jobs, process)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    lines: list[str] = []
-    search = toy_search(tmp_path, PlayedQueue(slots=2), trials=trials, say=lines.append)
-    search.run()
-    assert any("taken over" in line for line in lines)
-    assert states(search) == {"COMPLETE": trials}
-    assert not search.study.running()
-    assert max(Counter(submitted(tmp_path)).values()) == 1
-    assert len(set(submitted(tmp_path))) == trials
-
-
-def test_half_a_line_in_the_journal_is_cut_off(tmp_path: Path) -> None:
-    toy_search(tmp_path, PlayedQueue(), trials=2).run()
-    journal = tmp_path / "study.journal"
-    with journal.open("ab") as file:
-        file.write(b'{"op_code": 4, "worker_')
-    search = toy_search(tmp_path, PlayedQueue(), trials=4)
-    search.run()
-    assert states(search) == {"COMPLETE": 4}
-    assert all(json.loads(line) for line in journal.read_text().splitlines())
-
-
-def test_two_searchers_share_the_trials_of_one_study(tmp_path: Path) -> None:
-    trials = 16
-    processes = [begin(tmp_path, trials) for _ in range(2)]
-    assert [process.wait(180) for process in processes] == [0, 0]
-    search = toy_search(tmp_path, PlayedQueue(), trials=trials)
-    assert states(search) == {"COMPLETE": trials}
-    assert len({each.user_attrs["owner"] for each in search.study.counted()}) == 2
-    assert max(Counter(submitted(tmp_path)).values()) == 1
-
-
-def test_a_living_searcher_keeps_its_trials(tmp_path: Path) -> None:
-    one = toy_search(tmp_path, PlayedQueue(length=10**6))
-    two = toy_search(tmp_path, PlayedQueue(), trials=8)
-    with one.owner.living():
-        one._fill()
-        assert two.study.adopt(two.owner, str(tmp_path)) == []
-    adopted = two.study.adopt(two.owner, str(tmp_path))
-    assert {each.number for each in adopted} == {*one.trials}
 
 
 def test_an_endless_space_that_only_repeats_itself_ends_too(tmp_path: Path) -> None:

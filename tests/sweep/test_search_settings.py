@@ -12,18 +12,22 @@ from played_search import PlayedQueue, figures_of, toy_search
 from segscape import config
 from segscape.errors import UserError
 from segscape.sweep.directory import SweepDirectory
+from segscape.sweep.launchers.slurm import SlurmQueue
 from segscape.sweep.search.foreign import BatchQueue
 from segscape.sweep.search.locks import Owner
 from segscape.sweep.search.objectives import (
+    check_measured,
     check_objectives,
     curve,
     figures,
     read_limits,
     watched,
 )
-from segscape.sweep.search.space import read_parameters
-from segscape.sweep.search.study import mixed, open_storage
-from segscape.sweep.search.sweeper import check_settings, check_slots, make_search
+from segscape.sweep.search.sampling import mixed
+from segscape.sweep.search.space import Parameter, read_parameters
+from segscape.sweep.search.storage import open_storage
+from segscape.sweep.search.sweeper import check_settings, check_slots, make_search, run
+from segscape.sweep.search.terms import in_known_order, refuse_other_terms, terms_of
 from segscape.sweep.settings import SweepSettings
 from segscape.tracking.run_directory import RunDirectory
 
@@ -33,6 +37,8 @@ def test_limits() -> None:
     assert str(below) == "latency/p50_ms<20"
     assert below.excess(25.0) == pytest.approx(0.25) and below.excess(10.0) == -0.5
     assert not below.holds(20.0) and above.holds(0.5) and not above.holds(0.4)
+    # What the sampler takes for outside is what the front leaves out.
+    assert below.excess(20.0) > 0 and above.excess(0.5) == 0
 
 
 @pytest.mark.parametrize("text", ["latency/p50_ms", "5<latency/p50_ms<9", "latency/p50_ms<fast"])
@@ -83,6 +89,49 @@ def test_more_workers_than_slots_are_refused() -> None:
     check_slots(PlayedQueue(slots=None), SweepSettings(workers=9))
     with pytest.raises(UserError, match=r"hydra\.launcher\.jobs=3"):
         check_slots(PlayedQueue(slots=2), SweepSettings(workers=3))
+
+
+def test_an_array_limit_would_limit_nothing() -> None:
+    with pytest.raises(UserError, match=r"array_parallelism has no effect"):
+        check_slots(SlurmQueue(array_parallelism=2), SweepSettings())
+
+
+@pytest.mark.parametrize(
+    ("profile", "key"),
+    [
+        ({"enabled": True, "latency": False}, "latency/p50_ms"),
+        ({"enabled": False, "latency": True}, "model/macs"),
+    ],
+)
+def test_figures_that_nobody_measures_are_refused(profile: dict[str, bool], key: str) -> None:
+    check_measured(["val/miou"], profile)
+    with pytest.raises(UserError, match=key):
+        check_measured(["val/miou", key], profile)
+    check_measured([key], {"enabled": True, "latency": True})
+
+
+def test_a_search_that_was_begun_with_something_else_is_refused() -> None:
+    base = {"trainer": {"max_epochs": 2}, "data": {"root": "here"}, "logger": {"name": "csv"}}
+    space = [Parameter("fusion", ("add", "cff")), Parameter("x", low=0.0, high=1.0)]
+    options = {"fusion=add": {"fusion": {"kernel": 3}}}
+    begun = terms_of(space, SweepSettings(seeds=(1, 2)), base, options)
+    # Where the data lie, how a run is tracked, and in which order choices are typed is the same.
+    other = {**base, "data": {"root": "there"}, "logger": {"name": "wandb"}}
+    turned = [Parameter("fusion", ("cff", "add")), space[1]]
+    refuse_other_terms("s", begun, terms_of(turned, SweepSettings(seeds=(1, 2)), other, options))
+    assert in_known_order(turned, begun) == space
+    for parameters, settings, config_, words in (
+        (space, SweepSettings(seeds=(1,)), base, r"sweep.seeds was \[1, 2\], is \[1\]"),
+        (space[:1], SweepSettings(seeds=(1, 2)), base, "x was 0..1 .real., is not given"),
+        (space, SweepSettings(seeds=(1, 2), where="macs<1"), base, "sweep.where was not given"),
+        (space, SweepSettings(seeds=(1, 2)), {"trainer": {"max_epochs": 3}}, "max_epochs was 2"),
+    ):
+        with pytest.raises(UserError, match=words):
+            refuse_other_terms("s", begun, terms_of(parameters, settings, config_, options))
+    edited = {"fusion=add": {"fusion": {"kernel": 5}}}
+    with pytest.raises(UserError, match="fusion=add stands for another configuration now"):
+        now = terms_of(space, SweepSettings(seeds=(1, 2)), base, edited)
+        refuse_other_terms("s", begun, now)
 
 
 def test_storage_that_cannot_be_used(tmp_path: Path) -> None:
@@ -137,6 +186,16 @@ def test_a_launcher_of_somebody_elses_runs_batches(tmp_path: Path) -> None:
     assert len(ended) == 5 and {"COMPLETE", "FAIL"} == {*ended}
 
 
+def test_exit_codes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, fate, code in (("a", "finish", 0), ("b", "fail", 1)):
+        search = toy_search(tmp_path / name, PlayedQueue(fate=lambda c, a, f=fate: f), trials=2)
+        assert run(search, search.settings, []) == code
+    other = (("max", "val/miou"),)
+    search = toy_search(tmp_path / "a", PlayedQueue(), trials=2, objectives=other)
+    assert run(search, search.settings, []) == 0
+    assert "a was searched for max:val/miou,min:latency/p50_ms too" in capsys.readouterr().out
+
+
 def test_a_search_over_real_designs(tmp_path: Path) -> None:
     overrides = [
         "decoder=fld,fcn8s",
@@ -162,3 +221,6 @@ def test_a_search_over_real_designs(tmp_path: Path) -> None:
     assert {"decoder": "fcn8s", "encoder": "stdc1"} in points
     assert len(points) == 3 and all(point["encoder"] == "stdc1" for point in points)
     assert all(job.cost["params"] < 20e6 for job in sweep.jobs())
+    with pytest.raises(UserError, match=r"fusion was add,uafm_spatial, is add,cff"):
+        more, _ = read_parameters(["fusion=add,cff", *overrides[:1], overrides[2]], config.groups())
+        make_search(sweep, PlayedQueue(), settings, more, common, [])

@@ -331,10 +331,17 @@ def _wake(sweep: SweepDirectory, found: Sequence[Standing]) -> None:
 
 def _cancel(sweep: SweepDirectory, jobs: Sequence[Job], asked: _Request) -> int:
     _need_queue(sweep)
-    campaign = _campaign(sweep, jobs)
-    cancelled = campaign.cancel(jobs)
+    with sweep.lock():
+        ended = 0 if asked.jobs else _end_searches(sweep)
+        if ended:
+            jobs = sweep.jobs()  # also those that a search has drawn meanwhile
+        campaign = _campaign(sweep, jobs)
+        cancelled = campaign.cancel(jobs)
     for job in cancelled:
         print(f"cancelled  {job.name}")
+    if ended:
+        print("the search ends; its own command goes on with it")
+        return 0
     if not cancelled:
         print(f"nothing to cancel: {_counts(campaign.standings())}")
         return 0
@@ -343,6 +350,13 @@ def _cancel(sweep: SweepDirectory, jobs: Sequence[Job], asked: _Request) -> int:
         f"  segscape sweep resume {_shown(sweep)} goes on with them"
     )
     return 0
+
+
+def _end_searches(sweep: SweepDirectory) -> int:
+    """Tell the searchers of a sweep to end: they would draw other jobs. How many there are."""
+    from segscape.sweep.search.locks import FOLDER, end_all
+
+    return end_all(sweep.path / FOLDER)
 
 
 def _measure(sweep: SweepDirectory, jobs: Sequence[Job], asked: _Request) -> int:

@@ -21,21 +21,22 @@ def identity(config: Mapping[str, Any]) -> str:
     Args:
         config: plain, resolved data.
     """
-    return _digest(_essence(config))
+    return _digest(essence(config))
 
 
 def design(config: Mapping[str, Any]) -> str:
     """The identity of all runs that differ in their seed only."""
-    essence = _essence(config)
-    seed = essence.pop("seed", None)
-    data = essence.get("data")
+    kept = essence(config)
+    seed = kept.pop("seed", None)
+    data = kept.get("data")
     # Most data sets take the seed of the run: data.seed=${seed}.
     if isinstance(data, Mapping) and data.get("seed") == seed:
-        essence["data"] = {key: value for key, value in data.items() if key != "seed"}
-    return _digest(essence)
+        kept["data"] = {key: value for key, value in data.items() if key != "seed"}
+    return _digest(kept)
 
 
-def _essence(config: Mapping[str, Any]) -> dict[str, Any]:
+def essence(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a configuration changes the result."""
     free = {*FREE_ON_RESUME, "sweep"} - {"init"}
     kept = {key: value for key, value in config.items() if key not in free}
     if isinstance(kept.get("data"), Mapping):

@@ -1,12 +1,13 @@
-"""Locks that end with their process: of the study's journal, and of a living searcher.
+"""Who searches: a lock for each searcher that lives, and a word to end them all.
 
-The kernel drops them when a process is killed, so nothing has to wait for a lock to grow old.
+The kernel drops the locks when a process is killed, so nothing has to wait for one to grow old.
 """
 
 from __future__ import annotations
 
 import errno
 import fcntl
+import functools
 import os
 import secrets
 import time
@@ -14,69 +15,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from optuna.storages.journal import JournalFileSymlinkLock
+from segscape.tracking.run_directory import write_atomically
 
+FOLDER = "search"
 # Without locks in the file system the age of a file says whether its writer lives.
 _HEARTBEAT_S = 300.0
-_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
-
-
-class JournalLock(JournalFileSymlinkLock):
-    """Makes one process at a time append to a journal, and mends what a killed one left.
-
-    Half a line at the end of the journal would make every later line unreadable. Writers append
-    under this lock only, so that half a line belongs to a writer that has died: it is cut off.
-
-    Where the file system has no locks, Optuna's own way is used, which waits half a minute for a
-    dead process.
-
-    Args:
-        journal: the file.
-    """
-
-    def __init__(self, journal: Path) -> None:
-        super().__init__(str(journal))
-        self._journal = journal
-        self._file = journal.with_name(f"{journal.name}.flock")
-        self._held: int | None = None
-
-    def acquire(self) -> bool:
-        """Wait for the lock."""
-        descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            self._held = descriptor
-        except OSError as error:
-            os.close(descriptor)
-            if error.errno not in _NO_LOCKS:
-                raise
-            super().acquire()
-        self._mend()
-        return True
-
-    def release(self) -> None:
-        """Let the next one write."""
-        if self._held is None:
-            super().release()
-        else:
-            os.close(self._held)
-            self._held = None
-
-    def mend(self) -> None:
-        """Cut off half a line now, so that reading the journal does not stumble over it."""
-        self.acquire()
-        self.release()
-
-    def _mend(self) -> None:
-        with self._journal.open("ab+") as file:
-            end = file.tell()
-            if not end:
-                return
-            file.seek(end - 1)
-            if file.read(1) == b"\n":
-                return
-            file.seek(0)
-            file.truncate(file.read().rfind(b"\n") + 1)
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 class Owner:
@@ -103,6 +47,25 @@ class Owner:
             self._path.unlink(missing_ok=True)
             os.close(descriptor)
 
+    @functools.cached_property
+    def place(self) -> str:
+        """What the folder is called in a study: the same wherever it is mounted or moved to.
+
+        Whoever asks first holds the sweep's lock.
+        """
+        file = self._folder / "place"
+        if not file.is_file():
+            self._folder.mkdir(parents=True, exist_ok=True)
+            write_atomically(file, secrets.token_hex(8))
+        return file.read_text()
+
+    def stop_word(self) -> str:
+        """Changes when the searchers of this sweep are told to end."""
+        try:
+            return (self._folder / "stop").read_text()
+        except FileNotFoundError:
+            return ""
+
     def beat(self) -> None:
         """Say that this process lives, for file systems without locks."""
         os.utime(self._path)
@@ -110,6 +73,18 @@ class Owner:
     def lives(self, token: str) -> bool:
         """Whether the searcher with this token is this one, or another that lives."""
         return token == self.token or _lives(_file_of(self._folder, token))
+
+
+def end_all(folder: Path) -> int:
+    """Let all searchers of a sweep end; its jobs are left to the caller, who holds the lock.
+
+    Returns:
+        How many there are.
+    """
+    living = [file for file in folder.glob("*.lock") if _lives(file)]
+    if living:
+        write_atomically(folder / "stop", secrets.token_hex(8))
+    return len(living)
 
 
 def _file_of(folder: Path, token: str) -> Path:
@@ -139,7 +114,7 @@ def _locked(descriptor: int) -> bool | None:
     except BlockingIOError:
         return False
     except OSError as error:
-        if error.errno not in _NO_LOCKS:
+        if error.errno not in NO_LOCKS:
             raise
         return None
     return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import statistics
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +21,7 @@ _KNOWN = (
     *(f"latency/{name}" for name in ("p50_ms", "p90_ms", "p99_ms", "fps", "to_mask_p50_ms")),
 )
 _OPEN = ("val/iou/", "train/loss/", "model/params/", "model/macs/")
-_LIMIT = re.compile(r"\s*(?P<key>[\w/.]+)\s*(?P<sign><=|>=|<|>)\s*(?P<bound>[-+.\deE_]+)\s*")
+_LIMIT = re.compile(r"\s*(?P<key>[^<>=]+?)\s*(?P<sign><=|>=|<|>)\s*(?P<bound>[-+.\deE_]+)\s*")
 
 
 @dataclass(frozen=True)
@@ -41,14 +42,18 @@ class Limit:
         return f"{self.key}{self.sign}{self.bound:g}"
 
     def excess(self, figure: float) -> float:
-        """How far a figure is beyond the bound, as a share of it; 0 or less is within."""
+        """How far a figure is beyond the bound, as a share of it; 0 or less is within.
+
+        A bound without `=` is itself outside, by next to nothing.
+        """
         over = figure - self.bound if self.sign[0] == "<" else self.bound - figure
+        if over == 0 and not self.sign.endswith("="):
+            return sys.float_info.epsilon
         return over / (abs(self.bound) or 1.0)
 
     def holds(self, figure: float) -> bool:
-        """Whether a figure is within; a bound without `=` is itself outside."""
-        over = self.excess(figure)
-        return over < 0 or (over == 0 and self.sign.endswith("="))
+        """Whether a figure is within."""
+        return self.excess(figure) <= 0
 
 
 def read_limits(texts: Sequence[str]) -> list[Limit]:
@@ -98,6 +103,32 @@ def _check_key(key: str, where: str) -> None:
         f"{where}: a run has no figure {key}",
         f"{hint}figures: {', '.join(_KNOWN)}, {', '.join(f'{name}...' for name in _OPEN)}",
     )
+
+
+def check_measured(keys: Iterable[str], profile: Mapping[str, Any]) -> None:
+    """Refuse figures that the runs are told not to measure.
+
+    Args:
+        keys: of objectives and constraints.
+        profile: the group `profile` of the runs.
+
+    Raises:
+        UserError: with what measures them.
+    """
+    enabled = profile.get("enabled", True)
+    timed = enabled and profile.get("latency", True)
+    for key in keys:
+        if key.startswith("latency/") and not timed:
+            said = "profile.latency" if enabled else "profile.enabled"
+            raise UserError(
+                f"the search is to judge by {key}, and {said}=false measures no latency",
+                "leave it out, or give other sweep.objectives and sweep.constraints",
+            )
+        if key.startswith("model/") and not enabled:
+            raise UserError(
+                f"the search is to judge by {key}, and profile.enabled=false counts no cost",
+                "leave it out, or give other sweep.objectives and sweep.constraints",
+            )
 
 
 def watched(objectives: Sequence[tuple[str, str]]) -> tuple[str, str]:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from segscape.errors import UserError
 from segscape.sweep.identity import design
 from segscape.sweep.plan.notation import Point
+from segscape.sweep.search.sampling import mixed
 from segscape.sweep.search.space import Space
-from segscape.sweep.search.study import Study, mixed
+from segscape.sweep.search.study import Study
 
 if TYPE_CHECKING:
     from segscape.sweep.directory import Job, Planned, SweepDirectory
@@ -73,6 +74,7 @@ class Proposer:
         self.ended: str | None = None
         self.refusals: Counter[str] = Counter()
         self._useless: set[tuple[tuple[str, str], ...]] = set()
+        self._all_seen = False
 
     def next(self) -> Proposal | None:
         """The next trial to run; None when there are enough, or nothing is left (`ended`).
@@ -85,7 +87,10 @@ class Proposer:
             with self.sweep.lock():
                 if len(self.study.counted()) >= self.settings.trials:
                     return None
-                trial = self.study.ask(self.owner, str(self.sweep.path))
+                trial = self.study.ask(self.owner)
+            if self.study.too_many(trial.number, self.settings.trials):
+                self.study.interrupt(trial.number, "others had begun the last ones")
+                return None
             point = self.space.suggest(trial)
             found = self._considered(trial.number, point)
             if found is not None:
@@ -108,8 +113,11 @@ class Proposer:
 
     def _considered(self, number: int, point: Point) -> Proposal | None:
         """A proposal out of a trial, or None: then the trial was given up."""
-        self.study.note(number, point=point)
-        if _frozen(point) in self._tried(besides=number):
+        with self.sweep.lock():
+            # In one step: of two searchers that draw the same, one runs it.
+            self.study.note(number, point=point)
+            before = _frozen(point) in self._tried(besides=number)
+        if before:
             self._refuse(number, _BEFORE)
             return None
         planned, reason = self.planned(point)
@@ -140,12 +148,13 @@ class Proposer:
         return bad < _BAD_PER_GOOD * len(self.study.complete())
 
     def _tried(self, besides: int | None = None) -> set[tuple[tuple[str, str], ...]]:
-        """Points of all trials, but not of those that were interrupted before they were planned."""
+        """Points of all trials that were planned: neither interrupted before, nor repetitions."""
         return {
             _frozen(each.user_attrs["point"])
             for each in self.study.all()
             if "point" in each.user_attrs
             and "interrupted" not in each.user_attrs
+            and each.user_attrs.get("refused") != _BEFORE
             and each.number != besides
         }
 
@@ -156,7 +165,7 @@ class Proposer:
             self.study.put_in_line(self.space.values(fresh))
         elif self.study.counted():
             self.ended = "every design of the space that can work has been tried"
-            if not self.space.finite:
+            if not self._all_seen:
                 self.ended = f"none of {_LOOKED_AT} further points can work, fits and is new"
         else:
             listed = [text for text, _ in self.refusals.most_common(5) if text != _BEFORE]
@@ -170,10 +179,11 @@ class Proposer:
         """A point that nobody has tried and that can work, at random."""
         tried = self._tried() | self._useless
         dice = random.Random(mixed(self.settings.seed, len(tried)))
-        if self.space.finite:
-            listed = itertools.islice(self.space.points(), _LISTED)
+        listed = list(itertools.islice(self.space.points(), _LISTED)) if self.space.finite else []
+        if 0 < len(listed) < _LISTED:
             points = [point for point in listed if _frozen(point) not in tried]
             dice.shuffle(points)
+            self._all_seen = len(points) <= _LOOKED_AT
         else:
             points = [self.space.random(dice) for _ in range(_LOOKED_AT)]
         seen = {each.user_attrs.get("design") for each in self.study.counted()}

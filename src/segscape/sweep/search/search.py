@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from segscape.errors import UserError
+from segscape.sweep.foreign import JobsFailed
+from segscape.sweep.search.ground import Source
 from segscape.sweep.search.objectives import Limit, curve, deviation, figures, mean, missing
 from segscape.sweep.search.proposals import Proposer
 from segscape.sweep.search.results import figure_text
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 _KEPT = ("val/miou", "latency/p50_ms", "model/macs", "model/flops", "model/params")
 _GOES_ON = (State.WAITING, State.STOPPED, State.LOST)
 _TAKEN_BACK = (State.CANCELLED, State.PRUNED)
+Found = Mapping[str, Standing]
 
 
 @dataclass
@@ -39,12 +42,15 @@ class Running:
         number: of the trial.
         jobs: one for each seed.
         adopted: whether another searcher began it.
+        revived: whether this command found it there at its start: then it wants jobs again that
+            somebody cancelled in between.
         submitted: by job, how often this searcher handed it over.
     """
 
     number: int
     jobs: Sequence[Job]
     adopted: bool = False
+    revived: bool = False
     submitted: Counter[str] = field(default_factory=Counter)
 
 
@@ -60,8 +66,9 @@ class Search:
         limits: measured constraints.
         watched: (direction, key) of the figure that the pruner judges by.
         owner: this searcher.
+        configs: that together name every module that a job may need.
         say: where a line about each trial goes.
-        interval_s: between two looks, in seconds.
+        interval_s: between two looks, in seconds; by default what the queue can bear.
     """
 
     def __init__(
@@ -74,13 +81,18 @@ class Search:
         limits: Sequence[Limit],
         watched: tuple[str, str],
         owner: Owner,
+        configs: Sequence[Mapping[str, Any]] = (),
         say: Callable[[str], None] = print,
-        interval_s: float = 2.0,
+        interval_s: float | None = None,
     ) -> None:
         self.sweep, self.queue, self.settings, self.study = sweep, queue, settings, study
         self.proposer, self.limits, self.watched, self.owner = proposer, limits, watched, owner
-        self._say, self._interval_s = say, interval_s
+        self._say = say
+        self._interval_s = queue.poll_s if interval_s is None else interval_s
+        self._source = Source(sweep, configs, say)
         self.trials: dict[int, Running] = {}
+        self.stopped = False
+        self._word = owner.stop_word()
 
     @property
     def workers(self) -> int:
@@ -88,53 +100,69 @@ class Search:
         return self.settings.workers or self.queue.slots or 4
 
     def run(self) -> None:
-        """Search until the trials are done, or nothing is left to try.
+        """Search until the trials are done, nothing is left to try, or the sweep is cancelled.
 
         Raises:
             UserError: nothing can be run, no run has the figures that are wanted, or a trial
                 failed and `sweep.fail_fast` is set.
         """
         with self.owner.living():
+            self._word = self.owner.stop_word()
+            self._adopt(revived=True)
             while True:
                 self.owner.beat()
-                self._adopt()
-                moved = self._collect()
-                moved = self._fill() or moved
+                found = self._look()
+                self.stopped = self.owner.stop_word() != self._word
+                if self.stopped:
+                    return
+                ended = self._collect(found)
+                started = self._fill(self._look() if ended else found)
                 if not self.trials:
                     return
-                if not moved:
+                if not (ended or started):
                     time.sleep(self._interval_s)
+                self._adopt()
 
     # -- trials of searchers that have died --------------------------------------------------------
 
-    def _adopt(self) -> None:
+    def _adopt(self, revived: bool = False) -> None:
         with self.sweep.lock():
-            found = self.study.adopt(self.owner, str(self.sweep.path))
+            found = self.study.adopt(self.owner)
             jobs = {job.id: job for job in self.sweep.jobs()} if found else {}
         for trial in found:
             if trial.number in self.trials:
                 continue
-            mine = [jobs[id_] for id_ in trial.user_attrs["jobs"]]
-            self.trials[trial.number] = Running(trial.number, mine, adopted=True)
+            mine = [jobs[id_] for id_ in trial.user_attrs["jobs"] if id_ in jobs]
+            if len(mine) < len(trial.user_attrs["jobs"]):
+                self.study.interrupt(trial.number, "its jobs are gone")
+                self._say(f"trial {trial.number}: given up, its jobs are gone from {self.sweep}")
+                continue
+            self.trials[trial.number] = Running(trial.number, mine, adopted=True, revived=revived)
             self._say(f"trial {trial.number}: taken over from a searcher that has ended")
 
     # -- what has become of the jobs ---------------------------------------------------------------
 
-    def _collect(self) -> bool:
+    def _look(self) -> Found:
+        return self._standings([job for each in self.trials.values() for job in each.jobs])
+
+    def _collect(self, found: Found) -> bool:
         """Tell the study what has ended; whether anything has."""
-        found = self._standings([job for each in self.trials.values() for job in each.jobs])
         ended = False
         for trial in list(self.trials.values()):
             verdict = self._verdict(trial, [found[job.id] for job in trial.jobs])
             if verdict is None:
                 continue
-            ended = True
             if verdict.state != "complete":
                 reason = "pruned" if verdict.state == "pruned" else "another seed failed"
-                self._cancel(trial.jobs, reason)
+                try:
+                    self._cancel(trial.jobs, reason)
+                except UserError as error:
+                    self._say(f"trial {trial.number}: {reason}, but cannot be stopped: {error}")
+                    continue  # the next look sees what becomes of it
                 now = self._standings(trial.jobs).values()
                 if all(one.state is State.FINISHED for one in now):
                     verdict = self._result(trial)  # it was quicker
+            ended = True
             self.study.tell(trial.number, verdict)
             del self.trials[trial.number]
             self._say(self._line(trial, verdict))
@@ -158,14 +186,17 @@ class Search:
             if taken_back or hopeless:
                 cause = one.cause or f"{one.state} without a cause"
                 return Verdict("failed", notes={"cause": cause, "log": str(one.log)})
+        return Verdict("pruned") if self._report(trial) else None
+
+    def _report(self, trial: Running, ended: bool = False) -> bool:
+        """Give the pruner what is new; whether it wants the trial to end."""
         # With several seeds the first one's curve decides: equal seeds are compared.
         first = self.sweep.run(trial.jobs[0])
-        if self.study.report(trial.number, curve(first, self.watched[1])):
-            return Verdict("pruned")
-        return None
+        return self.study.report(trial.number, curve(first, self.watched[1]), ended)
 
     def _result(self, trial: Running) -> Verdict:
         """The objectives of a trial whose jobs have all finished: means over its seeds."""
+        self._report(trial, ended=True)  # others are held against the whole of its curve
         runs = [figures(self.sweep.run(job)) for job in trial.jobs]
         wanted = [key for _, key in self.settings.objectives]
         needed = list(dict.fromkeys([*wanted, *(limit.key for limit in self.limits)]))
@@ -198,7 +229,7 @@ class Search:
             for each in self.trials.values():
                 self._cancel(each.jobs, "cancelled")
                 self.study.interrupt(each.number, "cancelled after another failure")
-            raise UserError(
+            raise JobsFailed(
                 f"trial {trial.number} failed: {notes['cause']}",
                 f"{notes['log']}; sweep.fail_fast=false goes on with others",
             )
@@ -217,9 +248,8 @@ class Search:
 
     # -- new jobs ----------------------------------------------------------------------------------
 
-    def _fill(self) -> bool:
+    def _fill(self, found: Found) -> bool:
         """Give free slots their jobs; whether there is anything new."""
-        found = self._standings([job for each in self.trials.values() for job in each.jobs])
         self._nudge(list(found.values()))
         free = self.workers - sum(one.state in LIVE for one in found.values())
         due = [
@@ -265,31 +295,27 @@ class Search:
             return before <= self.settings.restarts
         if one.state is State.FAILED:
             return before <= self.settings.retry_failed and self.settings.retry_failed > 0
+        if one.state is State.CANCELLED and trial.revived:
+            return before == 0
         return one.state in _TAKEN_BACK and before == 0 and not trial.adopted
 
     def _submit(self, due: Sequence[tuple[Running, Job]]) -> None:
-        from segscape.sweep.frozen import freeze
-
         if not due:
             return
         with self.sweep.lock():
+            if self.owner.stop_word() != self._word:
+                return
             # Another searcher may have submitted an equal job meanwhile.
             now = self._standings([job for _, job in due])
             jobs: dict[str, list[Job]] = {}
-            fresh: str | None = None
             for trial, job in due:
                 if now[job.id].state in (*LIVE, State.FINISHED):
                     continue
                 trial.submitted[job.id] += 1
                 attempts = self.sweep.attempts(job)
-                if attempts and now[job.id].state in _GOES_ON:
-                    # It goes on with the source that it began with.
-                    jobs.setdefault(attempts[-1].code, []).append(job)
-                    continue
-                if fresh is None:
-                    configs = [self.sweep.frozen(each)["config"] for _, each in due]
-                    fresh = freeze(self.sweep.path, configs)
-                jobs.setdefault(fresh, []).append(job)
+                goes_on = attempts and now[job.id].state in _GOES_ON
+                code = attempts[-1].code if goes_on else self._source.of(job)
+                jobs.setdefault(code, []).append(job)
             for code, together in jobs.items():
                 self.queue.submit(self.sweep, together, code)
 

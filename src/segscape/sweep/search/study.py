@@ -7,17 +7,16 @@ kept in a second study beside the first, one trial there for each trial here.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from segscape.errors import UserError
+from segscape.sweep.search.sampling import BY_RUNGS, make_pruner, make_sampler, mixed
 
 if TYPE_CHECKING:
-    import optuna
     from optuna.storages import BaseStorage
     from optuna.trial import FrozenTrial, Trial
 
@@ -25,64 +24,6 @@ if TYPE_CHECKING:
 
 # A trial without an owner was asked for by a process that died at once, or one that is at it.
 _ORPHAN_S = 120.0
-_SCHEMES = ("sqlite", "mysql", "postgresql")
-
-
-def require_optuna() -> None:
-    """Optuna must be there.
-
-    Raises:
-        UserError: it is not, or too old.
-    """
-    try:
-        import optuna
-    except ImportError as error:
-        raise UserError(
-            "hydra/sweeper=optuna needs Optuna, which is not installed",
-            'pip install "segscape[sweep]"',
-        ) from error
-    if int(optuna.__version__.split(".")[0]) < 5:
-        raise UserError(
-            f"hydra/sweeper=optuna needs Optuna 5, found {optuna.__version__}",
-            'pip install -U "segscape[sweep]"',
-        )
-
-
-def open_storage(where: str | None, folder: Path) -> BaseStorage:
-    """The journal of a sweep, or the database that the user names.
-
-    Args:
-        where: `sweep.storage`: None, the path of a journal, or a database's address.
-        folder: directory of the sweep.
-
-    Raises:
-        UserError: the database cannot be opened.
-    """
-    from optuna.storages import JournalStorage, RDBStorage
-    from optuna.storages.journal import JournalFileBackend
-
-    from segscape.sweep.search.locks import JournalLock
-
-    if where is None or "://" not in where:
-        journal = Path(where) if where else folder / "study.journal"
-        journal.parent.mkdir(parents=True, exist_ok=True)
-        lock = JournalLock(journal.absolute())
-        lock.mend()
-        return JournalStorage(JournalFileBackend(str(journal.absolute()), lock_obj=lock))
-    if not where.startswith(_SCHEMES):
-        raise UserError(
-            f"sweep.storage={where} cannot be used",
-            f"give a file, or the address of a database: {', '.join(_SCHEMES)}, e.g. "
-            "sqlite:///study.db",
-        )
-    try:
-        return RDBStorage(where)
-    except Exception as error:  # every database has errors of its own
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(
-            f"sweep.storage={where} cannot be opened: {reason}",
-            "is the address right, and its driver installed?",
-        ) from error
 
 
 @dataclass(frozen=True)
@@ -141,6 +82,7 @@ class Study:
         # Other objectives are another study: its results would be other figures.
         what = ",".join(f"{direction}:{key}" for direction, key in objectives)
         full = f"{name} {what}"
+        self._name, self._full = name, full
         self._main = optuna.create_study(
             storage=storage,
             study_name=full,
@@ -158,6 +100,24 @@ class Study:
         drawn = len(self._main.get_trials(deepcopy=False))
         self._main.sampler = make_sampler(sampler, mixed(seed, drawn), trials)
         self._asked: dict[int, Trial] = {}
+
+    # -- what it is about --------------------------------------------------------------------------
+
+    def terms(self) -> dict[str, Any]:
+        """What the search was begun with; empty before anything was kept."""
+        return dict(self._main.user_attrs.get("terms", {}))
+
+    def keep_terms(self, terms: Mapping[str, Any]) -> None:
+        """Keep what the search was begun with."""
+        self._main.set_user_attr("terms", dict(terms))
+
+    def others(self) -> list[str]:
+        """The objectives of other studies of this sweep in the same storage."""
+        names = [each.study_name for each in self.storage.get_all_studies()]
+        ours = [each.removeprefix(f"{self._name} ") for each in names if each != self._full]
+        return [
+            each for each in ours if each.startswith(("max:", "min:")) and " curve of " not in each
+        ]
 
     # -- trials ------------------------------------------------------------------------------------
 
@@ -184,13 +144,17 @@ class Study:
         state = self._optuna.trial.TrialState.RUNNING
         return self._main.get_trials(deepcopy=False, states=(state,))
 
-    def ask(self, owner: Owner, place: str) -> Trial:
+    def ask(self, owner: Owner) -> Trial:
         """A new trial, or one that was put in line. The caller holds the sweep's lock."""
         trial = self._main.ask()
         self._asked[trial.number] = trial
         trial.set_user_attr("owner", owner.token)
-        trial.set_user_attr("place", place)
+        trial.set_user_attr("place", owner.place)
         return trial
+
+    def too_many(self, number: int, wanted: int) -> bool:
+        """Whether there were enough before this one: searchers elsewhere have other locks."""
+        return sum(each.number < number for each in self.counted()) >= wanted
 
     def put_in_line(self, values: Mapping[str, Any]) -> None:
         """Let the next trial that anyone asks for be this one."""
@@ -234,7 +198,7 @@ class Study:
         """Give up a trial that may be proposed again as if it had never been."""
         self.tell(number, Verdict("failed", notes={"refused": reason, "interrupted": True}))
 
-    def adopt(self, owner: Owner, place: str) -> list[FrozenTrial]:
+    def adopt(self, owner: Owner) -> list[FrozenTrial]:
         """Take over the trials whose searcher has died. The caller holds the sweep's lock.
 
         Returns:
@@ -243,7 +207,7 @@ class Study:
         found = []
         for trial in self.running():
             whose = trial.user_attrs.get("owner")
-            if trial.user_attrs.get("place", place) != place or trial.number in self._asked:
+            if not self._is_of(trial, owner) or trial.number in self._asked:
                 continue  # a searcher elsewhere shares the database: its locks cannot be seen
             if whose is None and _age_s(trial) < _ORPHAN_S and self.shared:
                 continue
@@ -256,6 +220,13 @@ class Study:
             found.append(self.storage.get_trial(trial._trial_id))
         return found
 
+    def elsewhere(self, owner: Owner) -> int:
+        """How many trials searchers of other directories have not ended."""
+        return sum(not self._is_of(trial, owner) for trial in self.running())
+
+    def _is_of(self, trial: FrozenTrial, owner: Owner) -> bool:
+        return bool(trial.user_attrs.get("place", owner.place) == owner.place)
+
     def _trial(self, number: int) -> Trial:
         if number not in self._asked:
             self._asked[number] = self._optuna.trial.Trial(self._main, self._id(number))
@@ -266,30 +237,41 @@ class Study:
 
     # -- pruning -----------------------------------------------------------------------------------
 
-    def report(self, number: int, curve: Mapping[int, float]) -> bool:
+    def report(self, number: int, curve: Mapping[int, float], ended: bool = False) -> bool:
         """Give the pruner the values of a trial so far; whether it should end here.
 
         Args:
             number: of the trial.
             curve: by number of the validation.
+            ended: the run is over, and this is the whole of it.
         """
         if self._pruner_name == "none" or not curve:
             return False
-        twin = self._twin(number)
-        trial_id = self._curve_id(twin)
+        trial_id = self._curve_id(self._twin(number))
         frozen = self.storage.get_trial(trial_id)
+        length = max(self._length() or 0, max(curve)) if ended else self._length()
+        pruner = make_pruner(self._pruner_name, length)
+        new = set(curve) - set(frozen.intermediate_values)
+        # While no run had ended nobody was compared; halving needs to know how it was then.
+        unjudged = not any("rung" in key for key in frozen.system_attrs)
         prune = False
-        for step in sorted(set(curve) - set(frozen.intermediate_values)):
-            self.storage.set_trial_intermediate_value(trial_id, step, curve[step])
-            pruner = make_pruner(self._pruner_name, self._length())
-            prune = pruner.prune(self._curves, self.storage.get_trial(trial_id)) or prune
+        for step in sorted(curve if unjudged and self._pruner_name in BY_RUNGS else new):
+            if step in new:
+                self.storage.set_trial_intermediate_value(trial_id, step, curve[step])
+            frozen = copy(self.storage.get_trial(trial_id))
+            until = {each: v for each, v in frozen.intermediate_values.items() if each <= step}
+            frozen.intermediate_values = until
+            beaten = pruner.prune(self._curves, frozen)
+            # With its last validation a run has cost all that it costs: its result is wanted.
+            late = length is None or step >= length
+            prune = prune or (beaten and step in new and not late)
         return prune
 
     def _length(self) -> int | None:
-        """Validations of a whole run, as far as one has ended."""
+        """Validations of a whole run, the longest so far; None before one has ended."""
         done = (self._optuna.trial.TrialState.COMPLETE,)
         steps = [each.last_step for each in self._curves.get_trials(deepcopy=False, states=done)]
-        return next((step for step in steps if step), None)
+        return max((step for step in steps if step), default=None)
 
     def _twin(self, number: int) -> int:
         """Number of the trial that holds the curve of this one."""
@@ -306,59 +288,13 @@ class Study:
         twin = self.storage.get_trial(self._id(number)).user_attrs.get("curve")
         if twin is None:
             return
-        last = self.storage.get_trial(self._curve_id(twin))
+        steps = self.storage.get_trial(self._curve_id(twin)).intermediate_values
         complete = state == self._optuna.trial.TrialState.COMPLETE
-        value = last.intermediate_values[last.last_step] if last.last_step else None
+        # A run that diverged after its best checkpoint ends in a figure that no study takes.
+        value = next((steps[each] for each in sorted(steps)[::-1] if isfinite(steps[each])), None)
         if complete and value is None:
             state = self._optuna.trial.TrialState.FAIL
         self._curves.tell(twin, value if complete else None, state, skip_if_finished=True)
-
-
-def make_sampler(name: str, seed: int, trials: int) -> optuna.samplers.BaseSampler:
-    """The sampler that `sweep.sampler` names, fit for a search of so many trials."""
-    import optuna
-
-    # The first third explores, so that a short search does not lean on two or three results.
-    start = max(4, min(10, trials // 3))
-    if name == "random":
-        return optuna.samplers.RandomSampler(seed=seed)
-    if name == "nsga2":
-        return optuna.samplers.NSGAIISampler(seed=seed, population_size=max(4, min(50, start)))
-    if name == "gp":
-        return optuna.samplers.GPSampler(
-            seed=seed, n_startup_trials=start, warn_independent_sampling=False
-        )
-    assert name == "tpe", name
-    return optuna.samplers.TPESampler(seed=seed, n_startup_trials=start)
-
-
-def make_pruner(name: str, length: int | None) -> optuna.pruners.BasePruner:
-    """The pruner that `sweep.pruner` names.
-
-    Args:
-        name: of it.
-        length: validations of a whole run; None while none has ended, then nothing is pruned.
-    """
-    from optuna import pruners
-
-    if name == "none" or length is None:
-        return pruners.NopPruner()
-    # The first tenth of a run says too little.
-    least = max(1, length // 10)
-    if name == "median":
-        return pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=least)
-    if name == "halving":
-        return pruners.SuccessiveHalvingPruner(min_resource=least, reduction_factor=3)
-    assert name == "hyperband", name
-    return pruners.HyperbandPruner(
-        min_resource=least, max_resource=max(length, least), reduction_factor=3
-    )
-
-
-def mixed(seed: int, drawn: int) -> int:
-    """A seed that differs for every number of trials that are there already."""
-    digest = hashlib.sha256(f"{seed} {drawn}".encode()).digest()
-    return int.from_bytes(digest[:4], "big")
 
 
 def _age_s(trial: FrozenTrial) -> float:

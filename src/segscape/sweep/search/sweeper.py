@@ -40,11 +40,17 @@ class Optuna(SegscapeSweeper):
 
         Raises:
             UserError: something cannot be searched, or nothing can be run.
-            SystemExit: 3 after Ctrl-C.
+            SystemExit: with the exit code, when it is not 0.
         """
+        with self.own_options():
+            code = self._sweep(arguments)
+        if code:
+            raise SystemExit(code)
+
+    def _sweep(self, arguments: list[str]) -> int:
         from segscape.config import as_typed, groups
         from segscape.sweep.search.space import read_parameters
-        from segscape.sweep.search.study import require_optuna
+        from segscape.sweep.search.storage import require_optuna
 
         require_optuna()
         typed = as_typed(arguments)
@@ -58,14 +64,14 @@ class Optuna(SegscapeSweeper):
                 "there is nothing to search",
                 "give axes: encoder=stdc1,stdc2 'optim.lr=tag(log,interval(1e-4,1e-1))'",
             )
-        queue = self.queue or _batches(self.launcher, self.settings)
-        check_slots(queue, self.settings)
         assert self.config is not None, "setup() comes first"
         named = [text for text in typed if not _is_more_of_the_same(text)]
         sweep = open_sweep(self.settings, self.config, named)
-        describe(sweep, queue, self.settings, typed, parameters)
+        queue = self.queue or _batches(self.launcher_for(sweep), self.settings)
+        check_slots(queue, self.settings)
         search = make_search(sweep, queue, self.settings, parameters, common, limits)
-        run(search, self.settings, limits)
+        describe(sweep, queue, self.settings, typed, parameters)
+        return run(search, self.settings, limits)
 
 
 def check_settings(settings: SweepSettings) -> None:
@@ -85,7 +91,7 @@ def check_settings(settings: SweepSettings) -> None:
 
 
 def check_slots(queue: Queue, settings: SweepSettings) -> None:
-    """Refuse more workers than the launcher runs at once.
+    """Refuse more workers than the launcher runs at once, and what says it in another way.
 
     Raises:
         UserError: trials would be drawn long before they could run, without knowing the others.
@@ -94,6 +100,11 @@ def check_slots(queue: Queue, settings: SweepSettings) -> None:
         raise UserError(
             f"sweep.workers={settings.workers}, but the launcher runs {queue.slots} at once",
             f"hydra.launcher.jobs={settings.workers} makes room for them",
+        )
+    if queue.settings().get("array_parallelism"):
+        raise UserError(
+            "hydra.launcher.array_parallelism has no effect: a search submits job by job",
+            "sweep.workers=N says how many run at once",
         )
 
 
@@ -156,30 +167,72 @@ def make_search(
     """
     from segscape.sweep.plan.check import plan
     from segscape.sweep.search.conditions import Conditions, make_space
-    from segscape.sweep.search.locks import Owner
-    from segscape.sweep.search.objectives import watched
+    from segscape.sweep.search.ground import Ground
+    from segscape.sweep.search.locks import FOLDER, Owner
+    from segscape.sweep.search.objectives import check_measured, watched
     from segscape.sweep.search.proposals import Proposer
     from segscape.sweep.search.search import Search
+    from segscape.sweep.search.terms import in_known_order, terms_of
 
-    space = make_space(parameters, Conditions(parameters, common, settings.when))
+    conditions = Conditions(parameters, common, settings.when)
+    make_space(parameters, conditions)  # what cannot be one is refused before a study is begun
+    ground = Ground(parameters, common)
+    if not any(each.key.startswith("profile") for each in parameters):
+        wanted = [key for _, key in settings.objectives] + [limit.key for limit in limits]
+        check_measured(wanted, ground.base.get("profile") or {})
     study = open_study(sweep, settings)
-    owner = Owner(sweep.path / "search")
-    check = partial(_planned, plan, tuple(common), settings)
+    begun = agreed(sweep, study, terms_of(parameters, settings, ground.base, ground.options))
+    space = make_space(in_known_order(parameters, begun), conditions)
+    owner = Owner(sweep.path / FOLDER)
+    check = partial(_planned, plan, tuple(common), settings, ground.composer)
     proposer = Proposer(sweep, study, space, check, settings, owner)
-    of_pruner = watched(settings.objectives)
-    return Search(sweep, queue, settings, study, proposer, limits, of_pruner, owner, **options)
+    options.setdefault("say", partial(print, flush=True))
+    return Search(
+        sweep,
+        queue,
+        settings,
+        study,
+        proposer,
+        limits,
+        watched(settings.objectives),
+        owner,
+        configs=ground.configs,
+        **options,
+    )
 
 
 def _planned(
-    plan: Any, common: Sequence[str], settings: SweepSettings, points: Sequence[Mapping[str, str]]
+    plan: Any,
+    common: Sequence[str],
+    settings: SweepSettings,
+    composer: Any,
+    points: Sequence[Mapping[str, str]],
 ) -> Any:
-    return plan(points, common, settings)
+    return plan(points, common, settings, composer)
+
+
+def agreed(sweep: SweepDirectory, study: Study, now: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the study was begun with; if it is new, the terms of this command.
+
+    Raises:
+        UserError: it was begun with something else.
+    """
+    from segscape.sweep.search.terms import refuse_other_terms
+
+    with sweep.lock():
+        before = study.terms()
+        if not before:
+            study.keep_terms(now)
+            return now
+    refuse_other_terms(sweep.name, before, now)
+    return before
 
 
 def open_study(sweep: SweepDirectory, settings: SweepSettings) -> Study:
     """The study of a sweep, made if there is none yet."""
     from segscape.sweep.search.objectives import watched
-    from segscape.sweep.search.study import Study, open_storage
+    from segscape.sweep.search.storage import open_storage
+    from segscape.sweep.search.study import Study
 
     return Study(
         open_storage(settings.storage, sweep.path),
@@ -194,34 +247,52 @@ def open_study(sweep: SweepDirectory, settings: SweepSettings) -> Study:
     )
 
 
-def run(search: Search, settings: SweepSettings, limits: Sequence[Limit]) -> None:
+def run(search: Search, settings: SweepSettings, limits: Sequence[Limit]) -> int:
     """Search, and show what was found, also after Ctrl-C.
 
+    Returns:
+        The exit code: 3 when it was interrupted, 1 when no trial is complete.
+
     Raises:
-        SystemExit: 3 after Ctrl-C.
+        UserError: nothing can be run, or the storage fails.
     """
+    from optuna.exceptions import StorageInternalError
+
+    say = partial(print, flush=True)
     sweep, there = search.sweep, len(search.study.counted())
-    print(f"search {_shown(sweep.path)}: {settings.trials} trials, {search.workers} at once")
+    say(f"search {_shown(sweep.path)}: {settings.trials} trials, {search.workers} at once")
     if there:
-        print(f"  {there} are there already")
+        say(f"  {there} are there already")
+    for other in search.study.others():
+        say(f"  {sweep.name} was searched for {other} too: a study of its own")
     interrupted = False
     try:
         search.run()
     except KeyboardInterrupt:
         interrupted = True
+    except StorageInternalError as error:
+        reason = (str(error.__cause__ or error).splitlines() or ["no reason given"])[0]
+        raise UserError(
+            f"sweep.storage={settings.storage} fails: {reason}",
+            "the jobs go on; the same command goes on with the search",
+        ) from error
     if search.proposer.ended:
-        print(search.proposer.ended)
+        say(search.proposer.ended)
     show(search, settings, limits)
     if interrupted:
-        print("interrupted: the jobs go on; the same command goes on with the search")
-        raise SystemExit(3)
+        jobs = "" if search.queue.name == "foreign" else "the jobs go on; "
+        say(f"interrupted: {jobs}the same command goes on with the search")
+    if search.stopped:
+        say("ended by segscape sweep cancel: the same command goes on with the search")
+    if interrupted or search.stopped:
+        return 3
+    return 0 if search.study.complete() else 1
 
 
 def show(search: Search, settings: SweepSettings, limits: Sequence[Limit]) -> None:
     """Print the front and write front.json."""
-    from rich.console import Console
-
     from segscape.sweep.search.results import table, winners, write_front
+    from segscape.sweep.watch import screen
 
     trials = search.study.counted()
     counts = Counter(each.state.name.lower() for each in trials)
@@ -229,12 +300,17 @@ def show(search: Search, settings: SweepSettings, limits: Sequence[Limit]) -> No
     path = search.sweep.path / "front.json"
     write_front(path, found, settings.objectives, limits, counts)
     print(", ".join(f"{number} {state}" for state, number in counts.items()) or "no trials")
+    if elsewhere := search.study.elsewhere(search.owner):
+        print(
+            f"{elsewhere} of those that run belong to another sweep.dir: "
+            "the same command there goes on with them"
+        )
     if not found:
         beyond = f" within {', '.join(map(str, limits))}" if limits else ""
         print(f"no trial is complete{beyond}")
         return
     several = len(settings.objectives) > 1
-    Console().print(
+    screen().print(
         table(found, settings.objectives, limits, "Pareto front" if several else "best design")
     )
     print(f"{_shown(path)}; segscape report {_shown(search.sweep.path)} shows every trial")
