@@ -1,8 +1,10 @@
-"""What holds for all tests: which may run side by side, and that none ends its own process."""
+"""What holds for all tests: none ends its own process, and those on SLURM run one by one."""
 
 from __future__ import annotations
 
+import fcntl
 import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -15,14 +17,15 @@ def _stay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cli, "leave", sys.exit)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep the tests of a file in one process, which shares its fixtures, and those on SLURM too.
-
-    The cluster is one machine's: jobs of two files would wait for each other.
-    """
-    if not config.pluginmanager.hasplugin("xdist"):
+@pytest.fixture(autouse=True)
+def _alone_on_the_cluster(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
+    """Tests that run side by side would wait for each other's jobs, or push them aside."""
+    if not hasattr(request.module, "slurm_cluster"):
+        yield
         return
-    for item in items:
-        group = "slurm" if "slurm" in item.path.name else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
+    # Above the folders that the processes have each of their own.
+    with (tmp_path_factory.getbasetemp().parent / "slurm.lock").open("w") as file:
+        fcntl.lockf(file, fcntl.LOCK_EX)
+        yield

@@ -74,14 +74,16 @@ def step(sweep: SweepDirectory, job: Job) -> int:
 
 
 def assert_unbroken(sweep: SweepDirectory, job: Job) -> None:
-    """It was submitted once, ran twice, and each epoch is in the record once."""
+    """It was submitted once, ran again, and each epoch is in the record once."""
     until(lambda: state(sweep) not in LIVE, 300)
     assert state(sweep) is State.FINISHED, sweep.log_path(job).read_text()
     rows = sweep.run(job).read_metrics()
     assert [row["epoch"] for row in rows] == list(range(1, EPOCHS + 1))
     assert len(sweep.attempts(job)) == 1
-    assert worker(sweep, job)["restarts"] == 1
-    assert sweep.log_path(job).read_text().count("\n== ") == 2
+    # Whoever else uses the cluster may have pushed it aside too.
+    restarts = worker(sweep, job)["restarts"]
+    assert restarts >= 1
+    assert sweep.log_path(job).read_text().count("\n== ") == restarts + 1
 
 
 def test_a_job_that_is_pushed_aside_saves_comes_back_and_goes_on(tmp_path: Path) -> None:
