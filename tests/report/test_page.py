@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -148,6 +148,20 @@ def test_points_hover_and_are_pinned(browser: Any, file: Path, collection: Colle
         page.locator("#details").get_by_text(run.name).first.wait_for(state="visible")
 
 
+def test_a_run_that_has_not_finished_is_hollow_and_can_be_seen(
+    browser: Any, collection: Collection, tmp_path: Path
+) -> None:
+    runs = [replace(run, state="pruned") for run in collection.runs if run.state == "finished"]
+    pruned = replace(collection, runs=runs[:3], front=(), effects=())
+    with chrome.opened(browser, write_page(pruned, tmp_path / "pruned.html")) as page:
+        marks = page.locator("#scatter path[aria-roledescription=point]")
+        drawn = marks.evaluate_all(
+            "all => all.map(m => [m.getAttribute('stroke'), m.getAttribute('fill-opacity')])"
+        )
+        assert len(drawn) == 3
+        assert all(stroke.startswith("#") and fill == "0" for stroke, fill in drawn), drawn
+
+
 def test_filters_filter_everything(browser: Any, file: Path, collection: Collection) -> None:
     with chrome.opened(browser, file) as page:
         page.locator('#filters input[data-key="encoder"][data-value="stdc2"]').check()
@@ -266,13 +280,15 @@ def test_runs_without_figures_are_listed(
 
 @pytest.fixture(scope="module")
 def seeds() -> Collection:
-    """Five seeds of every design; parameters that do not simply add up, the same in all seeds."""
+    """Five seeds of every design; parameters, which do not simply add up, and p90 are the same."""
     made = synthetic_runs.collection(200, epochs=2)
+
+    def repeated(figures: Mapping[str, float]) -> dict[str, float]:
+        macs = figures["model/macs"]
+        return {**figures, "model/params": macs**0.7, "latency/p90_ms": macs / 1e9}
+
     runs = [
-        replace(run, figures={**run.figures, "model/params": run.figures["model/macs"] ** 0.7})
-        if run.figures
-        else run
-        for run in made.runs
+        replace(run, figures=repeated(run.figures)) if run.figures else run for run in made.runs
     ]
     return replace(made, runs=runs, effects=effects(runs, made.varied(), ["val/miou"])[0])
 
@@ -321,6 +337,13 @@ def test_means_over_seeds_are_shown_first_and_single_runs_on_request(
         assert f"{len(seeds.front)} of {done} finished runs" in front_note(page)
         places = [page.evaluate("id => page.point(id)", id_) for id_ in (one, two)]
         assert places[0] != places[1]
+
+        page.locator("#points").select_option("means")
+        page.locator("#x-axis").select_option("latency/p90_ms")  # without any spread
+        chrome.ready(page)
+        place = page.evaluate("id => page.point(id)", one)
+        page.mouse.move(place["x"], place["y"])
+        tip.get_by_text(f"{designs[0].figures['latency/p90_ms']:.1f} ms (n = 5)").wait_for()
 
 
 def test_effects_follow_the_filters_and_are_those_of_the_report(

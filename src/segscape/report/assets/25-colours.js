@@ -95,7 +95,7 @@
         );
         const unsure = found.delete(undefined) ? " where known" : "";
         if (found.size === 1) parts.push(`${name.replace("latency ", "")} ${[...found][0]}${unsure}`);
-        else if (found.size > 1) parts.push(`${name.replace("latency ", "")} differs between runs`);
+        else if (found.size > 1) parts.push(`${name.replace("latency ", "")} not the same in all runs`);
       }
       if (parts.length) told.push(`${page.label(key)}: ${parts.join(", ")}`);
     }

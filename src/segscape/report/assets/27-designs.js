@@ -61,14 +61,17 @@
   page.showMean = function showMean(key, found) {
     if (!found) return page.NONE;
     const text = page.show(key, found.mean);
-    const digits = (text.split(".")[1] || "").replace(/\D.*/, "").length;
-    const spread = page.kind(key) === "count" ? page.show(key, found.spread) : scaled(key, found.spread).toFixed(digits);
     const unit = page.unit(key) ? ` ${page.unit(key)}` : "";
-    const around = found.spread === null ? "" : ` ± ${spread}`;
+    const around = found.spread === null ? "" : ` ± ${spreadOf(key, found.spread, text)}`;
     return `${text}${around}${unit}${found.n > 1 ? ` (n = ${found.n})` : ""}`;
   };
 
-  const scaled = (key, value) => (page.kind(key) === "share" ? 100 * value : value);
+  // With the decimals of its mean.
+  function spreadOf(key, spread, mean) {
+    if (page.kind(key) === "count") return page.show(key, spread);
+    const decimals = (mean.split(".")[1] || "").replace(/\D.*/, "").length;
+    return (page.kind(key) === "share" ? 100 * spread : spread).toFixed(decimals);
+  }
 
   // The tooltip of a point: titled texts, in order. A design says which seeds it is the mean of.
   page.tipsOf = function tipsOf(point, figures) {

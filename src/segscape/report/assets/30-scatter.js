@@ -168,7 +168,9 @@
       mark: { type: "point", filled: true, cursor: "pointer", strokeWidth: 1.4, opacity: 1 },
       encoding: {
         ...axes,
-        color: colouring.colour,
+        // both, or what is not filled would have no colour at all
+        fill: colouring.colour,
+        stroke: colouring.colour,
         ...(colouring.shape ? { shape: colouring.shape } : {}),
         size: { condition: { test: "datum.front", value: 120 }, value: 62 },
         fillOpacity: { condition: [{ test: "!datum.done", value: 0 }, { test: "datum.front", value: 1 }], value: 0.4 },
