@@ -357,6 +357,8 @@ def _explain_plugin(override: Override, parsed: Sequence[Override]) -> UserError
 
 
 def _explain_group(override: Override, known: Mapping[str, list[str]]) -> UserError | None:
+    from segscape.sweep.foreign import of_plugins, package_of
+
     group = override.key_or_group
     if group not in known or override.is_delete():
         return None
@@ -365,14 +367,15 @@ def _explain_group(override: Override, known: Mapping[str, list[str]]) -> UserEr
     else:
         value = override.value()
         wanted = value if isinstance(value, list) else [value]
+    choices = [*known[group], *of_plugins(group)]
     for option in [str(w) for w in wanted if isinstance(w, str)]:
-        if option not in known[group] and option != "null":
-            close = nearest(option, known[group])
+        if option not in choices and option != "null":
+            close = nearest(option, choices)
             hint = f"did you mean {group}={close}? " if close else ""
-            more = ", those of installed Hydra plugins" if group.startswith("hydra/") else ""
+            hint = package_of(group, option) or hint
             return UserError(
                 f"{group}={option}: there is no such {group}",
-                f"{hint}choices: {', '.join(known[group])}{more} (segscape list {group})",
+                f"{hint}choices: {', '.join(choices)} (segscape list {group})",
             )
     return None
 

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -177,10 +178,17 @@ def test_mistakes_are_named(arguments: list[str], expected: str, tmp_path: Path)
 
 
 @pytest.mark.slow
-def test_a_launcher_that_is_not_ours_has_the_memory_too(tmp_path: Path) -> None:
-    done = call(*SWEEP, "hydra/launcher=basic", cwd=tmp_path)
+@pytest.mark.parametrize("launcher", ["basic", "joblib", "submitit_local", "ray"])
+def test_a_launcher_that_is_not_ours_has_the_memory_too(launcher: str, tmp_path: Path) -> None:
+    plugin = f"hydra_{launcher.partition('_')[0]}_launcher"
+    if launcher != "basic" and not find_spec(f"hydra_plugins.{plugin}"):
+        pytest.skip(f"{plugin} is not installed")
+    done = call(*SWEEP, f"hydra/launcher={launcher}", cwd=tmp_path)
     assert done.returncode == 0, done.stderr + done.stdout
-    again = call(*SWEEP, "hydra/launcher=basic", cwd=tmp_path)
+    assert "2 jobs: 2 finished" in done.stdout
+    # Nothing lies about: the launcher's own files are in the directory of the sweep too.
+    assert [path.name for path in tmp_path.iterdir()] == ["runs"]
+    again = call(*SWEEP, f"hydra/launcher={launcher}", cwd=tmp_path)
     assert "2 finished already" in again.stdout
     assert "job 0" not in again.stdout
 

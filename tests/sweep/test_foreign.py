@@ -18,7 +18,7 @@ from segscape.engine.fit import FitResult
 from segscape.errors import UserError
 from segscape.job import Request
 from segscape.sweep.directory import Planned, SweepDirectory
-from segscape.sweep.foreign import JobsFailed, run_foreign
+from segscape.sweep.foreign import JobsFailed, _apart, run_foreign
 from segscape.sweep.foreign_job import is_job, run_job
 from segscape.sweep.settings import SweepSettings
 from segscape.sweep.states import State, standings
@@ -174,3 +174,15 @@ def test_in_another_process_a_job_prints_into_its_log(
 
 def test_jobs_that_failed_are_no_wrong_request() -> None:
     assert JobsFailed("x").exit_code == 1 and isinstance(JobsFailed("x"), UserError)
+
+
+def test_a_job_of_a_foreign_sweeper_is_named_by_what_distinguishes_it() -> None:
+    command = ["seed=3", "profile.latency=false", "fusion=add,ffm", "optim.lr=interval(0,1)"]
+    # As Hydra's basic sweeper writes them; a sweeper may also set what was typed.
+    jobs = [
+        ["seed=3", "profile.latency=False", "fusion=add", "optim.lr=0.1"],
+        ["seed=4", "profile.latency=False", "fusion=ffm", "optim.lr=0.1"],
+    ]
+    common, own = _apart(command, jobs)
+    assert common == ["profile.latency=False"]
+    assert own == [["seed=3", "fusion=add", "optim.lr=0.1"], ["seed=4", "fusion=ffm", jobs[1][3]]]

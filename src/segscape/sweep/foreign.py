@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _FAILED, _STOPPED = 1, 3
 _POLL_S = 2.0
+# Those that docs/sweeps.md says were run.
+_PLUGINS = ("joblib", "ray", "submitit")
 # What only a grid of ours heeds.
 _OF_GRIDS = ("grid", "zip", "jobs", "seeds", "exclude", "where")
 
@@ -34,6 +36,26 @@ class JobsFailed(UserError):
     """The request was right, and jobs of it failed: the exit code says so."""
 
     exit_code = _FAILED
+
+
+def of_plugins(group: str) -> list[str]:
+    """Launchers or sweepers of Hydra and of installed plugins, as far as Hydra has found them."""
+    from hydra.core.config_store import ConfigStore
+
+    if group not in ("hydra/launcher", "hydra/sweeper"):
+        return []
+    try:
+        return [name.removesuffix(".yaml") for name in ConfigStore.instance().list(group)]
+    except OSError:  # Hydra has not looked for plugins yet
+        return []
+
+
+def package_of(group: str, option: str) -> str | None:
+    """How to get a launcher that is not installed; None for one that was never run here."""
+    plugin = option.partition("_")[0]
+    if group != "hydra/launcher" or plugin not in _PLUGINS:
+        return None
+    return f"pip install hydra-{plugin}-launcher brings it; "
 
 
 # -- launchers that are not ours ---------------------------------------------------------------
@@ -238,8 +260,9 @@ def run_batch(
     command = as_typed(list(config.hydra.overrides.task))
     refuse_places(command)
     typed = [[t for t in as_typed(each) if not is_of_sweep(t)] for each in job_overrides]
-    points = [dict(text.split("=", 1) for text in each) for each in typed]
-    found = plan(points, [], settings)
+    common, own = _apart([text for text in command if not is_of_sweep(text)], typed)
+    points = [dict(text.split("=", 1) for text in each) for each in own]
+    found = plan(points, common, settings)
     # Every batch of one command goes to the same sweep.
     sweep = open_sweep(settings, config, [*command, f"hydra.sweeper={sweeper}"])
     description = {
@@ -257,19 +280,34 @@ def run_batch(
     print(f"sweep {_shown(sweep)}: {len(jobs)} jobs, {len(submitted)} submitted ({queue.name})")
     with Watch(sweep, queue.slots) as show:
         ended = campaign.wait(show)
-    return [_outcome(overrides, ended, found) for overrides in typed]
+    return [_outcome((*each,), (*common, *each), ended, found) for each in own]
 
 
-def _outcome(overrides: Sequence[str], ended: Sequence[Standing], found: Plan) -> float | UserError:
+def _apart(
+    command: Sequence[str], jobs: Sequence[Sequence[str]]
+) -> tuple[list[str], list[list[str]]]:
+    """What all jobs share by the command line, and what distinguishes each: it names the job."""
+    from segscape.sweep.plan.points import split
+    from segscape.sweep.sweeper import key_of_typed
+
+    keys = {key_of_typed(text) for text in split(command)[1]}
+    common = [
+        text for text in jobs[0] if key_of_typed(text) in keys and all(text in j for j in jobs)
+    ]
+    return common, [[text for text in each if text not in common] for each in jobs]
+
+
+def _outcome(
+    own: tuple[str, ...], whole: tuple[str, ...], ended: Sequence[Standing], found: Plan
+) -> float | UserError:
     """The score of the job with these overrides, or why there is none."""
     from segscape.sweep.identity import identity
     from segscape.sweep.states import State
 
-    wanted, name = sorted(overrides), " ".join(overrides)
     for rejection in found.rejected:
-        if sorted(rejection.overrides) == wanted:
-            return UserError(f"{name}: {rejection.reason}", rejection.hint or None)
-    planned = next(each for each in found.planned if sorted(each.overrides) == wanted)
+        if rejection.overrides == own:
+            return UserError(f"{' '.join(own)}: {rejection.reason}", rejection.hint or None)
+    planned = next(each for each in found.planned if each.overrides == whole)
     one = next(each for each in ended if each.job.id == identity(planned.config))
     if one.state is not State.FINISHED:
         return JobsFailed(f"{one.job.name}: {one.state}: {one.cause}", f"log: {one.log}")
