@@ -7,6 +7,7 @@ import json
 import math
 import os
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from played_search import ENCODERS, PlayedQueue, Space, X, always, submitted, toy_search
 
 from segscape.errors import UserError
+from segscape.sweep.launchers.base import REFUSED, new_attempt
 from segscape.sweep.search.locks import Owner
 from segscape.sweep.search.results import table, winners
 from segscape.sweep.search.search import Search
@@ -144,6 +146,40 @@ def test_a_lost_job_is_submitted_again_up_to_the_limit(tmp_path: Path) -> None:
     search.run()
     assert states(search) == {"FAIL": 1}
     assert search.study.counted()[0].user_attrs["cause"] == "killed by signal 9"
+
+
+class RefusingQueue(PlayedQueue):
+    """A cluster that is away now and then."""
+
+    answers: Any = ()
+
+    def submit(self, sweep: Any, jobs: Any, code: str) -> None:
+        if jobs and not next(self.answers, True):
+            for job in jobs:
+                attempt = new_attempt(self, code)  # type: ignore[arg-type]
+                sweep.record(job, replace(attempt, cancelled=True, reason=REFUSED))
+            raise UserError("SLURM refuses the jobs: it is away")
+        super().submit(sweep, jobs, code)
+
+
+def test_a_cluster_that_is_away_for_a_while_ends_no_search(tmp_path: Path) -> None:
+    queue, lines = RefusingQueue(), list[str]()
+    # More refusals than restarts: they are no fault of a job.
+    queue.answers = iter([True, *[False] * 6, True, False])
+    search = toy_search(tmp_path, queue, trials=5, say=lines.append)
+    search.run()
+    assert states(search) == {"COMPLETE": 5}
+    assert sum("it is away" in line for line in lines) == 2
+    assert sum("taken again" in line for line in lines) == 2
+    assert max(Counter(submitted(tmp_path)).values()) == 1
+
+    queue.answers = iter([False])
+    search = toy_search(tmp_path, queue, trials=6)
+    with pytest.raises(UserError, match="it is away"):
+        search.run()
+    search = toy_search(tmp_path, queue, trials=6)
+    search.run()
+    assert states(search) == {"COMPLETE": 6}
 
 
 def test_fail_fast_ends_the_search(tmp_path: Path) -> None:

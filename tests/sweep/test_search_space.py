@@ -131,6 +131,13 @@ def test_when() -> None:
     assert {"optim": "sgd", "optim.momentum": "0.9", "x": "2"} in points and len(points) == 4
 
 
+def test_mappings_of_ones_own_keys_can_be_typed() -> None:
+    """Hydra itself adds no key to `sweep.when` unless it is told to."""
+    typed = ["sweep.when={optim.momentum: \"optim == 'sgd'\"}", "sweep.grid={fusion: [add, cff]}"]
+    assert config.as_typed(config.admit(typed)) == typed
+    config.compose(typed)
+
+
 @pytest.mark.parametrize(
     ("when", "words"),
     [

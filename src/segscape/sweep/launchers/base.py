@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+#: Why an attempt was cancelled that the queue did not take.
+REFUSED = "refused by SLURM"
+
 
 @dataclass(frozen=True)
 class Live:

@@ -23,7 +23,7 @@ from typing import Any
 from segscape.errors import UserError, nearest
 from segscape.sweep.directory import Attempt, Job, SweepDirectory, read_json
 from segscape.sweep.launchers import slurm_commands
-from segscape.sweep.launchers.base import Live, QueueLauncher, new_attempt
+from segscape.sweep.launchers.base import REFUSED, Live, QueueLauncher, new_attempt
 from segscape.sweep.launchers.slurm_settings import SlurmSettings, gpus_of, read_slurm_settings
 from segscape.tracking.run_directory import write_json
 
@@ -33,7 +33,6 @@ _HIDDEN = ("SLURM_NTASKS", "SLURM_NPROCS", "SLURM_NTASKS_PER_NODE", "SLURM_TASKS
 _TRANSIENT = re.compile(r"timed? ?out|unable to contact|temporarily|slurm_receive", re.IGNORECASE)
 _UNREACHABLE = re.compile(r"configuration source|unable to contact|connection refused", re.I)
 _PAUSES_S = (3.0, 10.0)
-_REFUSED = "refused by SLURM"
 # Reasons to wait that no waiting ends.
 _HOPELESS = {
     "BadConstraints": "no node has what it asks for",
@@ -151,7 +150,7 @@ class SlurmQueue:
         except BaseException:
             # Whatever SLURM may have taken after all finds that nobody wants it.
             for job, attempt in zip(jobs, attempts, strict=True):
-                sweep.record(job, replace(attempt, cancelled=True, reason=_REFUSED))
+                sweep.record(job, replace(attempt, cancelled=True, reason=REFUSED))
             raise
         for job, attempt, id_ in zip(jobs, attempts, ids, strict=True):
             sweep.record(job, replace(attempt, queue_id=id_))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from segscape.errors import UserError
 from segscape.sweep.foreign import JobsFailed
+from segscape.sweep.launchers.base import REFUSED
 from segscape.sweep.search.ground import Source
 from segscape.sweep.search.objectives import Limit, curve, deviation, figures, mean, missing
 from segscape.sweep.search.proposals import Proposer
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 # Kept with every trial where a run has them.
 _KEPT = ("val/miou", "latency/p50_ms", "model/macs", "model/flops", "model/params")
 _GOES_ON = (State.WAITING, State.STOPPED, State.LOST)
+# A cluster that took jobs before is given so long to take them again.
+_AWAY_S = 1800.0
 _TAKEN_BACK = (State.CANCELLED, State.PRUNED)
 Found = Mapping[str, Standing]
 
@@ -93,6 +96,8 @@ class Search:
         self.trials: dict[int, Running] = {}
         self.stopped = False
         self._word = owner.stop_word()
+        self._took = False
+        self._away: float | None = None
 
     @property
     def workers(self) -> int:
@@ -273,8 +278,7 @@ class Search:
             started = True
             if not wanted:
                 break  # its jobs are there already: the sampler may learn from them first
-        self._submit(due[: max(0, free)])
-        return started
+        return self._hand_over(due[: max(0, free)]) and started
 
     def _nudge(self, found: Collection[Standing]) -> None:
         """Where jobs wait and none runs, whatever serves the queue may have died."""
@@ -295,9 +299,32 @@ class Search:
             return before <= self.settings.restarts
         if one.state is State.FAILED:
             return before <= self.settings.retry_failed and self.settings.retry_failed > 0
+        if one.state is State.CANCELLED and one.cause == REFUSED:
+            return True  # nobody took it back: it never was in the queue
         if one.state is State.CANCELLED and trial.revived:
             return before == 0
         return one.state in _TAKEN_BACK and before == 0 and not trial.adopted
+
+    def _hand_over(self, due: Sequence[tuple[Running, Job]]) -> bool:
+        """Submit; whether the queue takes it.
+
+        Raises:
+            UserError: it takes nothing from the start, or has taken nothing for long.
+        """
+        try:
+            self._submit(due)
+        except UserError as error:
+            now = time.monotonic()
+            self._away = self._away or now
+            if not self._took or now - self._away > _AWAY_S:
+                raise
+            if now == self._away:
+                self._say(f"{error.what}; it is tried again for {_AWAY_S / 60:.0f} minutes")
+            return False
+        if self._away and due:
+            self._say("jobs are taken again")
+        self._took, self._away = self._took or bool(due), None if due else self._away
+        return True
 
     def _submit(self, due: Sequence[tuple[Running, Job]]) -> None:
         if not due:
@@ -307,17 +334,19 @@ class Search:
                 return
             # Another searcher may have submitted an equal job meanwhile.
             now = self._standings([job for _, job in due])
-            jobs: dict[str, list[Job]] = {}
+            batches: dict[str, list[tuple[Running, Job]]] = {}
             for trial, job in due:
-                if now[job.id].state in (*LIVE, State.FINISHED):
+                one = now[job.id]
+                if one.state in (*LIVE, State.FINISHED):
                     continue
-                trial.submitted[job.id] += 1
                 attempts = self.sweep.attempts(job)
-                goes_on = attempts and now[job.id].state in _GOES_ON
+                goes_on = attempts and (one.state in _GOES_ON or one.cause == REFUSED)
                 code = attempts[-1].code if goes_on else self._source.of(job)
-                jobs.setdefault(code, []).append(job)
-            for code, together in jobs.items():
-                self.queue.submit(self.sweep, together, code)
+                batches.setdefault(code, []).append((trial, job))
+            for code, batch in batches.items():
+                self.queue.submit(self.sweep, [job for _, job in batch], code)
+                for trial, job in batch:
+                    trial.submitted[job.id] += 1
 
     def _cancel(self, jobs: Sequence[Job], reason: str) -> None:
         from segscape.sweep.campaign import Campaign
