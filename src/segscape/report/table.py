@@ -61,25 +61,19 @@ def build(
         group_seeds: one line per design.
         by: sorted by this; None: the first objective.
         width: characters that there are; None: any number.
-        columns: figures to show, which may be shortened to their ends; None: the objectives, what
-            the lines are sorted by, and the most asked-for.
+        columns: figures to show, or their ends; None: the objectives, what the lines are sorted
+            by, and the most asked-for.
 
     Raises:
         UserError: `by` or a column is no key.
     """
     objectives = collection.objectives
     lines = sort(rows(collection, group_seeds), by, objectives)
-    needed = _needed(lines, by, objectives) if columns is None else _resolved(columns, collection)
-    keys = [key for key in needed if any(key in row.figures for row in lines)]
-    if columns is None:
-        usual = [key for key in _ALWAYS if any(key in row.figures for row in lines)]
-        keys = list(dict.fromkeys([*keys, *usual]))
+    keys, needed = _figures(collection, lines, by, columns)
     left = _identity(lines)
     if group_seeds:
         left.append(("seeds", [str(row.count) for row in lines]))
-    figures = [
-        _column(key, way_of(key, objectives), lines, short=width is not None) for key in keys
-    ]
+    figures = [_column(key, way_of(key, objectives), lines, width is not None) for key in keys]
     state = [("state", [row.state for row in lines])] if _unequal(lines) else []
     marks = [("", ["*" if row.on_front else "" for row in lines])]
     while width is not None and _width([*marks, *left, *state], figures) > width:
@@ -89,35 +83,34 @@ def build(
         keys.pop()
         figures.pop()
     first = [*marks, *left]
-    texts = [[Cell(values[i]) for _, values in first] for i in range(len(lines))]
-    last = [[Cell(values[i]) for _, values in state] for i in range(len(lines))]
+    cells = [
+        *([Cell(text) for text in texts] for _, texts in first),
+        *(made for _, made in figures),
+        *([Cell(text) for text in texts] for _, texts in state),
+    ]
     return Table(
-        headings=[h for h, _ in first] + [h for h, _ in figures] + [h for h, _ in state],
-        lines=[
-            [*texts[i], *(cells[i] for _, cells in figures), *last[i]] for i in range(len(lines))
-        ],
-        numbers=[
-            *(heading in ("seed", "seeds") for heading, _ in first),
-            *(True for _ in figures),
-            *(False for _ in state),
-        ],
+        headings=[heading for heading, _ in (*first, *figures, *state)],
+        lines=[[column[i] for column in cells] for i in range(len(lines))],
+        numbers=[h in ("seed", "seeds") for h, _ in first]
+        + [True] * len(keys)
+        + [False] * len(state),
         note=_note(collection, lines, group_seeds, keys),
         common=_common(collection.runs),
     )
 
 
-def _needed(
-    lines: Sequence[Row], by: str | None, objectives: Sequence[tuple[str, str]]
-) -> list[str]:
-    """Figures that are never left out for want of room."""
-    way, key = sort_key(lines, by, objectives)
-    asked = [key] if way is not None else []
-    return list(dict.fromkeys([*(key for _, key in objectives), *asked]))
-
-
-def _resolved(columns: Sequence[str], collection: Collection) -> list[str]:
-    known = figure_keys(collection.runs)
-    return list(dict.fromkeys(resolve(text, known) for text in columns))
+def _figures(
+    collection: Collection, lines: Sequence[Row], by: str | None, columns: Sequence[str] | None
+) -> tuple[list[str], list[str]]:
+    """The figures to show, and those of them that are never left out for want of room."""
+    if columns is None:
+        way, key = sort_key(lines, by, collection.objectives)
+        needed = [key for _, key in collection.objectives] + ([key] if way is not None else [])
+    else:
+        known = figure_keys(collection.runs)
+        needed = [resolve(text, known) for text in columns]
+    wanted = dict.fromkeys([*needed, *(_ALWAYS if columns is None else ())])
+    return [key for key in wanted if any(key in row.figures for row in lines)], needed
 
 
 def _unequal(lines: Sequence[Row]) -> bool:
