@@ -65,6 +65,21 @@ def test_names_are_written_as_they_are_typed(tmp_path: Path) -> None:
     assert job.name == "data.size=[64,128] init=null fusion=add +note='a, b'"
 
 
+def test_the_log_of_a_job_that_never_began_is_that_of_slurm(tmp_path: Path) -> None:
+    sweep = SweepDirectory(tmp_path)
+    (job,) = sweep.add([planned("add")])
+    attempt = Attempt("t1", "slurm", "7_1", "2026-01-01T00:00:00+00:00", "code")
+    sweep.record(job, attempt)
+    own = sweep.place(job) / "log.txt"
+    assert sweep.log_path(job) == own
+    slurms = tmp_path / "slurm" / "7_1_0_log.err"
+    slurms.parent.mkdir()
+    slurms.touch()
+    assert sweep.log_path(job) == slurms
+    own.touch()
+    assert sweep.log_path(job) == own
+
+
 @pytest.mark.parametrize("content", ["", '{"jobs": [', "[]", '{"jobs": [{"id": "a"}]}'])
 def test_a_damaged_manifest_is_named(tmp_path: Path, content: str) -> None:
     sweep = SweepDirectory(tmp_path)

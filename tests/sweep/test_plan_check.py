@@ -104,6 +104,7 @@ def test_wrong_values_are_rejected_with_their_reason(overrides: list[str], reaso
         (["fusion=add,uafm_spatail"], "did you mean fusion=uafm_spatial"),
         (["fusion=add,concat", "trainer.max_epoch=3"], "did you mean trainer.max_epochs"),
         (["optim.lr=1,2", "data=streats"], "did you mean data=streets"),
+        (["fusion=null,add"], "fusion=null: there is no such fusion"),
         (["fuson=add,concat", "encoder=stdc1,stdc2"], "did you mean fusion"),
         (["trainer.max_epoch=3,4"], "did you mean trainer.max_epochs"),
         (["optim=sgd,adamw", "optim.lrr=0.1,0.2"], "did you mean optim.lr"),

@@ -35,6 +35,17 @@ def test_settings_survive_the_way_through_a_file() -> None:
     }
 
 
+def test_a_setup_command_that_fails_ends_the_job() -> None:
+    settings = read_slurm_settings({"setup": ["export A=1  # a remark", "no_such_command", "true"]})
+    commands = settings.parameters("name", gpus=0)["setup"]
+    script = "\n".join(["set +e", *commands, "echo begins"])
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True)
+    assert done.returncode == 127 and "begins" not in done.stdout
+    assert "segscape: setup command 2 failed with exit code 127" in done.stderr
+    fine = "\n".join([*commands[:2], 'echo "$A begins"'])
+    assert subprocess.check_output(["bash", "-c", fine], text=True) == "1 begins\n"
+
+
 def test_nothing_given_asks_for_nothing() -> None:
     assert SlurmQueue(partition=None, time=None, memory=None).settings() == {}
 

@@ -92,6 +92,18 @@ def test_a_failure_is_said_at_once_with_cause_and_log(tmp_path: Path) -> None:
     assert lines[lines.index(said[0]) + 1] == f"          log: {sweep.log_path(one)}"
 
 
+def test_why_nothing_runs_is_said(tmp_path: Path) -> None:
+    sweep, (one, two) = make(tmp_path, 2)
+    cause = "no node has what it asks for"
+    waiting = [
+        standing(sweep, job, State.QUEUED, cause=f"{cause} (SLURM 7_{index})")
+        for index, job in enumerate((one, two))
+    ]
+    assert without_end(show(sweep, [waiting])) == [f"2 jobs: 2 queued  ({cause})"]
+    begun = [standing(sweep, one, State.RUNNING), waiting[1]]
+    assert without_end(show(sweep, [begun])) == ["2 jobs: 1 queued, 1 running"]
+
+
 def test_the_log_is_named_as_seen_from_here(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -284,8 +284,13 @@ class SweepDirectory:
         return read_json(self.place(job) / "job.json")
 
     def log_path(self, job: Job) -> Path:
-        """What its attempts printed."""
-        return self.place(job) / "log.txt"
+        """What its attempts printed; where none has begun on SLURM, what SLURM printed."""
+        own = self.place(job) / "log.txt"
+        attempts = [] if own.is_file() else self.attempts(job)
+        if not attempts or attempts[-1].launcher != "slurm":
+            return own
+        slurms = self.path / "slurm" / f"{attempts[-1].queue_id}_0_log.err"
+        return slurms if slurms.is_file() else own
 
     def worker(self, job: Job) -> dict[str, Any]:
         """What the job's process says of itself; empty before it has begun."""

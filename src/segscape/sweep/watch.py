@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from time import monotonic
@@ -236,9 +238,18 @@ def _live_view(sweep: SweepDirectory, look: Look, room: int) -> RenderableType:
 
 
 def headline(look: Look) -> str:
-    """How many jobs of each kind, and the time that is left."""
+    """How many jobs of each kind, the time that is left, and why nothing runs."""
     left = "" if look.seconds_left is None else f"  about {clock(look.seconds_left)} left"
-    return f"{shares(look.counts)}{left}"
+    return f"{shares(look.counts)}{left}{_why_waiting(look)}"
+
+
+def _why_waiting(look: Look) -> str:
+    """The commonest reason to wait, where all wait: some reasons no waiting ends."""
+    if State.RUNNING in look.counts:
+        return ""
+    queued = [one.standing for one in look.jobs if one.standing.state is State.QUEUED]
+    causes = Counter(re.sub(r" \(SLURM \S+\)$", "", one.cause) for one in queued if one.cause)
+    return f"  ({causes.most_common(1)[0][0]})" if causes else ""
 
 
 def _event(one: Progress) -> list[Text]:

@@ -33,6 +33,7 @@ _SAID = {
     r"DUE TO TIME LIMIT": "time limit",
     r"DUE TO NODE FAILURE": "node failed",
     r"DUE TO PREEMPTION": "preempted",
+    r"segscape: setup command \d+ failed": "a command of hydra.launcher.setup failed",
 }
 
 

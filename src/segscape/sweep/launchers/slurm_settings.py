@@ -54,7 +54,7 @@ class SlurmSettings:
         array_parallelism: how many jobs of one array run at once; None: as many as SLURM lets.
         signal_s: so many seconds before the limit the job saves and goes back into the queue.
         srun: start the job by srun within its allocation; where that fails, false.
-        setup: shell commands to run before, e.g. `module load cuda`.
+        setup: shell commands to run before, e.g. `module load cuda`; one that fails ends the job.
         additional: any other flag of sbatch, without the dashes; true for one without a value.
     """
 
@@ -110,7 +110,7 @@ class SlurmSettings:
             "use_srun": self.srun,
             # Since SLURM 22.05 srun does not inherit it: the job would be bound to one core.
             "srun_args": [f"--cpus-per-task={self.cpus}"] if self.cpus and self.srun else None,
-            "setup": list(self.setup) or None,
+            "setup": _checked(self.setup) or None,
             "wckey": None,
             "additional_parameters": additional,
         }
@@ -148,6 +148,21 @@ def read_slurm_settings(given: Mapping[str, Any]) -> SlurmSettings:
     _memory(values.get("memory"))
     _long_enough(values)
     return SlurmSettings(**values)
+
+
+def _checked(commands: Sequence[str]) -> list[str]:
+    """Shell commands, each followed by an end of the script if it fails.
+
+    A shell goes on: the job would train without what was to be set up.
+    """
+    failed = (
+        'segscape_code=$?; [ "$segscape_code" -eq 0 ] || { echo "segscape: setup command {number} '
+        'failed with exit code $segscape_code" >&2; exit "$segscape_code"; }'
+    )
+    found = []
+    for number, command in enumerate(commands, 1):
+        found += [command, failed.replace("{number}", str(number))]
+    return found
 
 
 def gpus_of(settings: SlurmSettings, config: Mapping[str, Any]) -> int:

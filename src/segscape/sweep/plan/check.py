@@ -258,11 +258,12 @@ def _require_options(points: Sequence[Mapping[str, str]]) -> None:
     wanted = {(k, v): None for point in points for k, v in point.items() if k in known}
     for group, value in wanted:
         option = typed(value)
-        if isinstance(option, str) and option not in known[group]:
-            close = nearest(option, known[group])
+        # Hydra takes no null and no number for the name of an option.
+        if not isinstance(option, list) and option not in known[group]:
+            close = nearest(str(option), known[group])
             hint = f"did you mean {group}={close}? " if close else ""
             raise UserError(
-                f"{group}={option}: there is no such {group}",
+                f"{group}={value}: there is no such {group}",
                 f"{hint}choices: {', '.join(known[group])} (segscape list {group})",
             )
 
