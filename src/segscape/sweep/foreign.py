@@ -186,13 +186,13 @@ def _is_due(one: Standing, before: int, settings: SweepSettings) -> bool:
 
 
 def _await_others(sweep: SweepDirectory, jobs: Sequence[Job]) -> None:
-    """Jobs that another command has in its hands end too."""
+    """Jobs end too that another command, or a batch that broke off, has begun."""
     from segscape.sweep.states import LIVE, standings
 
     told = False
     while live := [one for one in standings(sweep, None, jobs) if one.state in LIVE]:
         if not told:
-            print(f"waiting for {len(live)} jobs of another command", flush=True)
+            print(f"waiting for {len(live)} jobs that run already", flush=True)
             told = True
         time.sleep(_POLL_S)
 
