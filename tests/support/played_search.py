@@ -2,7 +2,8 @@
 
 A played job gets one row of metrics.csv whenever the queue is looked at, from a formula over its
 configuration. The queue keeps its state in files, as a real one does, so that it outlives the
-searcher: `python played_search.py DIRECTORY` searches, and may be killed at any time.
+searcher: `python played_search.py DIRECTORY TRIALS HOLD OTHERS` searches, and may be killed at
+any time.
 """
 
 from __future__ import annotations
@@ -39,12 +40,17 @@ def finishes(config: Mapping[str, Any], attempt: int) -> str:
 
 @dataclass
 class PlayedQueue:
-    """Jobs of so many validations, so many at once."""
+    """Jobs of so many validations, so many at once.
+
+    Once `hold` jobs have been handed over none of them goes on: so far a searcher gets, however
+    long it takes until somebody kills it.
+    """
 
     slots: int | None = 2
     length: int = 3
     fate: Fate = finishes
     name: str = "local"
+    hold: int | None = None
 
     def settings(self) -> dict[str, Any]:
         return {}
@@ -86,6 +92,8 @@ class PlayedQueue:
 
     def _played(self, sweep: SweepDirectory, file: Path) -> bool:
         """Play one validation; whether the job goes on."""
+        if self.hold is not None and len(_files(sweep.path)) >= self.hold:
+            return True
         entry = json.loads(file.read_text())
         place = sweep.path / "jobs" / entry["folder"]
         job = next(each for each in sweep.jobs() if each.folder == entry["folder"])
@@ -193,6 +201,23 @@ def submitted(path: Path) -> list[str]:
     return [entry["job"] for entry in sorted(entries, key=lambda entry: entry["time_ns"])]
 
 
-if __name__ == "__main__":
+def meet(path: Path, others: int) -> Callable[[str], None]:
+    """Whoever has a trial waits until so many others have one too."""
+
+    def say(line: str) -> None:
+        (path / f"{os.getpid()}.here").touch()
+        end = time.monotonic() + 120
+        while len([*path.glob("*.here")]) <= others and time.monotonic() < end:
+            time.sleep(0.005)
+
+    return say
+
+
+def main(path: Path, trials: int, hold: int, others: int) -> None:
     os.fsync = lambda descriptor: None  # type: ignore[assignment]  # nobody cuts the power
-    toy_search(Path(sys.argv[1]), PlayedQueue(slots=2), trials=int(sys.argv[2])).run()
+    queue = PlayedQueue(slots=2, hold=hold or None)
+    toy_search(path, queue, trials=trials, say=meet(path, others)).run()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), *map(int, sys.argv[2:]))

@@ -16,6 +16,7 @@ import played_search
 import pytest
 from played_search import PlayedQueue, submitted, toy_search
 
+from segscape.commands import sweeping
 from segscape.sweep.search.locks import FOLDER, end_all
 from segscape.sweep.search.search import Search
 
@@ -30,8 +31,9 @@ def states(search: Search) -> Counter[str]:
     return Counter(each.state.name for each in search.study.counted())
 
 
-def begin(path: Path, trials: int) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, played_search.__file__, str(path), str(trials)])
+def begin(path: Path, trials: int, hold: int = 0, others: int = 0) -> subprocess.Popen[bytes]:
+    words = [str(path), str(trials), str(hold), str(others)]
+    return subprocess.Popen([sys.executable, played_search.__file__, *words])
 
 
 def wait_for(path: Path, jobs: int, process: subprocess.Popen[bytes]) -> None:
@@ -44,7 +46,7 @@ def wait_for(path: Path, jobs: int, process: subprocess.Popen[bytes]) -> None:
 def test_killed_again_and_again_and_resumed(tmp_path: Path) -> None:
     trials = 24
     for jobs in (3, 9, 15):
-        process = begin(tmp_path, trials)
+        process = begin(tmp_path, trials, hold=15)
         wait_for(tmp_path, jobs, process)
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -86,16 +88,20 @@ def test_jobs_that_were_cancelled_in_between_are_wanted_again(tmp_path: Path) ->
     assert set(Counter(submitted(tmp_path / "b")).values()) == {2}
 
 
-def test_searchers_end_when_the_sweep_is_cancelled(tmp_path: Path) -> None:
+def test_searchers_end_when_the_sweep_is_cancelled(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     lines: list[str] = []
 
     def say(line: str) -> None:
         lines.append(line)
         if len(lines) == 2:
-            assert end_all(tmp_path / FOLDER) == 1
+            assert sweeping.sweep(["cancel", str(tmp_path)]) == 0
 
     search = toy_search(tmp_path, PlayedQueue(length=10**6), say=say)
+    search.sweep.write_description({"launcher": {"name": "local", "settings": {}}})
     search.run()
+    assert "the search ends" in capsys.readouterr().out
     assert search.stopped and not search.sweep.attempts(search.sweep.jobs()[0])
     assert end_all(tmp_path / FOLDER) == 0
     search = toy_search(tmp_path, PlayedQueue(), trials=3)
@@ -151,7 +157,7 @@ def test_half_a_line_in_the_journal_is_cut_off(tmp_path: Path) -> None:
 
 def test_two_searchers_share_the_trials_of_one_study(tmp_path: Path) -> None:
     trials = 16
-    processes = [begin(tmp_path, trials) for _ in range(2)]
+    processes = [begin(tmp_path, trials, others=1) for _ in range(2)]
     assert [process.wait(180) for process in processes] == [0, 0]
     search = toy_search(tmp_path, PlayedQueue(), trials=trials)
     assert states(search) == {"COMPLETE": trials}

@@ -23,8 +23,8 @@ from segscape.sweep.states import State, standings
 
 slurm_cluster.require()
 
-# 3 validations, or more than anyone waits for: whoever has so many is pruned, or the test fails.
-ROWS = Parameter("rows", ("3", "20000"))
+# 3 validations, or some minutes of them: whoever has so many is pruned, or the test fails.
+ROWS = Parameter("rows", ("3", "1500"))
 X = Parameter("x", ("0.3", "0.8", "0.9"))
 
 
@@ -52,7 +52,7 @@ def test_a_pruned_trial_leaves_the_queue(tmp_path: Path, monkeypatch: pytest.Mon
     # The same command with more trials: two that are worse, and would never end by themselves.
     search = search_on_slurm(tmp_path, 3, lines)
     for x in ("0.8", "0.9"):
-        search.study.put_in_line({"rows": "20000", "x": x})
+        search.study.put_in_line({"rows": "1500", "x": x})
     search.run()
 
     assert Counter(each.state.name for each in search.study.counted()) == {
