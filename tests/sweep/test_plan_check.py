@@ -15,7 +15,7 @@ from segscape import build, config
 from segscape.errors import UserError
 from segscape.profiling.complexity import measure
 from segscape.sweep.plan.check import Plan, explain_rejections, plan
-from segscape.sweep.plan.explain import exclusions
+from segscape.sweep.plan.explain import exclusions, listed
 from segscape.sweep.plan.points import axes_of, expand
 from segscape.sweep.settings import read_settings
 
@@ -69,6 +69,13 @@ def test_parts_that_do_not_fit_are_rejected_before_anything_runs() -> None:
     assert len(found.planned) == 4
     assert [one.overrides[0] for one in found.rejected] == ["encoder=enet"] * 4
     assert "needs features at stride 16" in found.rejected[0].reason
+
+
+def test_a_batch_that_cannot_be_trained_is_rejected() -> None:
+    found = planned("data.batch_size=1,2", seeds=2)
+    assert [one.varied["data.batch_size"] for one in found.planned] == [2, 2]
+    assert [one.varied["data.batch_size"] for one in found.rejected] == [1, 1]
+    assert "BatchNorm on 1x1 maps" in found.rejected[0].reason
 
 
 def test_choices_without_effect_are_rejected() -> None:
@@ -165,6 +172,9 @@ def test_rejections_come_as_one_error_with_what_to_paste() -> None:
         assert f"    {' '.join(one.overrides)}" in error.what.splitlines()
     for reason in {one.reason for one in found.rejected}:
         assert error.what.splitlines().count(f"  {reason}") == 1
+    few = listed(found.rejected, 2)
+    assert sum(line.startswith("    and ") for line in few) >= 1
+    assert len(few) < len(error.what.splitlines())
     pasted = next(t for t in shlex.split(error.hint) if t.startswith("sweep.exclude="))
     exclude = OmegaConf.to_container(hydra_composed([pasted]).sweep.exclude, resolve=True)
     again = planned("encoder=stdc1,enet,espnet", "decoder=fld,head_free", seeds=2, exclude=exclude)

@@ -72,7 +72,7 @@ def read_settings(node: Mapping[str, Any] | None) -> SweepSettings:
     for key, least in (("retry_failed", 0), ("restarts", 0), ("trials", 1), ("workers", 1)):
         _number(given, key, least)
     for key in ("where", "name", "dir", "storage"):
-        _typed(given, key, str, "a text")
+        _typed(given, key, str, f"a text, in quotes of its own: sweep.{key}=\"'{given.get(key)}'\"")
     for key in ("grid", "when"):
         _typed(given, key, Mapping, "a mapping")
     for key in ("zip", "jobs", "exclude", "constraints"):

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 _MANNERS = ("wait", "retry_failed", "restarts", "fail_fast", "workers", "dir", "name")
 
 
+# Combinations for one reason that are named when they are left out.
+_LISTED = 12
+
+
 class SegscapeSweeper(Sweeper):
     """What our sweepers share: the settings, the launcher, and the task for foreign launchers."""
 
@@ -179,7 +183,7 @@ def checked(found: Plan, settings: SweepSettings) -> list[Planned]:
     Raises:
         UserError: combinations that cannot work, or nothing left.
     """
-    from segscape.sweep.plan.explain import explain_rejections
+    from segscape.sweep.plan.explain import explain_rejections, listed
 
     for note in found.notes:
         print(note)
@@ -187,8 +191,7 @@ def checked(found: Plan, settings: SweepSettings) -> list[Planned]:
         raise explain_rejections(found)
     if found.rejected:
         print(f"left out: {len(found.rejected)} combinations that cannot work")
-        for one in found.rejected:
-            print(f"  {' '.join(one.overrides)}: {one.reason}")
+        print("\n".join(listed(found.rejected, _LISTED)))
     if found.unfit:
         print(f"left out: {len(found.unfit)} designs outside of sweep.where={settings.where!r}")
     if not found.planned:

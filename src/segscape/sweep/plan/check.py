@@ -181,6 +181,7 @@ class _Checked:
             preflight.check_config(composed, whole)
             _require_folder(composed)
             cost = self.costs.of(composed)
+            self.costs.require_trainable(composed)
         except UserError as error:
             self.rejected.append(Rejection(own, error.what, error.hint or "", varied))
             return

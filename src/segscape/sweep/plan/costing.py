@@ -12,15 +12,18 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
-from segscape import build
+from segscape import build, preflight
 from segscape.data.module import SegmentationDataModule
 from segscape.errors import UserError
 from segscape.models.contracts import FeatureSpec
 from segscape.profiling.designs import DesignCost, DesignCosts
 from segscape.profiling.figures import SIZE
+from segscape.profiling.meta import made_on_meta
 
 Config = Mapping[str, Any]
 Size = tuple[int, int]
+# Stride of the coarsest features: what it divides, every part takes.
+_COARSEST = 32
 
 _UNBUILDABLE = (
     *(ArithmeticError, AssertionError, AttributeError, LookupError),
@@ -50,6 +53,7 @@ class Costs:
         self.notes: dict[str, None] = {}
         self._targets: dict[str, _Target | UserError] = {}
         self._counts: dict[tuple[Size, int], _Counts] = {}
+        self._steps: dict[str, UserError | None] = {}
 
     def of(self, config: Config) -> DesignCost | None:
         """The cost of the network of a configuration; None if meta tensors cannot tell it.
@@ -78,6 +82,29 @@ class Costs:
             reason = (str(error).splitlines() or [""])[0]
             raise UserError(f"it cannot be built: {type(error).__name__}: {reason}") from error
         return cost
+
+    def require_trainable(self, config: Config) -> None:
+        """Find what only a training step shows: a batch of one image, a crop that no part expects.
+
+        A step takes much longer than counting, so it is taken on meta tensors, once for a design,
+        and only where it may fail.
+
+        Args:
+            config: whole, resolved, and found right by `preflight.check_config`.
+
+        Raises:
+            UserError: the parts cannot be trained with this batch and crop.
+        """
+        data = config["data"]
+        crop, batch = data.get("crop"), data.get("batch_size")
+        if not crop or (batch != 1 and not any(side % _COARSEST for side in crop)):
+            return
+        parts = [config.get(key) for key in (*build.PARTS, "model")]
+        key = json.dumps([parts, batch == 1, list(crop)], sort_keys=True, default=str)
+        if key not in self._steps:
+            self._steps[key] = _refusal_of_step(config, self._target(config).classes)
+        if (error := self._steps[key]) is not None:
+            raise error
 
     def _target(self, config: Config) -> _Target:
         seedless = {key: value for key, value in config["data"].items() if key != "seed"}
@@ -110,6 +137,20 @@ def _described(config: Config) -> _Target:
             f"MACs are for {SIZE[0]}x{SIZE[1]} (height x width); profile.size=[H,W] says another",
         )
     return _Target(classes, (int(height), int(width)))
+
+
+def _refusal_of_step(config: Config, classes: int) -> UserError | None:
+    """Why the network of a configuration takes no training step; None when it does."""
+    data = config["data"]
+    size = (int(data["crop"][0]), int(data["crop"][1]))
+    try:
+        network: Any = made_on_meta(lambda: build.model(config, num_classes=classes))
+        preflight.check_training_step(network, int(data["batch_size"]), size)
+    except UserError as error:
+        return error
+    except (NotImplementedError, *_UNBUILDABLE):  # not to be told without memory: the job will
+        return None
+    return None
 
 
 def _first_label(data: SegmentationDataModule) -> Any:

@@ -24,11 +24,7 @@ def explain_rejections(plan: Plan) -> UserError:
     assert plan.rejected, "nothing to explain"
     total = len(plan.planned) + len(plan.rejected) + len(plan.unfit)
     lines = [f"{len(plan.rejected)} of {total} combinations cannot work"]
-    for reason, group in _by_reason(plan.rejected).items():
-        lines.append(f"  {reason}")
-        if group[0].hint:
-            lines.append(f"    ({group[0].hint})")
-        lines += [f"    {' '.join(one.overrides) or 'the only one'}" for one in group]
+    lines += listed(plan.rejected)
     good = [*(one.varied for one in plan.planned), *(one.varied for one in plan.unfit)]
     if not good:
         return UserError("\n".join(lines), "change what they share")
@@ -37,6 +33,24 @@ def explain_rejections(plan: Plan) -> UserError:
         return UserError("\n".join(lines), "sweep.invalid=skip leaves them out")
     pasted = shlex.quote(f"sweep.exclude={written(found)}")
     return UserError("\n".join(lines), f"leave them out with {pasted} or with sweep.invalid=skip")
+
+
+def listed(rejected: Sequence[Rejection], most: int | None = None) -> list[str]:
+    """Lines that name each reason once and its combinations below it.
+
+    Args:
+        rejected: what cannot work.
+        most: so many combinations of one reason are named, the others counted; None: all.
+    """
+    lines = []
+    for reason, group in _by_reason(rejected).items():
+        lines.append(f"  {reason}")
+        if group[0].hint:
+            lines.append(f"    ({group[0].hint})")
+        lines += [f"    {' '.join(one.overrides) or 'the only one'}" for one in group[:most]]
+        if most is not None and len(group) > most:
+            lines.append(f"    and {len(group) - most} more")
+    return lines
 
 
 def exclusions(bad: Sequence[Varied], good: Sequence[Varied]) -> list[dict[str, Any]]:
