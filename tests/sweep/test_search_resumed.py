@@ -88,6 +88,25 @@ def test_jobs_that_were_cancelled_in_between_are_wanted_again(tmp_path: Path) ->
     assert set(Counter(submitted(tmp_path / "b")).values()) == {2}
 
 
+def test_a_failed_trial_whose_job_was_mended_counts_as_what_it_is(tmp_path: Path) -> None:
+    broken = toy_search(tmp_path, PlayedQueue(fate=lambda c, a: "fail"), trials=3)
+    broken.run()
+    assert states(broken) == {"FAIL": 3}
+    # `segscape sweep retry` runs two of them again.
+    for job in broken.sweep.jobs()[:2]:
+        run = broken.sweep.run(job)
+        run.append_metrics({"epoch": 1, "step": 1, "val/miou": 0.5, "latency/p50_ms": 10.0})
+        run.write_status("finished")
+    for _ in range(2):
+        lines: list[str] = []
+        search = toy_search(tmp_path, PlayedQueue(), trials=4, say=lines.append)
+        search.run()
+        assert states(search) == {"COMPLETE": 3, "FAIL": 1}, lines
+    assert not any("finished since" in line for line in lines), "the second time there is nothing"
+    points = [tuple(each.user_attrs["point"].items()) for each in search.study.counted()]
+    assert len(set(points)) == 4 and len(submitted(tmp_path)) == 4
+
+
 def test_searchers_end_when_the_sweep_is_cancelled(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -305,6 +305,8 @@ def _submit(sweep: SweepDirectory, wanted: Sequence[Standing], asked: _Request) 
     for job in submitted:
         print(f"submitted  {job.name}")
     print(f"{len(submitted)} submitted ({campaign.queue.name})")
+    if _is_search(sweep):
+        print("  the search itself goes on with its own command only")
     if "--wait" not in asked.options:
         print(f"  segscape sweep status {_shown(sweep)} --watch")
         return 0
@@ -350,6 +352,12 @@ def _cancel(sweep: SweepDirectory, jobs: Sequence[Job], asked: _Request) -> int:
         f"  segscape sweep resume {_shown(sweep)} goes on with them"
     )
     return 0
+
+
+def _is_search(sweep: SweepDirectory) -> bool:
+    from segscape.sweep.search.locks import FOLDER
+
+    return (sweep.path / FOLDER).is_dir()
 
 
 def _end_searches(sweep: SweepDirectory) -> int:

@@ -114,6 +114,7 @@ class Search:
         with self.owner.living():
             self._word = self.owner.stop_word()
             self._adopt(revived=True)
+            self._reopen()
             while True:
                 self.owner.beat()
                 found = self._look()
@@ -144,6 +145,19 @@ class Search:
                 continue
             self.trials[trial.number] = Running(trial.number, mine, adopted=True, revived=revived)
             self._say(f"trial {trial.number}: taken over from a searcher that has ended")
+
+    def _reopen(self) -> None:
+        """Trials that were given up and whose jobs somebody has brought to their end since."""
+        with self.sweep.lock():
+            jobs = {job.id: job for job in self.sweep.jobs()}
+            for trial in self.study.given_up(self.owner):
+                mine = [jobs[id_] for id_ in trial.user_attrs["jobs"] if id_ in jobs]
+                status = [self.sweep.run(job).read_status().get("state") for job in mine]
+                if len(mine) < len(trial.user_attrs["jobs"]) or {*status} != {"finished"}:
+                    continue
+                number = self.study.reopen(trial, self.owner)
+                self.trials[number] = Running(number, mine, adopted=True)
+                self._say(f"trial {number}: trial {trial.number}, whose jobs have finished since")
 
     # -- what has become of the jobs ---------------------------------------------------------------
 

@@ -127,17 +127,45 @@ class Study:
 
     def counted(self) -> list[FrozenTrial]:
         """The trials that were not refused, and are at least under way."""
-        waiting = self._optuna.trial.TrialState.WAITING
+        waiting, trials = self._optuna.trial.TrialState.WAITING, self.all()
+        replaced = {each.user_attrs.get("instead_of") for each in trials}
         return [
             each
-            for each in self.all()
-            if each.state != waiting and "refused" not in each.user_attrs
+            for each in trials
+            if each.state != waiting
+            and "refused" not in each.user_attrs
+            and each.number not in replaced
         ]
 
     def complete(self) -> list[FrozenTrial]:
         """The trials that have values."""
         done = self._optuna.trial.TrialState.COMPLETE
         return [each for each in self.counted() if each.state == done]
+
+    def given_up(self, owner: Owner) -> list[FrozenTrial]:
+        """The trials of this directory that failed or were pruned, and had jobs to the end."""
+        states = self._optuna.trial.TrialState
+        return [
+            each
+            for each in self.counted()
+            if each.state in (states.FAIL, states.PRUNED)
+            and self._is_of(each, owner)
+            and each.user_attrs.get("jobs")
+            and "absent" not in each.user_attrs
+        ]
+
+    def reopen(self, trial: FrozenTrial, owner: Owner) -> int:
+        """Put a trial in the place of one that was given up; its number."""
+        kept = {key: trial.user_attrs[key] for key in ("place", "point", "design", "jobs")}
+        made = self._optuna.trial.create_trial(
+            state=self._optuna.trial.TrialState.RUNNING,
+            params=trial.params,
+            distributions=trial.distributions,
+            user_attrs={**kept, "owner": owner.token, "instead_of": trial.number},
+        )
+        self._main.add_trial(made)
+        numbers = [t.number for t in self.all() if t.user_attrs.get("instead_of") == trial.number]
+        return numbers[-1]
 
     def running(self) -> list[FrozenTrial]:
         """The trials that have not ended, whoever's they are."""
