@@ -150,6 +150,18 @@ def test_a_job_leaves_how_it_ended_and_why(
     assert "job 4: fusion=add seed=1: failed: there is no such" in capsys.readouterr().err
 
 
+def test_ctrl_c_is_no_fault_of_the_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    request = asked(tmp_path)
+
+    def interrupted(given: Request) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(job, "run", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_job(request, 0, elsewhere=True)
+    assert standings(SweepDirectory(tmp_path))[0].state is State.STOPPED
+
+
 def test_in_another_process_a_job_prints_into_its_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

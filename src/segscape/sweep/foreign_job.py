@@ -68,6 +68,9 @@ def _run(place: Path, request: Request) -> tuple[int, str]:
 
     try:
         result = run(request)
+    except KeyboardInterrupt:  # outside of the training, or twice: no fault of the job
+        RunDirectory(place).write_status("stopped")
+        raise
     except Exception as error:
         known = isinstance(error, UserError)
         cause = error.what if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
