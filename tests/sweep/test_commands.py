@@ -266,6 +266,9 @@ def test_jobs_are_chosen_by_values_as_they_are_typed() -> None:
     ]
     assert len(choose(made.sweep, ["init=null data.size=[32, 64]"])) == 1
     assert len(choose(made.sweep, ["init=null"])) == 2
+    other = replace(planned("add", aux={"a": 1.0}), varied={"aux": {"a": 1.0}})
+    made.sweep.add([other])
+    assert len(choose(made.sweep, ["aux={a: 1.0}"])) == 1
 
 
 def test_a_sweep_of_a_foreign_launcher_has_no_queue() -> None:

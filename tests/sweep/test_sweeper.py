@@ -67,10 +67,14 @@ class Waiting:
 
 
 def test_a_queue_hears_of_a_command_that_submits_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("segscape.sweep.campaign.freeze", lambda path, configs: "code")
     queue, sweep = Waiting(), SweepDirectory(tmp_path / "s")
     for _ in range(2):
         assert run_grid(sweep, queue, SweepSettings(wait=False), [planned("add")], {}) == 0
     assert queue.given == [1, 0]  # how many jobs run at once may be another number now
+    assert "fail_fast" not in capsys.readouterr().out
+    settings = SweepSettings(wait=False, fail_fast=True)
+    assert run_grid(sweep, queue, settings, [planned("add")], {}) == 0
+    assert "counts only while a command waits" in capsys.readouterr().out

@@ -125,27 +125,17 @@ def choose(sweep: SweepDirectory, texts: Sequence[str]) -> list[Job]:
     Raises:
         UserError: nothing goes by that name.
     """
+    from segscape.sweep.plan.notation import has_values
+
     jobs = sweep.jobs()
     if not texts:
         return jobs
     wanted: set[str] = set()
     for text in texts:
         same = [job for job in jobs if text in (job.id, job.folder, job.name)]
-        same = same or [job for job in jobs if _has(job, text)]
+        same = same or [job for job in jobs if has_values(text, job.choices, job.varied)]
         wanted |= {job.id for job in same} if same else {sweep.job(text).id}
     return [job for job in jobs if job.id in wanted]
-
-
-def _has(job: Job, text: str) -> bool:
-    """Whether a job has all these values, `fusion=add seed=2`, as typed or as Hydra writes them."""
-    from segscape.sweep.plan.notation import plain, words, written
-
-    known: dict[str, set[str]] = {key: {value} for key, value in job.choices.items()}
-    known |= {plain(key): {str(value), written(value)} for key, value in job.varied.items()}
-    pairs = [word.partition("=") for word in words(text)]
-    return bool(pairs) and all(
-        sign and value in known.get(plain(key), ()) for key, sign, value in pairs
-    )
 
 
 def _home() -> Path:

@@ -245,6 +245,8 @@ def run_grid(
     print(_opening(sweep, before, len(submitted), queue.name))
     if not settings.wait:
         print(f"  segscape sweep status {_shown(sweep)}")
+        if settings.fail_fast:
+            print("  sweep.fail_fast=true counts only while a command waits for the jobs")
         return 0
     return watched(campaign)
 

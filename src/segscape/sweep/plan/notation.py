@@ -15,6 +15,7 @@ from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import HydraException
 
 from segscape import config
+from segscape.errors import UserError
 
 Point = dict[str, str]
 
@@ -96,3 +97,28 @@ def words(text: str) -> Iterator[str]:
         word += sign
     if word:
         yield word
+
+
+def has_values(text: str, choices: Mapping[str, str], varied: Mapping[str, Any]) -> bool:
+    """Whether a job has all these values.
+
+    Args:
+        text: e.g. "fusion=add seed=2".
+        choices: option of each group.
+        varied: the axes and their values.
+    """
+    known: dict[str, set[str]] = {key: {value} for key, value in choices.items()}
+    known |= {plain(key): {str(value), written(value)} for key, value in varied.items()}
+    pairs = [word.partition("=") for word in words(text)]
+    return bool(pairs) and all(
+        sign and {value, _as_written(value)} & known.get(plain(key), set())
+        for key, sign, value in pairs
+    )
+
+
+def _as_written(value: str) -> str:
+    """What was typed in the one way in which we write it: `{a: 1}` is `{a:1}`."""
+    try:
+        return written(typed(value))
+    except UserError:
+        return value
