@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -221,8 +222,16 @@ def _report_crash(error: Exception) -> int:
     """A defect: the traceback goes to a file, a short message to the screen."""
     where = next(iter(getattr(error, "__notes__", ())), None)
     if where is None:
+        text = "".join(traceback.format_exception(error))
         place = Path("segscape-traceback.txt")
-        place.write_text("".join(traceback.format_exception(error)))
+        try:
+            place.write_text(text)
+        except OSError:  # a directory of somebody else's
+            with tempfile.NamedTemporaryFile(
+                "w", prefix="segscape-traceback-", suffix=".txt", delete=False
+            ) as file:
+                file.write(text)
+            place = Path(file.name)
         where = f"the traceback is in {place}"
     reason = (str(error).splitlines() or [""])[0]
     print(f"error: {type(error).__name__}: {reason}\n       {where}", file=sys.stderr)

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from segscape.sweep.directory import now, read_json
-from segscape.tracking.run_directory import try_lock, write_json
+from segscape.tracking.locks import try_lock
+from segscape.tracking.run_directory import write_json
 
 STEP_S = 0.05
 asked: list[str] = []

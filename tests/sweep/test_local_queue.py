@@ -113,6 +113,35 @@ def test_jobs_outlive_the_runner_and_are_not_run_twice(tmp_path: Path) -> None:
     assert [runs(made, job) for job in made.jobs] == [2, 1, 1]
 
 
+def test_a_job_that_dies_with_its_runner_is_lost_at_once(tmp_path: Path) -> None:
+    made = campaign(tmp_path, ["long"])
+    made.submit_due()
+    (job,) = made.jobs
+    wait_until(lambda: made.sweep.worker(job).get("pid") is not None)
+    runner, worker = _runner_of(tmp_path), made.sweep.worker(job)["pid"]
+    os.kill(runner, signal.SIGKILL)
+    os.kill(worker, signal.SIGKILL)
+    for pid in (runner, worker):
+        wait_until(lambda pid=pid: _is_zombie(pid))  # type: ignore[misc]
+    assert state_of(made, job) is State.LOST
+    found = made.wait(interval_s=0.1)
+    assert states(found) == ["finished"]
+    assert (found[0].attempts, runs(made, job)) == (2, 2)
+
+
+def test_what_became_of_a_job_is_shown_before_it_runs_again(tmp_path: Path) -> None:
+    made = campaign(tmp_path, ["fail"], retry_failed=1)
+    shown: list[tuple[str, int]] = []
+    made.wait(lambda found: shown.append((str(found[0].state), found[0].attempts)), 0.1)
+    assert shown.index(("failed", 1)) < shown.index(("failed", 2))
+
+
+def test_after_fail_fast_nothing_is_submitted_again(tmp_path: Path) -> None:
+    made = campaign(tmp_path, ["fail", "long"], jobs=1, fail_fast=True, retry_failed=1)
+    assert states(made.wait(interval_s=0.1)) == ["failed", "cancelled"]
+    assert (made.settings.retry_failed, made.settings.restarts) == (0, 0)
+
+
 def test_cancelling_stops_what_runs_and_drops_what_waits(tmp_path: Path) -> None:
     made = campaign(tmp_path, ["long", "quick"], jobs=1)
     made.submit_due()

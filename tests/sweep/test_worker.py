@@ -15,7 +15,8 @@ import pytest
 from small_sweep import planned
 
 from segscape.sweep.directory import Attempt, Job, SweepDirectory
-from segscape.tracking.run_directory import RunDirectory, try_lock
+from segscape.tracking.locks import try_lock
+from segscape.tracking.run_directory import RunDirectory
 
 ATTEMPT = Attempt("t1", "local", "1", "2026-01-01T00:00:00+00:00", "code")
 

@@ -98,8 +98,11 @@ class Campaign:
         while True:
             found = self.standings()
             # Whether they are still due is decided again, under the lock.
-            if any(self._is_due(one, False) for one in found) and self.submit_due():
-                found = self.standings()
+            if any(self._is_due(one, False) for one in found):
+                if show is not None:
+                    show(found)  # what became of a job, before it is submitted again
+                if self.submit_due():
+                    found = self.standings()
             self._wake(found)
             if show is not None:
                 show(found)
@@ -107,7 +110,7 @@ class Campaign:
                 return found
             if self.settings.fail_fast and any(self._has_failed(one) for one in found):
                 self.cancel([one.job for one in found], "cancelled after a failure")
-                self.settings = replace(self.settings, fail_fast=False, restarts=0)
+                self.settings = replace(self.settings, fail_fast=False, restarts=0, retry_failed=0)
             self._rest(pause, found)
 
     def _rest(self, seconds: float, found: Sequence[Standing]) -> None:
@@ -163,12 +166,11 @@ class Campaign:
         if attempts and one.state in _GOES_ON:
             return attempts[-1].code
         if self._code is None:
+            planned = {id_: each.config for id_, each in self._planned.items()}
             configs = [
-                (self._planned[job.id].config if job.id in self._planned else None)
-                or self.sweep.frozen(job)["config"]
-                for job in self.jobs
+                planned.get(job.id) or self.sweep.frozen(job).get("config") for job in self.jobs
             ]
-            self._code = freeze(self.sweep.path, configs)
+            self._code = freeze(self.sweep.path, [each for each in configs if each])
         return self._code
 
 

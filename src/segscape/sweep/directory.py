@@ -20,7 +20,8 @@ from typing import Any
 
 from segscape.errors import UserError, nearest
 from segscape.sweep.identity import design, identity
-from segscape.tracking.run_directory import RunDirectory, try_lock, write_json
+from segscape.tracking.locks import try_lock
+from segscape.tracking.run_directory import RunDirectory, write_json
 
 _LONGEST_FOLDER = 60
 

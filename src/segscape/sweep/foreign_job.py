@@ -64,7 +64,8 @@ def run_job(request: Request, number: int, elsewhere: bool) -> int:
 def _run(place: Path, request: Request) -> tuple[int, str]:
     """Exit code, and what to say of it."""
     from segscape.job import run
-    from segscape.tracking.run_directory import RunDirectory, is_locked
+    from segscape.tracking.locks import is_locked
+    from segscape.tracking.run_directory import RunDirectory
 
     try:
         result = run(request)

@@ -22,7 +22,7 @@ from segscape.sweep.launchers.local import gpus, read_entry, token_of, waiting
 from segscape.sweep.states import worker_lives
 from segscape.sweep.warm import WarmJob, WarmStart
 from segscape.sweep.worker import arguments_of
-from segscape.tracking.run_directory import try_lock
+from segscape.tracking.locks import try_lock
 
 _POLL_S = 0.2
 # So long somebody else may be looking whether a runner lives.

@@ -11,7 +11,8 @@ from typing import Any
 
 from segscape.sweep.directory import Attempt, Job, SweepDirectory
 from segscape.sweep.launchers.base import Live, Queue, queue_from
-from segscape.tracking.run_directory import RunDirectory, is_locked
+from segscape.tracking.locks import is_locked
+from segscape.tracking.run_directory import RunDirectory
 
 # A submitter records an attempt before it asks the queue: so long it may be on its way.
 _ON_ITS_WAY_S = 60.0

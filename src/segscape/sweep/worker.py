@@ -22,7 +22,8 @@ from typing import Any, NoReturn
 from segscape.errors import UserError
 from segscape.leaving import leave
 from segscape.sweep.directory import Attempt, Job, SweepDirectory, now, read_attempts, read_json
-from segscape.tracking.run_directory import RunDirectory, try_lock, write_json
+from segscape.tracking.locks import try_lock
+from segscape.tracking.run_directory import RunDirectory, write_json
 
 DONE, FAILED, WRONG, STOPPED = 0, 1, 2, 3
 # SIGTERM ends a job for good as far as it is concerned, unless a cluster pushes it aside.

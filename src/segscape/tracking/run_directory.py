@@ -21,6 +21,7 @@ from typing import Any
 import yaml
 
 from segscape.errors import UserError
+from segscape.tracking.locks import try_lock
 
 STATES = ("running", "finished", "failed", "stopped")
 _FIRST_COLUMNS = ("epoch", "step")
@@ -304,7 +305,11 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    try:
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except ValueError as error:  # written as a whole: only a disk that is full or fails does this
+        hint = "remove it; the same command writes another"
+        raise UserError(f"{path} is damaged: {error}", hint) from error
 
 
 def _to_yaml(data: Any) -> str:
@@ -348,36 +353,6 @@ def _order(columns: Iterable[str]) -> list[str]:
     return [key for key in _FIRST_COLUMNS if key in found] + [
         key for key in found if key not in _FIRST_COLUMNS
     ]
-
-
-def try_lock(descriptor: int) -> bool:
-    """Take the lock of an open file; False when another process holds it.
-
-    The kernel drops it with the process. Where there are no locks nothing is locked.
-    """
-    try:
-        import fcntl
-    except ImportError:
-        return True
-    try:
-        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        return False
-    except OSError:
-        return True  # this file system has no locks: better a run without one than no run
-    return True
-
-
-def is_locked(path: Path) -> bool:
-    """Whether another process holds the lock of a file. It is taken for a moment to find out."""
-    try:
-        descriptor = os.open(path, os.O_RDWR)
-    except FileNotFoundError:
-        return False
-    try:
-        return not try_lock(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _in_use(path: Path, holder: str) -> UserError:

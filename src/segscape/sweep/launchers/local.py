@@ -18,7 +18,8 @@ from typing import Any
 from segscape.errors import UserError
 from segscape.sweep.directory import Attempt, Job, SweepDirectory, read_json
 from segscape.sweep.launchers.base import Live, QueueLauncher, new_attempt
-from segscape.tracking.run_directory import is_locked, write_json
+from segscape.tracking.locks import is_locked
+from segscape.tracking.run_directory import write_json
 
 
 class LocalQueue:
@@ -95,6 +96,8 @@ class LocalQueue:
                 found[token] = Live("queued", note)
             elif worker_lives(job):
                 found[token] = Live("running")
+            elif worker.get("token") == token and worker.get("exit") is None and idle:
+                continue  # killed, and so is the runner that would have seen it
             else:
                 found[token] = Live("queued", note)
         return found
