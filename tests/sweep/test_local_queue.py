@@ -137,7 +137,7 @@ def test_what_became_of_a_job_is_shown_before_it_runs_again(tmp_path: Path) -> N
 
 
 def test_after_fail_fast_nothing_is_submitted_again(tmp_path: Path) -> None:
-    made = campaign(tmp_path, ["fail", "long"], jobs=1, fail_fast=True, retry_failed=1)
+    made = campaign(tmp_path, ["fail", "long"], jobs=2, fail_fast=True, retry_failed=1)
     assert states(made.wait(interval_s=0.1)) == ["failed", "cancelled"]
     assert (made.settings.retry_failed, made.settings.restarts) == (0, 0)
 
