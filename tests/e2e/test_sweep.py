@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -47,7 +48,17 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     place = tmp_path_factory.mktemp("sweep")
     done = call(*SWEEP, "hydra.launcher.jobs=2", cwd=place)
     assert done.returncode == 0, done.stderr + done.stdout
-    return place / "runs" / "sweeps" / "s", done.stdout
+    sweep = place / "runs" / "sweeps" / "s"
+    # A job is finished before its tracker is: what it takes itself down for is not waited for.
+    end = time.monotonic() + 120
+    while not all(has_ended(job) for job in jobs_of(sweep)):
+        assert time.monotonic() < end, "a job does not end"
+        time.sleep(0.1)
+    return sweep, done.stdout
+
+
+def has_ended(job: Path) -> bool:
+    return "exit" in json.loads((job / "worker.json").read_text())
 
 
 def jobs_of(sweep: Path) -> list[Path]:

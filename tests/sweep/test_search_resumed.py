@@ -17,6 +17,7 @@ import pytest
 from played_search import PlayedQueue, submitted, toy_search
 
 from segscape.commands import sweeping
+from segscape.sweep import states as sweep_states
 from segscape.sweep.search.locks import FOLDER, end_all
 from segscape.sweep.search.search import Search
 
@@ -25,6 +26,8 @@ from segscape.sweep.search.search import Search
 def quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing here is about power cuts, and thousands of small files are written."""
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+    # A job whose submitter is killed in the act waits so long for an answer of the queue.
+    monkeypatch.setattr(sweep_states, "_ON_ITS_WAY_S", 2.0)
 
 
 def states(search: Search) -> Counter[str]:
