@@ -37,9 +37,9 @@ from rich.console import Console
 from rich.table import Table
 from torch.utils.data import DataLoader, Dataset
 
-from segscape.data.cityscapes import LABELS, Cityscapes
+from segscape.data.datasets.cityscapes import LABELS, Cityscapes
+from segscape.data.datasets.streets.scene import render
 from segscape.data.loader import prepare_worker
-from segscape.data.streets.scene import render
 from segscape.data.transforms import TrainTransform
 
 CROP = (512, 1024)

@@ -22,7 +22,8 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from segscape import build, systems
+from segscape import build
+from segscape.config import systems
 from segscape.errors import UserError
 from segscape.profiling import complexity, space
 from segscape.profiling.designs import DesignCost, DesignCosts

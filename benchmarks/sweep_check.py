@@ -30,7 +30,7 @@ WHERE = "macs < 15e9 and params < 10e6"
 def check(designs: int) -> dict[str, Any]:
     """Plan the grid in this process: how many designs fit, exceed the budget, cannot work."""
     from segscape.sweep.plan.check import plan
-    from segscape.sweep.plan.points import axes_of, expand
+    from segscape.sweep.plan.grid import axes_of, expand
     from segscape.sweep.settings import read_settings
 
     settings = read_settings({"where": WHERE})
@@ -50,12 +50,12 @@ def compare(configs: list[Any], count: int) -> float:
     """Compose some by Hydra: seconds of each; every one must be the same."""
     from omegaconf import OmegaConf
 
-    from segscape import config
+    from segscape.config import composing
 
     chosen = random.Random(0).sample(configs, min(count, len(configs)))
     start = time.process_time()
     for overrides, expected in chosen:
-        whole = OmegaConf.to_container(config.compose(overrides), resolve=True)
+        whole = OmegaConf.to_container(composing.compose(overrides), resolve=True)
         assert json.loads(json.dumps(whole)) == expected, overrides
     return (time.process_time() - start) / max(1, len(chosen))
 

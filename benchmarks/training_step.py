@@ -28,9 +28,9 @@ from rich.console import Console
 from rich.table import Table
 
 from segscape import build, job
-from segscape.config import compose
+from segscape.config.composing import compose
 from segscape.engine.fit import fit
-from segscape.tracking.run_directory import RunDirectory
+from segscape.runs.run_directory import RunDirectory
 from segscape.tracking.trackers import NullTracker
 
 TARGET = 0.95

@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from segscape import config, systems
+from segscape.config import files, systems
 from segscape.profiling.designs import DesignCosts
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -164,7 +164,7 @@ def page() -> str:
     compared, unexplained = comparison(stated)
     if unexplained:
         sys.exit("differences without an explanation:\n  " + "\n  ".join(unexplained))
-    described = [f"- **{m}**: {config.describe('model', m)}" for m in systems.names()]
+    described = [f"- **{m}**: {files.describe('model', m)}" for m in systems.names()]
     sections = [
         HEAD.format(mark=MARK),
         f"## Cost here, {CLASSES} classes\n",

@@ -41,19 +41,20 @@ def create_model(
     """
     from omegaconf import OmegaConf
 
-    from segscape import build, config
+    from segscape import build
+    from segscape.config import composing, targets
 
     for group in choices:
-        if group not in build.PARTS:
+        if group not in targets.PARTS:
             raise UserError(
-                f"create_model has no argument {group!r}", f"choices: {', '.join(build.PARTS)}"
+                f"create_model has no argument {group!r}", f"choices: {', '.join(targets.PARTS)}"
             )
     if num_classes < 1:
         raise UserError(f"num_classes={num_classes} must be at least 1")
     chosen = [f"model={name}", *(f"{group}={option}" for group, option in choices.items())]
-    composed = config.compose([*chosen, *overrides])
+    composed = composing.compose([*chosen, *overrides])
     settings: Any = OmegaConf.to_container(
-        OmegaConf.masked_copy(composed, ["model", *build.PARTS]), resolve=True
+        OmegaConf.masked_copy(composed, ["model", *targets.PARTS]), resolve=True
     )
     from segscape.preflight import check_parts
 
@@ -83,7 +84,7 @@ def load_model(checkpoint: str | Path, *, keep_auxiliary: bool = False) -> Segme
         UserError: no such file, or not a checkpoint of segscape.
     """
     from segscape import build
-    from segscape.checkpoint import find, read
+    from segscape.runs.checkpoint import find, read
 
     content = read(find(checkpoint))
     meta = content["segscape"]

@@ -6,14 +6,14 @@ before, so that any part can be exchanged on its own.
 
 from __future__ import annotations
 
-import importlib
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from segscape.errors import UserError, nearest
+from segscape.config.targets import SUPPLIED, arguments
+from segscape.errors import UserError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -24,78 +24,6 @@ if TYPE_CHECKING:
     from segscape.tracking.trackers import Tracker
 
 Config = Mapping[str, Any]
-
-# Groups whose parts are torch modules; the first arguments of each come from its neighbours.
-PARTS = ("encoder", "context", "decoder", "fusion", "head")
-SUPPLIED = {
-    "encoder": (),
-    "context": ("in_channels",),
-    "decoder": ("spec", "context_channels", "fusion", "num_classes"),
-    "fusion": ("low_channels", "high_channels", "out_channels"),
-    "head": ("in_channels", "num_classes"),
-    "loss": (),
-    "optim": ("model",),
-    "schedule": ("optimizer", "total_steps"),
-    "augment": (),
-    "data": ("augment",),
-    "logger": (),
-}
-
-
-def locate(target: str, key: str) -> Callable[..., Any]:
-    """The class or function that a `_target_` names.
-
-    Args:
-        target: dotted path.
-        key: the configuration key it stands at, for the message.
-
-    Raises:
-        UserError: no such module or name.
-    """
-    module_name, _, name = target.rpartition(".")
-    try:
-        module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise UserError(
-            f"{key}._target_={target}: module {module_name!r} cannot be imported ({error})",
-            "is it installed, or on PYTHONPATH?",
-        ) from error
-    found = getattr(module, name, None)
-    if not callable(found):
-        close = nearest(name, [n for n in dir(module) if not n.startswith("_")])
-        hint = f"did you mean {module_name}.{close}?" if close else None
-        raise UserError(f"{key}._target_={target}: {module_name} has no {name!r}", hint)
-    return found
-
-
-def arguments(node: Config, key: str, supplied: tuple[str, ...] = ()) -> tuple[Any, dict[str, Any]]:
-    """The callable of a node and the keyword arguments that the node gives it.
-
-    Args:
-        node: a group's configuration with `_target_`.
-        key: where it stands, for the message.
-        supplied: arguments that are given at build time, not in yaml.
-
-    Raises:
-        UserError: an argument that the signature does not have, or a required one left out.
-    """
-    target = locate(str(node["_target_"]), key)
-    given = {k: v for k, v in node.items() if k != "_target_"}
-    parameters = inspect.signature(target).parameters
-    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    names = [n for n, p in parameters.items() if p.kind is not p.VAR_KEYWORD and n not in supplied]
-    for name in given:
-        if name not in names and not takes_any:
-            close = nearest(name, names)
-            hint = f"did you mean {key}.{close}? " if close else ""
-            raise UserError(
-                f"{key}.{name}: {node['_target_']} has no such argument",
-                f"{hint}it takes: {', '.join(names) or 'none'}",
-            )
-    for name in names:
-        if parameters[name].default is inspect.Parameter.empty and name not in given:
-            raise UserError(f"{key}.{name} is required", f"give it: {key}.{name}=VALUE")
-    return target, given
 
 
 def factory(node: Config, key: str) -> partial[Any]:
@@ -177,13 +105,13 @@ def encoders_giving(features: Iterable[int | str]) -> list[str]:
     """The options of the group encoder that give all these strides and extras."""
     import torch
 
-    from segscape import config
+    from segscape.config import files
 
     wanted, found = set(features), []
-    for option in config.groups()["encoder"]:
+    for option in files.groups()["encoder"]:
         try:
             with torch.device("meta"):
-                encoder: Any = part({"encoder": config.option("encoder", option)}, "encoder")()
+                encoder: Any = part({"encoder": files.option("encoder", option)}, "encoder")()
                 spec = encoder.spec
         except UserError:  # needs a package that is not installed
             continue
@@ -270,7 +198,7 @@ def criterion(node: Config, data: SegmentationDataModule, key: str = "loss") -> 
     made = partial(target, **given)
     rule = made.keywords.get("class_weights")
     if isinstance(rule, str):
-        from segscape.data.shares import class_shares
+        from segscape.data.checks.shares import class_shares
         from segscape.losses.class_weights import class_weights
 
         made = partial(made, class_weights=class_weights(rule, class_shares(data.dataset("train"))))

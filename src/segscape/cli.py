@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from segscape.errors import UserError, nearest
-from segscape.leaving import leave
+from segscape.fast_exit import leave
 
 DONE, FAILED, WRONG_REQUEST, STOPPED = 0, 1, 2, 3
 
@@ -72,10 +72,10 @@ def _dispatch(command: str, rest: list[str]) -> int:
         "report": commands.report,
         "sweep": commands.sweep,
     }[command]
-    from segscape.config import own_folder
+    from segscape.config.files import extra_config_dir
 
     folder, rest = _own_folder(rest)
-    with own_folder(folder):
+    with extra_config_dir(folder):
         return run(rest)
 
 
@@ -103,14 +103,8 @@ def train() -> NoReturn:
 def _train() -> int:
     import hydra
 
-    from segscape.config import (
-        CONFIG_NAME,
-        admit,
-        config_dir,
-        flags_first,
-        own_folder,
-        refuse_sweep_words,
-    )
+    from segscape.config.command_line import admit, flags_first, refuse_sweep_words
+    from segscape.config.files import CONFIG_NAME, config_dir, extra_config_dir
 
     # Hydra then raises instead of printing a traceback of its own: _guarded has the last word.
     os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -131,7 +125,7 @@ def _train() -> int:
 
     start = hydra.main(config_path=str(config_dir()), config_name=CONFIG_NAME, version_base="1.3")
     # A sweep composes its jobs itself, out of the same folders.
-    with own_folder(_own_folder(sys.argv[1:])[0]):
+    with extra_config_dir(_own_folder(sys.argv[1:])[0]):
         start(job)()
     return max(codes, default=DONE)
 
@@ -142,7 +136,7 @@ def _job(composed: Any, found: list[float | None], elsewhere: bool) -> int:
     from hydra.types import RunMode
     from omegaconf import OmegaConf
 
-    from segscape.config import as_typed
+    from segscape.config.command_line import as_typed
 
     context = HydraConfig.get()
     overrides = as_typed(context.overrides.task)
@@ -160,7 +154,7 @@ def _job(composed: Any, found: list[float | None], elsewhere: bool) -> int:
         group=place.parents[1].name if place.parent.name == "jobs" else None,
     )
     if multirun:
-        from segscape.sweep.foreign_job import is_job, run_job
+        from segscape.sweep.launchers.plugin_job import is_job, run_job
 
         if is_job(config["run_dir"]):
             return run_job(request, context.job.num, elsewhere)
@@ -209,7 +203,8 @@ def _explained(error: Exception) -> UserError | None:
         return error.__cause__
     from hydra._internal.utils import get_args_parser
 
-    from segscape.config import as_typed, explain
+    from segscape.config.command_line import as_typed
+    from segscape.config.explaining import explain
 
     try:
         arguments, _ = get_args_parser().parse_known_args()

@@ -13,20 +13,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segscape import build, preflight
+from segscape.config import targets
+from segscape.config.identity import FREE_DATA, FREE_ON_RESUME, differences
 from segscape.errors import UserError
 
 if TYPE_CHECKING:
     from segscape.data.module import SegmentationDataModule
     from segscape.engine.fit import FitResult
     from segscape.models.segmenter import Segmenter
-    from segscape.tracking.run_directory import RunDirectory
+    from segscape.runs.run_directory import RunDirectory
     from segscape.tracking.trackers import Tracker
 
 Config = dict[str, Any]
 
-# What may differ between a run and its continuation without changing the result.
-FREE_ON_RESUME = ("run_dir", "resume", "logger", "callbacks", "profile", "init")
-FREE_DATA = ("root", "num_workers", "cache", "cache_dir", "source")
 UNCOUNTED = "model/uncounted_ops"
 
 
@@ -56,7 +55,7 @@ class Request:
         model = self.config["model"]["name"]
         parts = [
             f"{key}={self.choices[key]}"
-            for key in (*build.PARTS, "loss")
+            for key in (*targets.PARTS, "loss")
             if any(text.startswith(f"{key}=") for text in self.overrides)
         ]
         return " ".join([str(model), *parts])
@@ -77,7 +76,7 @@ def run(request: Request) -> FitResult:
     Raises:
         UserError: the request is wrong; nothing was trained.
     """
-    from segscape.tracking.run_directory import RunDirectory
+    from segscape.runs.run_directory import RunDirectory
 
     quieten()
     preflight.check_config(request.config, request.overrides)
@@ -212,8 +211,8 @@ def trainer_arguments(config: Config) -> dict[str, Any]:
 
 def resolve_precision(config: Config) -> str:
     """The precision in force; `auto` asks the device."""
-    from segscape.evaluation.evaluate import choose_device
-    from segscape.profiling.environment import best_precision
+    from segscape.inference.evaluate import choose_device
+    from segscape.runs.environment import best_precision
 
     wanted = str(config["trainer"]["precision"])
     if wanted != "auto":
@@ -251,16 +250,6 @@ def _same_as_before(directory: RunDirectory, config: Config) -> None:
         )
 
 
-def differences(old: Any, new: Any, prefix: str = "") -> list[tuple[str, Any, Any]]:
-    """Dotted key, old and new value of everything in which two configurations differ."""
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        found = []
-        for key in sorted({*old, *new}, key=str):
-            found += differences(old.get(key), new.get(key), f"{prefix}{key}.")
-        return found
-    return [] if old == new else [(prefix[:-1], old, new)]
-
-
 def profile_size(config: Config, data: SegmentationDataModule) -> tuple[int, int]:
     """Height and width at which cost is measured: profile.size, else that of the images."""
     size = config["profile"].get("size")
@@ -285,7 +274,7 @@ def complexity(config: Config, network: Segmenter, data: SegmentationDataModule)
 
 def latency(config: Config, network: Segmenter, data: SegmentationDataModule) -> dict[str, Any]:
     """Latency of the network on the device that trained it, as keys of the record."""
-    from segscape.evaluation.evaluate import choose_device
+    from segscape.inference.evaluate import choose_device
     from segscape.profiling.latency import measure
 
     profile = config["profile"]

@@ -9,9 +9,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segscape import build
+from segscape.config import targets
+from segscape.config.systems import using
 from segscape.errors import UserError, nearest
-from segscape.systems import using
 
 if TYPE_CHECKING:
     from torch import nn
@@ -50,17 +50,17 @@ def check_config(config: Config, typed: Sequence[str] = ()) -> None:
     Raises:
         UserError: the first thing found, with the nearest valid one.
     """
-    known = [*TOP_LEVEL, *build.SUPPLIED, "profile"]
+    known = [*TOP_LEVEL, *targets.SUPPLIED, "profile"]
     for key in config:
         if key not in known:
             _unknown(key, known)
     for key in known:
         if key not in config:
             raise UserError(f"{key} was taken out", f"choose one: segscape list {key}")
-    for key, supplied in build.SUPPLIED.items():
+    for key, supplied in targets.SUPPLIED.items():
         node = config.get(key)
         if isinstance(node, Mapping) and node.get("_target_"):
-            target, given = build.arguments(node, key, supplied)
+            target, given = targets.arguments(node, key, supplied)
             check_types(target, given, key)
     _check_keys(config["model"], "model", MODEL_KEYS)
     _check_model(config["model"])
@@ -80,10 +80,10 @@ def check_network(config: Config, typed: Sequence[str] = ()) -> None:
     Raises:
         UserError: the first thing found.
     """
-    for key in build.PARTS:
+    for key in targets.PARTS:
         if not isinstance(config.get(key), Mapping):
             raise UserError(f"{key} was taken out", f"choose one: segscape list {key}")
-        target, given = build.arguments(config[key], key, build.SUPPLIED[key])
+        target, given = targets.arguments(config[key], key, targets.SUPPLIED[key])
         check_types(target, given, key)
     _check_keys(config["model"], "model", MODEL_KEYS)
     _check_model(config["model"])
@@ -138,7 +138,7 @@ def check_parts(config: Config, chosen: Collection[str]) -> None:
         config: with the group decoder.
         chosen: group names that the user chose.
     """
-    target, _ = build.arguments(config["decoder"], "decoder", build.SUPPLIED["decoder"])
+    target, _ = targets.arguments(config["decoder"], "decoder", targets.SUPPLIED["decoder"])
     uses: frozenset[str] = getattr(target, "uses", frozenset())
     for group in ("context", "fusion"):
         if group in chosen and group not in uses:

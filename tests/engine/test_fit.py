@@ -18,10 +18,10 @@ from standin import CLASSES, BlobData, make_task, network, train
 from segscape.engine.callbacks.signals import Signals
 from segscape.engine.checkpoint_io import AtomicCheckpointIO
 from segscape.engine.fit import fit, split_budget
-from segscape.engine.position import Budget
+from segscape.engine.loop_state import Budget
 from segscape.engine.resume import prepare
 from segscape.errors import UserError
-from segscape.tracking.run_directory import RunDirectory
+from segscape.runs.run_directory import RunDirectory
 from segscape.tracking.trackers import NullTracker
 
 

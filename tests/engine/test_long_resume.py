@@ -45,7 +45,7 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
 
 
 def ddp(path: Path, stop_at: int | None = None) -> int:
-    script = Path(__file__).with_name("ddp.py")
+    script = Path(__file__).parents[1] / "support" / "ddp.py"
     command = [sys.executable, str(script), str(path), "-" if stop_at is None else str(stop_at)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode in (0, 3), done.stderr

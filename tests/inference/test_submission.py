@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from segscape.data.cityscapes import CLASSES, PALETTE, Cityscapes
+from segscape.data.datasets.cityscapes import CLASSES, PALETTE, Cityscapes
 from segscape.errors import UserError
 from segscape.inference.submission import write_submission
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 import segscape
 from segscape.errors import UserError
-from segscape.evaluation.evaluate import evaluate
+from segscape.inference.evaluate import evaluate
 from segscape.models.segmenter import Segmenter
 from segscape.models.weights.files import save
 from segscape.models.weights.importer import load_official

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 import segscape
-from segscape import build, config
+from segscape import build
+from segscape.config import composing
 from segscape.errors import UserError
 from segscape.models.contracts import FeatureSpec, MissingFeatures
 from segscape.models.decoders.context_path import ContextPath
@@ -63,7 +64,7 @@ def test_parts_of_others_fit(name: str, choices: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_every_auxiliary_loss_counts_once(name: str) -> None:
-    heads = build.auxiliary(config.compose([f"model={name}"]))
+    heads = build.auxiliary(composing.compose([f"model={name}"]))
     assert {head.weight for head in heads.values()} == {1.0}
     own = [n for n, head in heads.items() if head.loss is not None]
     assert own == (["detail"] if name.startswith("stdcseg") else [])

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import segscape
-from segscape.evaluation.evaluate import evaluate
+from segscape.inference.evaluate import evaluate
 from segscape.models.segmenter import Segmenter
 
 CAMVID = ("sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car")
@@ -65,11 +65,12 @@ def test_espnetv2_of_cityscapes_finds_its_way_in_camvid(shared: Path) -> None:
 def test_espnet_has_its_score_on_camvid(shared: Path) -> None:
     from omegaconf import OmegaConf
 
-    from segscape import build, config
+    from segscape import build
+    from segscape.config import composing
 
     root = shared / "data" / "camvid"
     settings = OmegaConf.to_container(
-        config.compose(["model=espnet", "data=camvid", f"data.root={root}"]), resolve=True
+        composing.compose(["model=espnet", "data=camvid", f"data.root={root}"]), resolve=True
     )
     weights = shared / "weights" / "espnet_p_2_q_8_camvid.pth"
     model = segscape.create_model("espnet", num_classes=11, weights=weights)

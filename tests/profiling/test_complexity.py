@@ -254,5 +254,5 @@ def test_ppliteseg(
 def test_importing_the_environment_imports_no_torch() -> None:
     import subprocess
 
-    code = "import sys, segscape.profiling.environment; sys.exit('torch' in sys.modules)"
+    code = "import sys, segscape.runs.environment; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import nn
 
-from segscape import build, config, systems
+from segscape import build
+from segscape.config import composing, files, systems, targets
 from segscape.errors import UserError
 from segscape.profiling import complexity, space
 from segscape.profiling.designs import DesignCost, DesignCosts
@@ -36,7 +37,7 @@ def in_parts(cost: DesignCost) -> dict[str, tuple[int, int]]:
 def design(choices: dict[str, str]) -> dict[str, Any]:
     """PP-LiteSeg-T with some parts exchanged."""
     base = systems.read("ppliteseg")
-    return {**base.settings, **{part: config.option(part, o) for part, o in choices.items()}}
+    return {**base.settings, **{part: files.option(part, o) for part, o in choices.items()}}
 
 
 def sample(count: int) -> Iterator[tuple[DesignCost, dict[str, Any]]]:
@@ -66,7 +67,7 @@ def test_the_space_holds_every_encoder_decoder_context_and_fusion() -> None:
     designs = list(space.designs())
     assert len(designs) == len({tuple(choices.items()) for choices in designs})
     for group in ("encoder", "decoder", "context", "fusion"):
-        assert {choices[group] for choices in designs} == set(config.groups()[group])
+        assert {choices[group] for choices in designs} == set(files.groups()[group])
 
 
 def test_a_branch_that_nobody_reads_costs_nothing() -> None:
@@ -98,9 +99,9 @@ def test_every_system_costs_what_its_network_costs(name: str) -> None:
 
 @pytest.mark.parametrize("name", systems.names())
 def test_a_system_is_what_hydra_composes(name: str) -> None:
-    composed, choices = config.compose_with_choices([f"model={name}"])
+    composed, choices = composing.compose_with_choices([f"model={name}"])
     system = systems.read(name)
-    assert system.choices == {part: choices[part] for part in build.PARTS}
+    assert system.choices == {part: choices[part] for part in targets.PARTS}
     for key, value in system.settings.items():
         assert value == composed[key], key
 

@@ -8,8 +8,8 @@ import math
 import pytest
 from rich.console import Console, RenderableType
 
-from segscape.profiling.amounts import amount
 from segscape.profiling.report import final_table
+from segscape.profiling.si_units import amount
 
 SUMMARY = {
     "val/miou": 0.61234,

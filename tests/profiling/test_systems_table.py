@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 import yaml
 
-from segscape import systems
+from segscape.config import systems
 
 ROOT = Path(__file__).resolve().parents[2]
 

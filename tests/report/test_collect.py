@@ -12,7 +12,7 @@ import pytest
 from segscape.errors import UserError
 from segscape.report.collect import collect
 from segscape.report.reading import split
-from segscape.tracking.run_directory import write_json
+from segscape.runs.run_directory import write_json
 
 
 def only(collection):
@@ -74,12 +74,12 @@ def test_a_summary_that_a_continued_run_left_behind_is_not_its_result(tmp_path):
 def test_choices_of_runs_that_kept_none_come_from_their_configuration(tmp_path):
     import yaml
 
-    from segscape import config as configuration
+    from segscape.config import composing
 
     place = made_runs.write_run(tmp_path / "a", choices=False)
     from omegaconf import OmegaConf
 
-    composed, chosen = configuration.compose_with_choices(
+    composed, chosen = composing.compose_with_choices(
         ["model=bisenetv2", "fusion=uafm_channel", "optim=sgd", "optim.lr=0.3"]
     )
     (place / "config.yaml").write_text(

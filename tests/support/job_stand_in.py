@@ -1,4 +1,4 @@
-"""Behaves like the process of a job (segscape.sweep.worker), without a training.
+"""Behaves like the process of a job (segscape.sweep.run.worker), without a training.
 
 `python job_stand_in.py DIRECTORY TOKEN`: what it does stands in the configuration's key `what`.
 """
@@ -12,9 +12,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from segscape.sweep.directory import now, read_json
-from segscape.tracking.locks import try_lock
-from segscape.tracking.run_directory import write_json
+from segscape.runs.locks import try_lock
+from segscape.runs.run_directory import write_json
+from segscape.sweep.memory.directory import now, read_json
 
 STEP_S = 0.05
 asked: list[str] = []

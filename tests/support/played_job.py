@@ -1,6 +1,6 @@
 """A job of a played search as a process of its own: rows of metrics.csv, but no training.
 
-`python played_job.py DIRECTORY TOKEN` stands in for segscape.sweep.worker. The configuration's
+`python played_job.py DIRECTORY TOKEN` stands in for segscape.sweep.run.worker. The configuration's
 `toy.rows` says how many validations it has; after SIGTERM it ends as a worker that has saved does.
 """
 
@@ -13,8 +13,8 @@ from pathlib import Path
 
 from played_search import figures_of
 
-from segscape.sweep.directory import read_json
-from segscape.tracking.run_directory import RunDirectory, write_json
+from segscape.runs.run_directory import RunDirectory, write_json
+from segscape.sweep.memory.directory import read_json
 
 STEP_S = 0.1
 STOPPED = 3

@@ -18,10 +18,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from segscape.sweep.directory import Attempt, Job, Planned, SweepDirectory
+from segscape.config.override_text import typed
+from segscape.runs.run_directory import write_json
 from segscape.sweep.launchers.base import Live, new_attempt
+from segscape.sweep.memory.directory import Attempt, Job, Planned, SweepDirectory
 from segscape.sweep.plan.check import Plan, Rejection, Unfit
-from segscape.sweep.plan.notation import typed
 from segscape.sweep.search.locks import Owner
 from segscape.sweep.search.objectives import read_limits, watched
 from segscape.sweep.search.proposals import Proposer
@@ -29,7 +30,6 @@ from segscape.sweep.search.search import Search
 from segscape.sweep.search.space import Parameter, Space
 from segscape.sweep.search.sweeper import open_study
 from segscape.sweep.settings import SweepSettings
-from segscape.tracking.run_directory import write_json
 
 Fate = Callable[[Mapping[str, Any], int], str]
 

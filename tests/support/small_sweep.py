@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from segscape.sweep.directory import Job, Planned, SweepDirectory
+from segscape.runs.run_directory import write_json
 from segscape.sweep.launchers.base import new_attempt
 from segscape.sweep.launchers.local import LocalQueue, ensure_runner
-from segscape.tracking.run_directory import write_json
+from segscape.sweep.memory.directory import Job, Planned, SweepDirectory
 
 
 def config_of(fusion: str, seed: int = 1, **more: Any) -> dict[str, Any]:

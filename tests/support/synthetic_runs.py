@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from segscape.inference.overlay import gallery_panel
-from segscape.report import comparable, pareto
+from segscape.data.overlay import gallery_panel
+from segscape.report import comparable
 from segscape.report.effects import effects
 from segscape.report.records import Collection, Run
+from segscape.runs import pareto
 
 CLASSES = ("sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car")
 CLASSES += ("pedestrian", "bicyclist")

@@ -10,8 +10,8 @@ import pytest
 from small_sweep import planned
 
 from segscape.errors import UserError
-from segscape.sweep.directory import Attempt, Job, SweepDirectory
 from segscape.sweep.launchers.base import Live, new_attempt
+from segscape.sweep.memory.directory import Attempt, Job, SweepDirectory
 from segscape.sweep.settings import SweepSettings
 from segscape.sweep.sweeper import refuse_places, refuse_without_effect, run_grid
 
@@ -69,7 +69,7 @@ class Waiting:
 def test_a_queue_hears_of_a_command_that_submits_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("segscape.sweep.campaign.freeze", lambda path, configs: "code")
+    monkeypatch.setattr("segscape.sweep.run.supervisor.freeze", lambda path, configs: "code")
     queue, sweep = Waiting(), SweepDirectory(tmp_path / "s")
     for _ in range(2):
         assert run_grid(sweep, queue, SweepSettings(wait=False), [planned("add")], {}) == 0

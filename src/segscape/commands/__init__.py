@@ -1,13 +1,13 @@
 """The commands beside training. Each takes its arguments and returns an exit code."""
 
 from segscape.commands.data import data
-from segscape.commands.explaining import explain
-from segscape.commands.importing import import_weights
-from segscape.commands.listing import list_choices
-from segscape.commands.predicting import predict
-from segscape.commands.reporting import report
-from segscape.commands.scoring import evaluate
-from segscape.commands.sweeping import sweep
+from segscape.commands.evaluate import evaluate
+from segscape.commands.explain import explain
+from segscape.commands.import_weights import import_weights
+from segscape.commands.list import list_choices
+from segscape.commands.predict import predict
+from segscape.commands.report import report
+from segscape.commands.sweep import sweep
 
 __all__ = [
     "data",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from segscape.errors import UserError, nearest
 
 if TYPE_CHECKING:
-    from segscape.data.doctor.examination import Tell
+    from segscape.data.checks.inspection import Tell
     from segscape.data.module import SegmentationDataModule
 
 SPLITS = ("train", "val", "test")
@@ -36,7 +36,7 @@ def data_check(rest: Sequence[str]) -> int:
         raise UserError(f"--sample {given.sample} cannot be used", "give 1 or more")
     splits, overrides = split_choice(given.overrides, ("train", "val"))
     data, _ = data_module(overrides)
-    from segscape.data.doctor import examine
+    from segscape.data.checks import examine
 
     with _progress() as tell:
         report = examine(data, splits, given.sample, tell)
@@ -45,7 +45,7 @@ def data_check(rest: Sequence[str]) -> int:
     else:
         from rich.console import Console
 
-        from segscape.data.doctor.screen import show
+        from segscape.data.checks.console import show
 
         show(report, Console(highlight=False))
     return 0 if report.ok else 2
@@ -61,22 +61,23 @@ def data_module(overrides: Sequence[str]) -> tuple[SegmentationDataModule, dict[
         UserError: an unknown key, option or argument.
     """
     if not any(text.startswith(("data=", "experiment=")) for text in overrides):
-        from segscape import config
+        from segscape.config import composing, files
 
         raise UserError(
             "which data set? data=NAME is needed",
-            f"choices: {', '.join(config.groups()['data'])}",
+            f"choices: {', '.join(files.groups()['data'])}",
         )
     from omegaconf import OmegaConf
 
-    from segscape import build, config, preflight
+    from segscape import build, preflight
+    from segscape.config import composing, files, targets
 
-    composed, choices = config.compose_with_choices(overrides)
+    composed, choices = composing.compose_with_choices(overrides)
     settings: Any = OmegaConf.to_container(composed, resolve=True)
     for key in ("data", "augment"):
         node = settings.get(key)
         if node and node.get("_target_"):
-            target, given = build.arguments(node, key, build.SUPPLIED[key])
+            target, given = targets.arguments(node, key, targets.SUPPLIED[key])
             preflight.check_types(target, given, key)
     return build.data(settings), choices
 

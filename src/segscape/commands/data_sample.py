@@ -37,7 +37,7 @@ def data_sample(rest: Sequence[str]) -> int:
     data, choices = data_module(overrides)
     from PIL import Image
 
-    from segscape.data.sheet import sheet
+    from segscape.data.checks.sheet import sheet
 
     file = out or Path(f"samples-{data.name}-{split}.png")
     if file.suffix.lower() != ".png":

@@ -17,7 +17,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from segscape.data.base import LazySample, SegmentationDataset, open_sample
-from segscape.data.machine import available_cpus
+from segscape.data.resource_limits import available_cpus
 from segscape.data.sampler import EvalOrder, TrainOrder
 from segscape.data.transforms import LazyTransform, Transform, for_classes
 from segscape.errors import UserError

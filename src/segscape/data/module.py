@@ -13,7 +13,6 @@ import lightning
 import torch
 
 from segscape.data.base import IGNORE_INDEX, Palette, SegmentationDataset
-from segscape.data.cache import cached, require_cache
 from segscape.data.loader import (
     BatchLoader,
     EvalItems,
@@ -23,7 +22,8 @@ from segscape.data.loader import (
 )
 from segscape.data.options import spell_out
 from segscape.data.sampler import EvalOrder, TrainOrder
-from segscape.data.shards import ShardDataset
+from segscape.data.storage.cache import cached, require_cache
+from segscape.data.storage.shards import ShardDataset
 from segscape.data.transforms import Transform, check_size, for_classes
 from segscape.errors import UserError, nearest
 
@@ -162,7 +162,7 @@ class SegmentationDataModule(lightning.LightningDataModule, ABC):
             UserError: what is missing or unreadable, naming each file that was found; or a class
                 in the augment's options that the data does not have.
         """
-        from segscape.data.doctor import quick_check
+        from segscape.data.checks import quick_check
 
         for_classes(self.augment, self.classes)
         quick_check(self, splits, CHECK_SECONDS, self._processes())

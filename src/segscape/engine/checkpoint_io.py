@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from lightning.pytorch.plugins import CheckpointIO
 
-from segscape.checkpoint import read
+from segscape.runs.checkpoint import read
 
 SUFFIX = ".tmp"
 

@@ -21,13 +21,13 @@ from segscape.engine.callbacks.gallery import Gallery
 from segscape.engine.callbacks.progress import Progress
 from segscape.engine.callbacks.record import Record
 from segscape.engine.callbacks.signals import Signals, Stopped
-from segscape.engine.callbacks.steps import Steps
+from segscape.engine.callbacks.step_seeding import Steps
 from segscape.engine.checkpoint_io import AtomicCheckpointIO
-from segscape.engine.position import Budget, stand_at
+from segscape.engine.loop_state import Budget, stand_at
 from segscape.engine.resume import Resume, prepare
 from segscape.engine.task import SegmentationTask
 from segscape.errors import UserError, nearest
-from segscape.tracking.run_directory import RunDirectory
+from segscape.runs.run_directory import RunDirectory
 from segscape.tracking.trackers import Tracker
 
 STOPPED_EXIT_CODE = 3

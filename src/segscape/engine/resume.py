@@ -8,11 +8,11 @@ from typing import Any
 
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 
-from segscape.checkpoint import LAST, read
 from segscape.engine.checkpoint_io import remove_leftovers
-from segscape.engine.position import Position
+from segscape.engine.loop_state import Position
 from segscape.errors import UserError
-from segscape.tracking.run_directory import RunDirectory
+from segscape.runs.checkpoint import LAST, read
+from segscape.runs.run_directory import RunDirectory
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from segscape.engine.loop_state import Budget
 from segscape.engine.means import RunningMeans
-from segscape.engine.position import Budget
 from segscape.errors import UserError, nearest
 from segscape.losses.heads import HeadLosses
 from segscape.metrics.boundary import BoundaryIoU

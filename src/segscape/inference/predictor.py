@@ -15,9 +15,9 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
+from segscape.data.overlay import colorize, distinct_colours, overlay
 from segscape.errors import UserError
 from segscape.inference import images
-from segscape.inference.overlay import colorize, distinct_colours, overlay
 
 NO_CLASS = 255
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from segscape.data.official import ImagesOnly, OfficialDataModule
+from segscape.data.datasets.official_download import ImagesOnly, OfficialDataModule
 from segscape.errors import UserError
 from segscape.inference.predictor import Predictable, predict
 

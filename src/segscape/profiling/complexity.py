@@ -22,7 +22,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from segscape.errors import UserError
-from segscape.profiling.replica import inference_copy
+from segscape.profiling.inference_copy import inference_copy
 
 #: Where operators go that run in no part: padding, the last resize, a loose parameter.
 OTHER = "other"

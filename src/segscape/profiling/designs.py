@@ -24,8 +24,8 @@ from torch import Tensor, nn
 from segscape import build
 from segscape.errors import UserError
 from segscape.models.contracts import FeatureSpec
-from segscape.profiling.figures import CLASSES, SIZE
 from segscape.profiling.meta import made_on_meta
+from segscape.profiling.option_costs import CLASSES, SIZE
 from segscape.profiling.shapes import count_macs
 
 Size = tuple[int, int]

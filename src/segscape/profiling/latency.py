@@ -24,8 +24,8 @@ import torch
 from torch import Tensor, nn
 
 from segscape.errors import UserError, nearest
-from segscape.profiling.environment import cpu_model
-from segscape.profiling.replica import inference_copy, is_compiled
+from segscape.profiling.inference_copy import inference_copy, is_compiled
+from segscape.runs.environment import cpu_model
 
 #: Calls in one warm-up window; two successive windows are compared.
 _WINDOW = 4

@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from segscape.profiling.amounts import NONE, amount, is_missing
+from segscape.profiling.si_units import NONE, amount, is_missing
 
 _BAR = 24
 

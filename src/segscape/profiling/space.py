@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
-from segscape import config, systems
+from segscape.config import files, systems
 from segscape.errors import UserError
 from segscape.profiling.designs import takes_classes, uses
 
@@ -17,7 +17,7 @@ def designs() -> Iterator[dict[str, str]]:
     """Options by part: every encoder with every decoder, and with every context and fusion that
     the decoder uses. Many do not fit together; whoever counts or builds one is told so.
     """
-    groups = config.groups()
+    groups = files.groups()
     for decoder in groups["decoder"]:
         try:
             used, scored = uses(_node("decoder", decoder)), _is_scored(decoder)
@@ -51,7 +51,7 @@ def _model() -> dict[str, Any]:
 
 @lru_cache(maxsize=4096)
 def _node(group: str, option: str) -> dict[str, Any]:
-    return config.option(group, option)
+    return files.option(group, option)
 
 
 def _is_scored(decoder: str) -> bool:

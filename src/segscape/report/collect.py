@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from segscape.errors import UserError
-from segscape.report import comparable, differences, pareto
+from segscape.report import comparable, differences
 from segscape.report.effects import effects
 from segscape.report.figure_keys import (
     ACCURACY,
@@ -24,6 +24,7 @@ from segscape.report.figure_keys import (
 from segscape.report.reading import Record, read
 from segscape.report.records import Collection, Run
 from segscape.report.sources import Source, existing, find
+from segscape.runs import pareto
 
 DEFAULT = Collection("", ()).objectives
 
@@ -131,8 +132,8 @@ def _with_standings(records: Sequence[Record]) -> tuple[list[Record], list[str]]
 
 
 def _standings(place: Path, records: Sequence[Record]) -> dict[str, tuple[str, str | None]]:
-    from segscape.sweep.directory import SweepDirectory
-    from segscape.sweep.states import standings
+    from segscape.sweep.memory.directory import SweepDirectory
+    from segscape.sweep.memory.status import standings
 
     jobs = [record.source.job for record in records if record.source.job]
     found = standings(SweepDirectory(place), jobs=jobs)
@@ -212,7 +213,7 @@ def _objectives(
 
 def _of_sweep(sources: Sequence[Source]) -> tuple[tuple[str, str], ...]:
     """The objectives that all sweeps share."""
-    from segscape.sweep.directory import SweepDirectory
+    from segscape.sweep.memory.directory import SweepDirectory
     from segscape.sweep.settings import objective
 
     if any(source.kind != "job" for source in sources):

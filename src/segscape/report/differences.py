@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from segscape.job import FREE_DATA, FREE_ON_RESUME
+from segscape.config.identity import FREE_DATA, FREE_ON_RESUME, design, identity
 from segscape.report.reading import Record, digest
-from segscape.sweep.identity import design, identity
 
 _FREE = {*FREE_ON_RESUME, "sweep", "seed"} - {"init"}
 _MOST = 40  # characters of a value within a name

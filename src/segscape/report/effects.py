@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from segscape.report.effect_notes import notes
-from segscape.report.pareto import DONE
 from segscape.report.records import Effect, Run
+from segscape.runs.pareto import DONE
 
 MOST_OPTIONS = 40
 

@@ -11,11 +11,11 @@ from typing import Any
 
 from segscape.errors import UserError
 from segscape.report.figure_keys import kind, label
-from segscape.report.pareto import DONE, front
 from segscape.report.records import Collection
 from segscape.report.rows import Row, rows
 from segscape.report.table import protocol
-from segscape.tracking.run_directory import write_atomically
+from segscape.runs.pareto import DONE, front
+from segscape.runs.run_directory import write_atomically
 
 # Okabe and Ito's colours, told apart by everybody; yellow is too pale on paper.
 _COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from segscape.profiling.amounts import NONE
+from segscape.profiling.si_units import NONE
 from segscape.report.figure_keys import figure_keys
 from segscape.report.records import Collection
 from segscape.report.rows import Row, rows, sort

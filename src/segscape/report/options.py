@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from segscape import config as configuration
-from segscape import systems
-from segscape.build import SUPPLIED
+from segscape.config import files, systems
+from segscape.config.targets import SUPPLIED
 from segscape.errors import UserError
 
 
@@ -50,7 +49,7 @@ def choices_of(config: Mapping[str, Any], overrides: Sequence[str]) -> dict[str,
 
 @lru_cache(maxsize=1)
 def _groups() -> dict[str, list[str]]:
-    return configuration.groups()
+    return files.groups()
 
 
 @lru_cache
@@ -58,7 +57,7 @@ def _usual(model: str | None) -> dict[str, str]:
     """What a model chooses, and train.yaml for the rest."""
     usual = {
         group: option
-        for entry in configuration.root()["defaults"]
+        for entry in files.root()["defaults"]
         if isinstance(entry, Mapping)
         for group, option in entry.items()
     }
@@ -76,7 +75,7 @@ def _option(group: str, node_json: str, usual: str | None) -> str:
     target = node["_target_"]
     same = []
     for name in _groups().get(group, ()):
-        said = configuration.option(group, name)
+        said = files.option(group, name)
         # yamls with a package of their own hold the group's node one level down
         said = said.get(group, said) if "_target_" not in said else said
         if said.get("_target_") == target:

@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from segscape.errors import UserError
-from segscape.places import cache_folder
+from segscape.paths import cache_folder
 from segscape.report import effects, figure_keys
 from segscape.report.curves import fitting
 from segscape.report.pictures import galleries
 from segscape.report.records import Collection, Run
-from segscape.tracking.run_directory import write_atomically
+from segscape.runs.run_directory import write_atomically
 
 # Of floats: enough that effects computed in the page are those of the report; of curves, which are
 # only looked at, fewer.

@@ -8,8 +8,8 @@ import io
 from pathlib import Path
 from typing import Any
 
-from segscape.report.pareto import DONE
 from segscape.report.records import Collection, Run
+from segscape.runs.pareto import DONE
 
 #: For all pictures of a page together, in bytes of base64.
 BUDGET = 2_200_000

@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from segscape.build import PARTS
+from segscape.config.targets import PARTS
 from segscape.errors import UserError
 from segscape.report import options
 from segscape.report.protocol import environment_of

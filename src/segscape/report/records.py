@@ -17,7 +17,7 @@ class Run:
         id: unique within a collection: the identity of the job, or a digest of the path.
         name: readable.
         path: the directory or file it was read from.
-        state: `finished`, `running`, `failed`, ... as `segscape.sweep.states.State`, or "unknown".
+        state: `finished`, `running`, `failed`, ... as `sweep.memory.status.State`, or "unknown".
         design: equal for runs that differ in nothing but the seed.
         seed: of the run.
         choices: option of each group, e.g. {"encoder": "stdc1", "fusion": "add"}.

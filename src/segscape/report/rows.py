@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from segscape.errors import UserError, nearest
 from segscape.report.effects import factors
 from segscape.report.figure_keys import direction, figure_keys, resolve, short_list
-from segscape.report.pareto import DONE, front
 from segscape.report.records import Collection, Run
+from segscape.runs.pareto import DONE, front
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from segscape.errors import UserError, nearest
 
 if TYPE_CHECKING:
-    from segscape.sweep.directory import Job
+    from segscape.sweep.memory.directory import Job
 
 SWEEPS = Path("runs/sweeps")
 Kind = Literal["run", "job", "json", "wandb"]
@@ -145,7 +145,7 @@ def _summaries(place: Path) -> Iterator[Source]:
 
 
 def _jobs(place: Path) -> Iterator[Source]:
-    from segscape.sweep.directory import SweepDirectory
+    from segscape.sweep.memory.directory import SweepDirectory
 
     sweep = SweepDirectory(place)
     for job in sweep.jobs():

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from rich.console import RenderableType
 
-from segscape.profiling.amounts import NONE
+from segscape.profiling.si_units import NONE
 from segscape.report.figure_keys import figure_keys, kind, label, resolve
 from segscape.report.records import Collection, Effect, Run
 from segscape.report.rows import Row, rows, sort, sort_key, way_of

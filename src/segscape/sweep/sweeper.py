@@ -18,11 +18,11 @@ from omegaconf import DictConfig, OmegaConf, read_write
 from segscape.errors import UserError
 
 if TYPE_CHECKING:
-    from segscape.sweep.directory import Planned, SweepDirectory
     from segscape.sweep.launchers.base import Queue
+    from segscape.sweep.memory.directory import Planned, SweepDirectory
+    from segscape.sweep.memory.status import Standing
     from segscape.sweep.plan.check import Plan
     from segscape.sweep.settings import SweepSettings
-    from segscape.sweep.states import Standing
 
 # What may differ between two commands that mean the same sweep.
 _MANNERS = ("wait", "retry_failed", "restarts", "fail_fast", "workers", "dir", "name")
@@ -58,12 +58,12 @@ class SegscapeSweeper(Sweeper):
 
     def own_options(self) -> AbstractContextManager[None]:
         """While this is open, the options of --config-dir count wherever options are looked up."""
-        from segscape.config import own_folder
+        from segscape.config.files import extra_config_dir
 
         assert self.config is not None, "setup() comes first"
         sources = self.config.hydra.runtime.config_sources
         given = [each.path for each in sources if each.provider == "command-line"]
-        return own_folder(given[0] if given else None)
+        return extra_config_dir(given[0] if given else None)
 
     def launcher_for(self, sweep: SweepDirectory) -> Launcher:
         """The launcher again, that of somebody else, with its own files within the sweep."""
@@ -102,9 +102,9 @@ class Grid(SegscapeSweeper):
             raise SystemExit(code)
 
     def _sweep(self, arguments: list[str]) -> int:
-        from segscape.config import as_typed
+        from segscape.config.command_line import as_typed
         from segscape.sweep.plan.check import plan
-        from segscape.sweep.plan.points import axes_of, expand
+        from segscape.sweep.plan.grid import axes_of, expand
         from segscape.sweep.settings import LIMITS
 
         assert self.config is not None, "setup() comes first"
@@ -122,7 +122,7 @@ class Grid(SegscapeSweeper):
             "settings": {key: getattr(self.settings, key) for key in LIMITS},
         }
         if self.queue is None:
-            from segscape.sweep.foreign import run_foreign
+            from segscape.sweep.launchers.plugin import run_foreign
 
             launcher = self.launcher_for(sweep)
             return run_foreign(sweep, launcher, self.settings, planned, description)
@@ -142,7 +142,7 @@ def refuse_places(typed: Sequence[str]) -> None:
     Raises:
         UserError: `run_dir` or `resume` was given, or several values for a key of the sweep.
     """
-    from segscape.sweep.plan.notation import parsed
+    from segscape.config.override_text import parsed
 
     for text in typed:
         if key_of_typed(text) in ("run_dir", "resume"):
@@ -201,7 +201,7 @@ def checked(found: Plan, settings: SweepSettings) -> list[Planned]:
 
 def open_sweep(settings: SweepSettings, config: DictConfig, typed: Sequence[str]) -> SweepDirectory:
     """The directory of this sweep: that of `sweep.name`, else one named by what was typed."""
-    from segscape.sweep.directory import SweepDirectory
+    from segscape.sweep.memory.directory import SweepDirectory
 
     name = settings.name
     if name is None:
@@ -230,7 +230,7 @@ def run_grid(
     description: Mapping[str, Any],
 ) -> int:
     """Submit what is missing and, if wanted, wait; the exit code."""
-    from segscape.sweep.campaign import Campaign, refuse_other_configurations
+    from segscape.sweep.run.supervisor import Campaign, refuse_other_configurations
 
     with sweep.lock():
         refuse_other_configurations(sweep, planned)
@@ -253,7 +253,7 @@ def run_grid(
 
 def _tell_queue(sweep: SweepDirectory, queue: Queue, before: Sequence[Standing]) -> None:
     """Jobs that are on their way already learn how many of them are to run at once."""
-    from segscape.sweep.states import LIVE
+    from segscape.sweep.memory.status import LIVE
 
     if queue.settings().get("jobs") is None:  # not said now: what was said before holds
         return
@@ -266,8 +266,8 @@ def _tell_queue(sweep: SweepDirectory, queue: Queue, before: Sequence[Standing])
 
 def watched(campaign: Any) -> int:
     """Show a campaign until it ends, or until Ctrl-C; the exit code."""
-    from segscape.sweep.campaign import exit_code
-    from segscape.sweep.watch import Watch
+    from segscape.sweep.run.display import Watch
+    from segscape.sweep.run.supervisor import exit_code
 
     with Watch(campaign.sweep) as show:
         try:
@@ -279,7 +279,7 @@ def watched(campaign: Any) -> int:
 
 
 def _opening(sweep: SweepDirectory, before: Sequence[Any], submitted: int, queue: str) -> str:
-    from segscape.sweep.states import LIVE, State
+    from segscape.sweep.memory.status import LIVE, State
 
     done = sum(one.state is State.FINISHED for one in before)
     live = sum(one.state in LIVE for one in before)

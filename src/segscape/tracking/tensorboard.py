@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from segscape.tracking.run_directory import RunDirectory
+from segscape.runs.run_directory import RunDirectory
 from segscape.tracking.trackers import GalleryItem
 from segscape.tracking.worker import Worker, say
 
@@ -79,7 +79,7 @@ class TensorBoardTracker:
         kept = list(items)
 
         def write() -> None:
-            from segscape.inference.overlay import gallery_panel
+            from segscape.data.overlay import gallery_panel
 
             for item in kept:
                 panel = gallery_panel(

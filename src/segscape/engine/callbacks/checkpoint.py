@@ -10,7 +10,7 @@ from lightning import Callback, LightningModule, Trainer
 
 from segscape.engine.callbacks.clock import Clock
 from segscape.engine.callbacks.signals import Signals, Stopped
-from segscape.engine.position import (
+from segscape.engine.loop_state import (
     Position,
     accumulating,
     check_fits,
@@ -19,7 +19,7 @@ from segscape.engine.position import (
     validation_due,
 )
 from segscape.engine.task import as_task
-from segscape.tracking.run_directory import RunDirectory
+from segscape.runs.run_directory import RunDirectory
 
 SCORE = "val/miou"
 # Ranks ask rank zero's clock only so often: it costs a collective operation.

@@ -9,8 +9,8 @@ import numpy as np
 from lightning import Callback, LightningModule, Trainer
 from PIL import Image
 
-from segscape.inference.overlay import gallery_panel
-from segscape.tracking.run_directory import RunDirectory
+from segscape.data.overlay import gallery_panel
+from segscape.runs.run_directory import RunDirectory
 from segscape.tracking.trackers import GalleryItem, Tracker
 
 

@@ -12,7 +12,7 @@ from lightning import Callback, LightningModule, Trainer
 from segscape.engine.callbacks.clock import Clock
 from segscape.engine.task import SegmentationTask, as_task
 from segscape.errors import UserError
-from segscape.tracking.run_directory import RunDirectory
+from segscape.runs.run_directory import RunDirectory
 from segscape.tracking.trackers import Tracker
 
 # Looking at the loss makes a GPU finish its queue: only so often. A CPU has no queue.

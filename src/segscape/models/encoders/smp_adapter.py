@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from segscape.errors import UserError, nearest
 from segscape.models.contracts import Features, FeatureSpec
-from segscape.models.encoders.foreign import fetch_hint, impatient_hub, probe
 from segscape.models.encoders.local import load_local
+from segscape.models.encoders.pretrained import fetch_hint, impatient_hub, probe
 from segscape.models.encoders.timm_adapter import published
 
 _PROBE = 128

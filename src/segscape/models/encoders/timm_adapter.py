@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from segscape.errors import UserError, nearest
 from segscape.models.contracts import Features, FeatureSpec
-from segscape.models.encoders.foreign import fetch_hint, impatient_hub, probe
 from segscape.models.encoders.local import check_fit
+from segscape.models.encoders.pretrained import fetch_hint, impatient_hub, probe
 from segscape.models.weights.read import read_tensors
 
 # Transformers with a fixed image size have one of these switches to take any.

@@ -14,7 +14,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from segscape.errors import UserError, nearest
-from segscape.sweep.directory import Attempt, Job, SweepDirectory, now
+from segscape.sweep.memory.directory import Attempt, Job, SweepDirectory, now
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -120,7 +120,7 @@ class QueueLauncher(Launcher):
             job_overrides: of each job.
             initial_job_idx: number of the first; jobs have identities here, so it has no use.
         """
-        from segscape.sweep.foreign import run_batch
+        from segscape.sweep.launchers.plugin import run_batch
 
         assert self.config is not None, "setup() comes first"
         scores = run_batch(self.config, self.queue, job_overrides)

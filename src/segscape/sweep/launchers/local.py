@@ -1,7 +1,7 @@
 """Jobs on this machine: a queue of files, and a runner process that outlives the terminal.
 
 `queue/NUMBER-TOKEN.json` is a job that waits or runs. Submitting writes such files and makes sure
-that a runner (`segscape.sweep.runner`) lives; nothing is lost when either is killed.
+that a runner (`segscape.sweep.run.runner`) lives; nothing is lost when either is killed.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from segscape.errors import UserError
-from segscape.sweep.directory import Attempt, Job, SweepDirectory, read_json
+from segscape.runs.locks import is_locked
+from segscape.runs.run_directory import write_json
 from segscape.sweep.launchers.base import Live, QueueLauncher, new_attempt
-from segscape.tracking.locks import is_locked
-from segscape.tracking.run_directory import write_json
+from segscape.sweep.memory.directory import Attempt, Job, SweepDirectory, read_json
 
 
 class LocalQueue:
@@ -53,7 +53,7 @@ class LocalQueue:
 
     def submit(self, sweep: SweepDirectory, jobs: Sequence[Job], code: str) -> None:
         """Put jobs into the queue, and make sure that a runner lives."""
-        from segscape.sweep.worker import command
+        from segscape.sweep.run.worker import command
 
         place = sweep.path / "queue"
         with sweep.lock():
@@ -73,7 +73,7 @@ class LocalQueue:
 
     def live(self, sweep: SweepDirectory, attempts: Mapping[str, Attempt]) -> dict[str, Live]:
         """Those that wait or run."""
-        from segscape.sweep.states import worker_lives
+        from segscape.sweep.memory.status import worker_lives
 
         place = sweep.path / "queue"
         entries = {token_of(file): file for file in waiting(place)}
@@ -176,14 +176,14 @@ def runner_lives(place: Path) -> bool:
 
 def ensure_runner(sweep: SweepDirectory, code: str) -> None:
     """Start a runner unless one lives; the caller holds the sweep's lock."""
-    from segscape.sweep.frozen import python_path
+    from segscape.sweep.memory.code_snapshot import python_path
 
     place = sweep.path / "queue"
     if runner_lives(place):
         return
     with (place / "runner.log").open("ab") as log:
         subprocess.Popen(
-            [sys.executable, "-P", "-m", "segscape.sweep.runner", str(sweep.path)],
+            [sys.executable, "-P", "-m", "segscape.sweep.run.runner", str(sweep.path)],
             env={**os.environ, "PYTHONPATH": python_path(sweep.path, code)},
             stdin=subprocess.DEVNULL,
             stdout=log,

@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from segscape.errors import UserError, nearest
-from segscape.sweep.directory import Attempt, Job, SweepDirectory, read_json
+from segscape.runs.run_directory import write_json
 from segscape.sweep.launchers import slurm_commands
 from segscape.sweep.launchers.base import REFUSED, Live, QueueLauncher, new_attempt
 from segscape.sweep.launchers.slurm_settings import SlurmSettings, gpus_of, read_slurm_settings
-from segscape.tracking.run_directory import write_json
+from segscape.sweep.memory.directory import Attempt, Job, SweepDirectory, read_json
 
 # Lightning takes a job of one task for one rank of a larger training, and then waits for the
 # others: our job starts its own processes, one per GPU.
@@ -132,7 +132,7 @@ class SlurmQueue:
     def _submit_array(
         self, sweep: SweepDirectory, jobs: Sequence[Job], code: str, gpus: int
     ) -> None:
-        from segscape.sweep.worker import command
+        from segscape.sweep.run.worker import command
 
         name = f"{re.sub(r'[^A-Za-z0-9.-]+', '-', sweep.name)[:40]}-{secrets.token_hex(4)}"
         attempts = [new_attempt(self, code) for _ in jobs]

@@ -8,16 +8,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segscape import config
+from segscape.config import files
+from segscape.config.composer import Composer
+from segscape.config.override_text import key_of, parsed, plain, typed
 from segscape.errors import UserError, nearest
-from segscape.sweep.plan.composing import Composer
 from segscape.sweep.plan.explain import explain_rejections as explain_rejections
-from segscape.sweep.plan.notation import key_of, parsed, plain, typed
 from segscape.sweep.plan.where import Condition, read
 
 if TYPE_CHECKING:
     from segscape.profiling.designs import DesignCost
-    from segscape.sweep.directory import Planned
+    from segscape.sweep.memory.directory import Planned
     from segscape.sweep.plan.costing import Costs
     from segscape.sweep.settings import SweepSettings
 
@@ -147,7 +147,7 @@ class _Checked:
 
     def _is_unknown_everywhere(self, key: str, points: Sequence[Mapping[str, str]]) -> bool:
         """Whether no point has this axis. Which keys there are depends on the options chosen."""
-        known = config.groups()
+        known = files.groups()
         alike = {tuple((k, v) for k, v in p.items() if k in known): p for p in points}
         for point in alike.values():
             error = self._mistake(point)
@@ -171,7 +171,7 @@ class _Checked:
     def add(self, point: Mapping[str, str]) -> None:
         """Check one point."""
         from segscape import preflight
-        from segscape.sweep.directory import Planned
+        from segscape.sweep.memory.directory import Planned
 
         own = tuple(_overrides(point))
         varied = {plain(key): typed(value) for key, value in point.items()}
@@ -255,7 +255,7 @@ def _overrides(point: Mapping[str, str]) -> list[str]:
 
 def _require_options(points: Sequence[Mapping[str, str]]) -> None:
     """An option that does not exist is a mistake, not a combination that cannot work."""
-    known = config.groups()
+    known = files.groups()
     wanted = {(k, v): None for point in points for k, v in point.items() if k in known}
     for group, value in wanted:
         option = typed(value)
@@ -282,8 +282,8 @@ def _require_apart(points: Sequence[Mapping[str, str]], common: Sequence[str]) -
 
 def _stamp() -> tuple[tuple[str, int], ...]:
     """Changes when a yaml does."""
-    files = (file for folder in config._folders() for file in Path(folder).rglob("*.yaml"))
-    return tuple(sorted((str(file), file.stat().st_mtime_ns) for file in files))
+    found = (file for folder in files.folders() for file in Path(folder).rglob("*.yaml"))
+    return tuple(sorted((str(file), file.stat().st_mtime_ns) for file in found))
 
 
 @lru_cache(maxsize=1)

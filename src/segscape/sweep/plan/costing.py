@@ -13,12 +13,13 @@ from types import SimpleNamespace
 from typing import Any
 
 from segscape import build, preflight
+from segscape.config import targets
 from segscape.data.module import SegmentationDataModule
 from segscape.errors import UserError
 from segscape.models.contracts import FeatureSpec
 from segscape.profiling.designs import DesignCost, DesignCosts
-from segscape.profiling.figures import SIZE
 from segscape.profiling.meta import made_on_meta
+from segscape.profiling.option_costs import SIZE
 
 Config = Mapping[str, Any]
 Size = tuple[int, int]
@@ -99,7 +100,7 @@ class Costs:
         crop, batch = data.get("crop"), data.get("batch_size")
         if not crop or (batch != 1 and not any(side % _COARSEST for side in crop)):
             return
-        parts = [config.get(key) for key in (*build.PARTS, "model")]
+        parts = [config.get(key) for key in (*targets.PARTS, "model")]
         key = json.dumps([parts, batch == 1, list(crop)], sort_keys=True, default=str)
         if key not in self._steps:
             self._steps[key] = _refusal_of_step(config, self._target(config).classes)

@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from segscape.config.override_text import Point, plain, typed, words, written
 from segscape.errors import UserError, nearest
-from segscape.sweep.plan.notation import Point, plain, typed, words, written
 
 
 def without_excluded(points: list[Point], exclude: Sequence[Any]) -> list[Point]:

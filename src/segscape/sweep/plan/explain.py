@@ -6,8 +6,8 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from segscape.config.override_text import written
 from segscape.errors import UserError
-from segscape.sweep.plan.notation import written
 
 if TYPE_CHECKING:
     from segscape.sweep.plan.check import Plan, Rejection

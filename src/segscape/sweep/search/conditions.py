@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from segscape import build, config
+from segscape.config import composing, files, targets
+from segscape.config.override_text import plain, typed
 from segscape.errors import UserError, nearest
-from segscape.sweep.plan.notation import plain, typed
 from segscape.sweep.plan.where import Condition, read
 from segscape.sweep.search.space import OPTIONAL_PARTS, Parameter, Space
 
@@ -41,11 +41,11 @@ class Conditions:
         parameters: Sequence[Parameter],
         common: Sequence[str],
         when: Mapping[str, str],
-        compose: Compose = config.compose_with_choices,
+        compose: Compose = composing.compose_with_choices,
     ) -> None:
         self._common, self._compose = list(common), compose
         self._keys = {plain(each.key): each.key for each in parameters}
-        self._groups = config.groups()
+        self._groups = files.groups()
         self._bases: dict[tuple[str, ...], _Base] = {}
         for key in when:
             if key not in self._keys:
@@ -95,7 +95,7 @@ class Conditions:
 
     def _brings(self, key: str) -> bool:
         """Whether a choice may change the choice of a decoder."""
-        own = key == "decoder" or key not in build.SUPPLIED
+        own = key == "decoder" or key not in targets.SUPPLIED
         return own and key in self._groups and key != "head"
 
     def _base(self, point: Mapping[str, str]) -> _Base:
@@ -108,7 +108,7 @@ class Conditions:
         try:
             composed, choices = self._compose([*self._common, *chosen])
             node = _plain(composed)
-            target = build.locate(str(node["decoder"]["_target_"]), "decoder")
+            target = targets.locate(str(node["decoder"]["_target_"]), "decoder")
         except UserError:
             if not chosen:
                 raise

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from segscape.sweep.directory import Attempt, Job, SweepDirectory
 from segscape.sweep.launchers.base import Live
+from segscape.sweep.memory.directory import Attempt, Job, SweepDirectory
 
 if TYPE_CHECKING:
     from hydra.plugins.launcher import Launcher
@@ -45,7 +45,7 @@ class BatchQueue:
             UserError: the launcher failed before any job began.
             KeyboardInterrupt: a signal asked for the end.
         """
-        from segscape.sweep.foreign import hand_over
+        from segscape.sweep.launchers.plugin import hand_over
 
         if not jobs:  # nobody waits who could be woken
             return

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from segscape import config
+from segscape.config import files
+from segscape.config.override_text import plain
 from segscape.errors import UserError
-from segscape.sweep.plan.notation import plain
 
 if TYPE_CHECKING:
-    from segscape.sweep.directory import Job, SweepDirectory
+    from segscape.sweep.memory.directory import Job, SweepDirectory
     from segscape.sweep.search.space import Parameter
 
 
@@ -27,12 +27,12 @@ class Ground:
     """
 
     def __init__(self, parameters: Sequence[Parameter], common: Sequence[str]) -> None:
-        from segscape.sweep.plan.composing import Composer
+        from segscape.config.composer import Composer
 
         self.composer = Composer()
         #: What all designs have in common; empty where that is no configuration by itself.
         self.base = self._composed(common)
-        known = config.groups()
+        known = files.groups()
         #: What each option makes of it.
         self.options = {
             f"{plain(each.key)}={text}": self._composed([*common, f"{each.key}={text}"])
@@ -76,7 +76,7 @@ class Source:
 
     def of(self, job: Job) -> str:
         """Digest of the copy that a job is to run from."""
-        from segscape.sweep.frozen import freeze, targets
+        from segscape.sweep.memory.code_snapshot import freeze, targets
 
         config_ = self._sweep.frozen(job)["config"]
         if self._code is None or not set(targets(config_)) <= self._named:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from segscape.errors import UserError, nearest
-from segscape.tracking.run_directory import RunDirectory
+from segscape.runs.run_directory import RunDirectory
 
 SCORE = "val/miou"
 _KNOWN = (

@@ -9,15 +9,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from segscape.config.identity import design
+from segscape.config.override_text import Point
 from segscape.errors import UserError
-from segscape.sweep.identity import design
-from segscape.sweep.plan.notation import Point
 from segscape.sweep.search.sampling import mixed
 from segscape.sweep.search.space import Space
 from segscape.sweep.search.study import Study
 
 if TYPE_CHECKING:
-    from segscape.sweep.directory import Job, Planned, SweepDirectory
+    from segscape.sweep.memory.directory import Job, Planned, SweepDirectory
     from segscape.sweep.search.locks import Owner
     from segscape.sweep.settings import SweepSettings
 

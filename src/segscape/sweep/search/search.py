@@ -13,18 +13,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from segscape.errors import UserError
-from segscape.sweep.foreign import JobsFailed
 from segscape.sweep.launchers.base import REFUSED
+from segscape.sweep.launchers.plugin import JobsFailed
+from segscape.sweep.memory.status import LIVE, Standing, State, standings
 from segscape.sweep.search.ground import Source
 from segscape.sweep.search.objectives import Limit, curve, deviation, figures, mean, missing
 from segscape.sweep.search.proposals import Proposer
 from segscape.sweep.search.results import figure_text
 from segscape.sweep.search.study import Study, Verdict
-from segscape.sweep.states import LIVE, Standing, State, standings
 
 if TYPE_CHECKING:
-    from segscape.sweep.directory import Job, SweepDirectory
     from segscape.sweep.launchers.base import Queue
+    from segscape.sweep.memory.directory import Job, SweepDirectory
     from segscape.sweep.search.locks import Owner
     from segscape.sweep.settings import SweepSettings
 
@@ -363,6 +363,6 @@ class Search:
                     trial.submitted[job.id] += 1
 
     def _cancel(self, jobs: Sequence[Job], reason: str) -> None:
-        from segscape.sweep.campaign import Campaign
+        from segscape.sweep.run.supervisor import Campaign
 
         Campaign(self.sweep, self.queue, self.settings, jobs).cancel(jobs, reason)

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 
+from segscape.config.override_text import Point, key_of, parsed, written
 from segscape.errors import UserError, nearest
-from segscape.sweep.plan.notation import Point, key_of, parsed, written
-from segscape.sweep.plan.points import split, values_of
+from segscape.sweep.plan.grid import split, values_of
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
@@ -178,7 +178,7 @@ def read_parameters(
     """Split a command line into the axes of a search and what all its jobs have in common.
 
     Args:
-        overrides: as typed, or as `config.admit` leaves them.
+        overrides: as typed, or as `command_line.admit` leaves them.
         groups: every group and its options.
         grid: `sweep.grid`; an axis of the command line with the same key is used instead.
 

@@ -12,8 +12,8 @@ from segscape.errors import UserError
 from segscape.sweep.sweeper import SegscapeSweeper, is_of_sweep, open_sweep, refuse_places
 
 if TYPE_CHECKING:
-    from segscape.sweep.directory import SweepDirectory
     from segscape.sweep.launchers.base import Queue
+    from segscape.sweep.memory.directory import SweepDirectory
     from segscape.sweep.search.objectives import Limit
     from segscape.sweep.search.search import Search
     from segscape.sweep.search.space import Parameter
@@ -48,7 +48,8 @@ class Optuna(SegscapeSweeper):
             raise SystemExit(code)
 
     def _sweep(self, arguments: list[str]) -> int:
-        from segscape.config import as_typed, groups
+        from segscape.config.command_line import as_typed
+        from segscape.config.files import groups
         from segscape.sweep.search.space import read_parameters
         from segscape.sweep.search.storage import require_optuna
 
@@ -291,8 +292,8 @@ def run(search: Search, settings: SweepSettings, limits: Sequence[Limit]) -> int
 
 def show(search: Search, settings: SweepSettings, limits: Sequence[Limit]) -> None:
     """Print the front and write front.json."""
+    from segscape.sweep.run.display import screen
     from segscape.sweep.search.results import table, winners, write_front
-    from segscape.sweep.watch import screen
 
     trials = search.study.counted()
     counts = Counter(each.state.name.lower() for each in trials)

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from segscape.config.identity import essence, identity
+from segscape.config.override_text import plain
 from segscape.errors import UserError
-from segscape.sweep.identity import essence, identity
-from segscape.sweep.plan.notation import plain
 
 if TYPE_CHECKING:
     from segscape.sweep.search.space import Parameter
@@ -80,7 +80,7 @@ def in_known_order(parameters: Sequence[Parameter], before: Mapping[str, Any]) -
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    from segscape.job import differences
+    from segscape.config.identity import differences
 
     found = []
     for part, prefix in (("space", ""), ("sweep", "sweep."), ("config", "")):

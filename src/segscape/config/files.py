@@ -1,0 +1,122 @@
+"""Where the yaml files of the groups lie, and what stands in them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from segscape.errors import UserError
+
+CONFIG_NAME = "train"
+
+
+def config_dir() -> Path:
+    """The folder of the yaml files: inside an installed wheel, or beside src/ in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / "conf", package.parents[1] / "conf"):
+        if (folder / f"{CONFIG_NAME}.yaml").is_file():
+            return folder
+    raise UserError(
+        f"the configuration folder is missing beside {package}",
+        "reinstall the package: pip install --force-reinstall segscape",
+    )
+
+
+_extra_folders: list[Path] = []
+"""Folders given with --config-dir, while a command runs."""
+
+
+@contextmanager
+def extra_config_dir(folder: str | Path | None) -> Iterator[None]:
+    """Offer the options of a folder of the user's own too, as --config-dir does for a training.
+
+    Raises:
+        UserError: there is no such folder.
+    """
+    if folder is None:
+        yield
+        return
+    place = Path(folder).resolve()
+    if not place.is_dir():
+        raise UserError(f"--config-dir {folder}: there is no such directory")
+    _extra_folders.append(place)
+    try:
+        yield
+    finally:
+        _extra_folders.remove(place)
+
+
+def extra_folders() -> tuple[Path, ...]:
+    """Folders given with --config-dir."""
+    return tuple(_extra_folders)
+
+
+def folders(extra: str | Path | None = None) -> list[Path]:
+    """Where yaml files are looked for, first found first used."""
+    return [config_dir(), *_extra_folders, *([Path(extra)] if extra else [])]
+
+
+def groups(extra: str | Path | None = None) -> dict[str, list[str]]:
+    """Every group and its options, in alphabetical order.
+
+    Args:
+        extra: a folder of the user's own, as given with --config-dir.
+    """
+    found: dict[str, list[str]] = {}
+    for root in folders(extra):
+        for file in sorted(root.rglob("*.yaml")):
+            if file.parent != root:
+                options = found.setdefault(file.parent.relative_to(root).as_posix(), [])
+                if file.stem not in options:
+                    options.append(file.stem)
+    return dict(sorted(found.items()))
+
+
+def file_of(group: str, option: str) -> Path:
+    """The yaml of an option."""
+    files = [folder / group / f"{option}.yaml" for folder in folders()]
+    return next((file for file in files if file.is_file()), files[0])
+
+
+def option(group: str, name: str) -> dict[str, Any]:
+    """What the yaml of an option says, as plain data.
+
+    Raises:
+        UserError: there is no such option.
+    """
+    file = file_of(group, name)
+    if not file.is_file():
+        raise UserError(
+            f"{group}={name}: there is no such {group} ({file} is missing)",
+            f"choices: {', '.join(groups().get(group, []))}",
+        )
+    return copy.deepcopy(_loaded(file))
+
+
+def root() -> dict[str, Any]:
+    """What train.yaml says, as plain data."""
+    return copy.deepcopy(_loaded(config_dir() / f"{CONFIG_NAME}.yaml"))
+
+
+def _loaded(file: Path) -> dict[str, Any]:
+    return _load_yaml(file, file.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=1024)
+def _load_yaml(file: Path, changed: int) -> dict[str, Any]:
+    node: Any = OmegaConf.to_container(OmegaConf.load(file))
+    return node
+
+
+def describe(group: str, option: str) -> str:
+    """The one-line description of an option: its yaml's first comment."""
+    for line in file_of(group, option).read_text().splitlines():
+        if line.startswith("#") and "@package" not in line:
+            return line.lstrip("# ").rstrip()
+    return ""

@@ -1,0 +1,1 @@
+"""Decoded samples on disk and in memory, and shards of samples for object stores."""

@@ -1,1 +1,0 @@
-"""Scoring of trained or imported networks."""

@@ -1,0 +1,1 @@
+"""The processes of a sweep: the supervisor, the workers, and what they show."""

@@ -1,0 +1,300 @@
+"""What the person at the screen sees of a sweep."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from time import monotonic
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from segscape.sweep.memory.directory import SweepDirectory
+from segscape.sweep.memory.status import Standing, State
+from segscape.sweep.run.progress import BROKEN, Look, Progress, Reader, shares
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.table import Table
+    from rich.text import Text
+
+LINE_SECONDS = 30.0
+# Wide enough for names and causes where nothing wraps: files and pipes.
+_PLAIN_WIDTH = 160
+_FAILURES, _LAST_TABLE = 3, 40
+_STYLES = {
+    State.RUNNING: "cyan",
+    State.FINISHED: "green",
+    State.FAILED: "bold red",
+    State.LOST: "red",
+    State.STOPPED: "yellow",
+    State.CANCELLED: "dim",
+    State.PRUNED: "dim",
+}
+_SAID = (State.FINISHED, State.STOPPED, State.CANCELLED, State.PRUNED, *BROKEN)
+
+
+class Watch:
+    """Shows a sweep for as long as the block runs: a live table, or lines where no terminal is.
+
+    Leaving it, by Ctrl-C too, does nothing to the jobs.
+
+        with Watch(sweep) as show:
+            campaign.wait(show)
+
+    Args:
+        sweep: which.
+        slots: how many jobs run at once, for the time that is left; None: as many as run now.
+        console: where to show; standard output by default.
+        line_seconds: between two lines about the whole, where no terminal is.
+    """
+
+    def __init__(
+        self,
+        sweep: SweepDirectory,
+        slots: int | None = None,
+        console: Console | None = None,
+        line_seconds: float = LINE_SECONDS,
+    ) -> None:
+        from rich.live import Live
+
+        self.sweep, self.slots, self.line_seconds = sweep, slots, line_seconds
+        self.console = console or screen()
+        self._reader = Reader(sweep)
+        self._seen: dict[str, tuple[State, int]] = {}
+        self._look: Look | None = None
+        self._said: tuple[float, str] | None = None
+        self._left = False
+        # Drawn when there is something new: no thread takes time from jobs on a small machine.
+        self._live = (
+            Live(console=self.console, auto_refresh=False, transient=True)
+            if self.console.is_terminal
+            else None
+        )
+
+    def __enter__(self) -> Watch:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        where: TracebackType | None,
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+        if isinstance(error, KeyboardInterrupt):
+            self.interrupted()
+        elif error is None and self._look is not None and not self._left:
+            show_end(self.sweep, self._look, self.console)
+
+    def interrupted(self) -> None:
+        """Say that the jobs go on, and how to look again; the block's end then says nothing."""
+        if self._live is not None:
+            self._live.stop()
+        if not self._left:
+            self._print(leaving_words(self.sweep))
+        self._left = True
+
+    def __call__(self, standings: Sequence[Standing]) -> None:
+        """Show how the jobs stand now, and say what has happened since the last call."""
+        look = self._look = self._reader.look(standings, self.slots)
+        for line in self._news(look):
+            self._print(line)
+        if self._live is not None:
+            room = max(self.console.height - 8 - 2 * _FAILURES, 3)
+            self._live.update(_live_view(self.sweep, look, room), refresh=True)
+            return
+        whole, now = headline(look), monotonic()
+        if self._said is None or (
+            now - self._said[0] >= self.line_seconds and whole != self._said[1]
+        ):
+            self._print(whole)
+            self._said = (now, whole)
+
+    def _news(self, look: Look) -> Iterable[Text]:
+        """What became of jobs since the last look; at first only what went wrong before."""
+        first = not self._seen
+        for one in look.jobs:
+            standing = one.standing
+            before = self._seen.get(standing.job.id)
+            now = self._seen[standing.job.id] = (standing.state, standing.attempts)
+            if now == before:
+                continue
+            if standing.state in BROKEN or (standing.state in _SAID and not first):
+                yield from _event(one)
+            elif before is not None and standing.attempts > max(before[1], 1):
+                yield _again(standing)
+            elif standing.state is State.RUNNING and not first and self._live is None:
+                yield from _event(one)
+
+    def _print(self, line: Text | str) -> None:
+        # Never wrapped: one event, one line.
+        console = self.console if self._live is None else self._live.console
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
+
+
+def screen() -> Console:
+    """Standard output: the terminal's width, or room for whole lines."""
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = _PLAIN_WIDTH
+    return console
+
+
+def leaving_words(sweep: SweepDirectory) -> str:
+    """What Ctrl-C leaves behind, and how to look again."""
+    place = short(sweep.path)
+    return (
+        f"the jobs go on; the same command again waits for them\n"
+        f"  look again: segscape sweep status {place} --watch\n"
+        f"  stop them:  segscape sweep cancel {place}"
+    )
+
+
+def show_end(sweep: SweepDirectory, look: Look, console: Console) -> None:
+    """The end of a sweep: every job of a small one, what went wrong, where to go from here."""
+    show_status(look, console, listed=len(look.jobs) <= _LAST_TABLE)
+    words = f"report: segscape report {short(sweep.path)}"
+    if look.broken:
+        words += f"\nagain:  segscape sweep retry {short(sweep.path)}"
+    console.print(words, soft_wrap=True, highlight=False, markup=False)
+
+
+def show_status(look: Look, console: Console, listed: bool = True) -> None:
+    """One look: every job if they are to be listed, what went wrong, how many of each kind."""
+    if listed:
+        console.print(table(look.jobs))
+    for line in (*failures(look.broken), headline(look)):
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
+
+
+def table(jobs: Sequence[Progress], one_line: bool = False) -> Table:
+    """Jobs, a row each; long names take several lines, or are cut where each has one line."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    found = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    found.add_column("job", overflow="ellipsis" if one_line else "fold", no_wrap=one_line)
+    for name in ("state", "epoch", "best mIoU", "p50 ms", "left", "note"):
+        right = name not in ("state", "note")
+        found.add_column(
+            name, justify="right" if right else "left", no_wrap=one_line or name != "note"
+        )
+    for one in jobs:
+        standing = one.standing
+        note = standing.cause if standing.state not in BROKEN else ""
+        if standing.attempts > 1:
+            note = f"{note or ''} attempt {standing.attempts}".strip()
+        found.add_row(
+            Text(standing.job.name),
+            Text(str(standing.state), _STYLES.get(standing.state, "")),
+            one.where,
+            _figure(one.best, 4),
+            _figure(one.latency, 2),
+            _left(one),
+            Text(note or "", "dim"),
+        )
+    return found
+
+
+def failures(jobs: Sequence[Progress]) -> list[Text]:
+    """Two lines for each job that went wrong: the cause, and where its log is."""
+    return [line for one in jobs for line in _event(one)]
+
+
+def short(path: Path) -> str:
+    """A path as seen from here, when it lies below."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+
+
+def _live_view(sweep: SweepDirectory, look: Look, room: int) -> RenderableType:
+    from rich.console import Group
+    from rich.text import Text
+
+    running = [one for one in look.jobs if one.standing.state is State.RUNNING]
+    lines: list[Any] = [Text(f"{sweep.name}  {headline(look)}", "bold")]
+    if running:
+        lines.append(table(running[:room], one_line=True))
+    if len(running) > room:
+        lines.append(Text(f"and {len(running) - room} more that run", "dim"))
+    latest = look.broken[-_FAILURES:]
+    if latest:
+        lines.append(Text())
+        for line in failures(latest):
+            # Cut to the screen here; the whole of it was printed when it happened.
+            line.no_wrap, line.overflow = True, "ellipsis"
+            lines.append(line)
+    lines.append(Text("Ctrl-C leaves; the jobs go on", "dim"))
+    return Group(*lines)
+
+
+def headline(look: Look) -> str:
+    """How many jobs of each kind, the time that is left, and why nothing runs."""
+    left = "" if look.seconds_left is None else f"  about {clock(look.seconds_left)} left"
+    return f"{shares(look.counts)}{left}{_why_waiting(look)}"
+
+
+def _why_waiting(look: Look) -> str:
+    """The commonest reason to wait, where all wait: some reasons no waiting ends."""
+    if State.RUNNING in look.counts:
+        return ""
+    queued = [one.standing for one in look.jobs if one.standing.state is State.QUEUED]
+    causes = Counter(re.sub(r" \(SLURM \S+\)$", "", one.cause) for one in queued if one.cause)
+    return f"  ({causes.most_common(1)[0][0]})" if causes else ""
+
+
+def _event(one: Progress) -> list[Text]:
+    from rich.text import Text
+
+    standing = one.standing
+    words = standing.job.name
+    if standing.state is State.FINISHED:
+        if one.best is not None:
+            words += f"  mIoU {one.best:.4f}"
+        if one.latency is not None:
+            words += f"  p50 {one.latency:.2f} ms"
+        if one.seconds is not None:
+            words += f"  in {clock(one.seconds)}"
+    elif standing.cause:
+        # A cause may be a whole traceback's message: its first line says what.
+        words += f": {(standing.cause.splitlines() or [''])[0]}"
+    lines = [Text.assemble((f"{standing.state:<10}", _STYLES.get(standing.state, "")), words)]
+    if standing.state in BROKEN:
+        lines.append(Text(f"{'':<10}log: {short(standing.log)}", "dim"))
+    return lines
+
+
+def _again(standing: Standing) -> Text:
+    from rich.text import Text
+
+    why = ""
+    if standing.status.get("state") == "failed" and standing.status.get("error"):
+        why = f" after {str(standing.status['error']).splitlines()[0]}"
+    words = f"{standing.job.name}: attempt {standing.attempts}{why}"
+    return Text.assemble((f"{'again':<10}", "yellow"), words)
+
+
+def _left(one: Progress) -> str:
+    return "" if one.seconds_left is None else clock(one.seconds_left)
+
+
+def _figure(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
+
+
+def clock(seconds: float) -> str:
+    """`2:31`, `1:02:03`, `2 d 3 h`."""
+    whole = round(seconds)
+    if whole >= 48 * 3600:
+        return f"{whole // 86400} d {whole // 3600 % 24} h"
+    minutes, hours = whole // 60 % 60, whole // 3600
+    return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"

@@ -1,0 +1,245 @@
+"""How far the jobs of a sweep are, read from what they write anyway."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from segscape.sweep.memory.directory import Job, SweepDirectory
+from segscape.sweep.memory.status import LIVE, Standing, State
+
+BROKEN = (State.FAILED, State.LOST)
+SCORE, LATENCY = "val/miou", "latency/p50_ms"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far one job is.
+
+    Attributes:
+        standing: its state, cause and log.
+        epoch: epochs done at the last validation, or None before it.
+        epochs: of the budget, None for a budget in steps.
+        step: optimiser steps done at the last validation.
+        steps: of the budget, None for a budget in epochs.
+        best: highest val/miou so far.
+        latency: median milliseconds from image to logits.
+        seconds_left: of a running job; None if nothing is known yet.
+        seconds: that a finished job took.
+    """
+
+    standing: Standing
+    epoch: int | None = None
+    epochs: int | None = None
+    step: int | None = None
+    steps: int | None = None
+    best: float | None = None
+    latency: float | None = None
+    seconds_left: float | None = None
+    seconds: float | None = None
+
+    @property
+    def where(self) -> str:
+        """Epoch, or step, of the budget."""
+        done, total = (self.step, self.steps) if self.epochs is None else (self.epoch, self.epochs)
+        unit = "step " if self.epochs is None and self.steps is not None else ""
+        if not total or (done is None and self.standing.state is not State.RUNNING):
+            return ""
+        return f"{unit}{done or 0}/{total}"
+
+    def plain(self) -> dict[str, Any]:
+        """The same as data for --json."""
+        standing = self.standing
+        return {
+            "id": standing.job.id,
+            "name": standing.job.name,
+            "folder": standing.job.folder,
+            "state": str(standing.state),
+            "cause": standing.cause,
+            "attempts": standing.attempts,
+            "started": standing.started,
+            "epoch": self.epoch,
+            "epochs": self.epochs,
+            "step": self.step,
+            "steps": self.steps,
+            SCORE: self.best,
+            LATENCY: self.latency,
+            "seconds_left": self.seconds_left,
+            "log": str(standing.log),
+            "varied": dict(standing.job.varied),
+            "cost": dict(standing.job.cost),
+        }
+
+
+@dataclass(frozen=True)
+class Look:
+    """One look at a sweep.
+
+    Attributes:
+        jobs: how far each is.
+        seconds_left: of the whole sweep at the pace so far; None if nothing is known yet.
+    """
+
+    jobs: Sequence[Progress]
+    seconds_left: float | None = None
+
+    @property
+    def counts(self) -> dict[State, int]:
+        """Jobs by state, in the order of `State`, those with none left out."""
+        found = Counter(each.standing.state for each in self.jobs)
+        return {state: found[state] for state in State if found[state]}
+
+    @property
+    def broken(self) -> list[Progress]:
+        """Jobs that failed or were lost."""
+        return [each for each in self.jobs if each.standing.state in BROKEN]
+
+
+@dataclass
+class Reader:
+    """Looks at a sweep again and again; what cannot change is read once.
+
+    Args:
+        sweep: which.
+    """
+
+    sweep: SweepDirectory
+    _budgets: dict[str, tuple[int | None, int | None, int]] = field(default_factory=dict)
+    _best: dict[str, tuple[float, float | None]] = field(default_factory=dict)
+
+    def look(self, standings: Sequence[Standing], slots: int | None = None) -> Look:
+        """How far everything is.
+
+        Args:
+            standings: of the jobs.
+            slots: how many run at once; None: as many as run now.
+        """
+        jobs = [self._progress(each) for each in standings]
+        return Look(jobs, _seconds_left(jobs, slots))
+
+    def _progress(self, standing: Standing) -> Progress:
+        if standing.state is State.WAITING:
+            return Progress(standing)
+        epochs, steps, batch = self._budget(standing.job)
+        row, summary = standing.row, standing.summary
+        written = _written(self.sweep.run(standing.job).metrics_path)
+        best, seconds, left = _number(summary.get(SCORE)), None, None
+        if best is None and row and written is not None:
+            best = self._best_so_far(standing.job, written)
+        if standing.state is State.FINISHED:
+            seconds = _between(standing.status.get("started"), standing.status.get("updated"))
+        if standing.state is State.RUNNING and row and written is not None:
+            left = _job_left(standing, epochs, steps, batch, written)
+        return Progress(
+            standing=standing,
+            epoch=_whole(row.get("epoch")),
+            epochs=epochs,
+            step=_whole(row.get("step")),
+            steps=steps,
+            best=best,
+            latency=_number(summary.get(LATENCY, row.get(LATENCY))),
+            seconds_left=left,
+            seconds=seconds,
+        )
+
+    def _budget(self, job: Job) -> tuple[int | None, int | None, int]:
+        """Epochs or steps of a job, and its images per step."""
+        if job.id not in self._budgets:
+            from segscape.job import with_one_budget
+
+            config = self.sweep.frozen(job).get("config") or {}
+            if config.get("trainer"):
+                config = with_one_budget(config, job.overrides)
+            trainer = config.get("trainer") or {}
+            steps, epochs = _whole(trainer.get("max_steps")), _whole(trainer.get("max_epochs"))
+            steps = steps if steps and steps > 0 else None
+            batch = _whole((config.get("data") or {}).get("batch_size")) or 0
+            batch *= _whole(trainer.get("accumulate_grad_batches")) or 1
+            self._budgets[job.id] = (None if steps else epochs, steps, batch)
+        return self._budgets[job.id]
+
+    def _best_so_far(self, job: Job, written: float) -> float | None:
+        """The highest score in metrics.csv, read again only when the file is another."""
+        if self._best.get(job.id, (None,))[0] != written:
+            scores = [_number(row.get(SCORE)) for row in self.sweep.run(job).read_metrics()]
+            self._best[job.id] = (written, max((s for s in scores if s is not None), default=None))
+        return self._best[job.id][1]
+
+
+def _job_left(
+    standing: Standing, epochs: int | None, steps: int | None, batch: int, written: float
+) -> float | None:
+    """Seconds that a running job still needs, from its last row and when it was written."""
+    step, epoch = _number(standing.row.get("step")), _number(standing.row.get("epoch"))
+    done, total = (step, steps) if steps else (epoch, epochs)
+    if not done or not total or standing.started is None:
+        return None
+    begun = datetime.fromisoformat(standing.started).timestamp()
+    first = standing.status.get("started")
+    # Nobody wrote down where a continued job stood when it continued: its own rate has to do,
+    # which leaves out the validations.
+    continued = first is not None and (_between(first, standing.started) or 0) > 0
+    if first is not None and not continued:
+        # Importing and building come once: the clock starts behind them.
+        begun = datetime.fromisoformat(first).timestamp()
+    if not continued and written > begun:
+        per_unit = (written - begun) / done
+    else:
+        rate = _number(standing.row.get("train/images_per_second"))
+        if not rate or not step or not batch:
+            return None
+        per_unit = (step / done) * batch / rate
+    since = datetime.now(UTC).timestamp() - written
+    return max(0.0, (total - done) * per_unit - since)
+
+
+def _seconds_left(jobs: Sequence[Progress], slots: int | None) -> float | None:
+    """Work that is left at the mean duration so far, shared among what runs at once."""
+    running = [each for each in jobs if each.standing.state is State.RUNNING]
+    pending = sum(each.standing.state in (State.QUEUED, State.WAITING) for each in jobs)
+    if not any(each.standing.state in LIVE for each in jobs):
+        return None
+    taken = [each.seconds for each in jobs if each.seconds is not None]
+    known = [each.seconds_left for each in running if each.seconds_left is not None]
+    mean = sum(taken) / len(taken) if taken else None
+    if (pending and mean is None) or (running and not known and mean is None):
+        return None
+    unknown = (len(running) - len(known)) * (mean or (sum(known) / max(len(known), 1)))
+    work = sum(known) + unknown + pending * (mean or 0.0)
+    at_once = min(slots or max(len(running), 1), len(running) + pending)
+    return max(work / max(at_once, 1), max(known, default=0.0))
+
+
+def _written(path: Path) -> float | None:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return None
+
+
+def _between(first: Any, last: Any) -> float | None:
+    if not first or not last:
+        return None
+    return (datetime.fromisoformat(last) - datetime.fromisoformat(first)).total_seconds()
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
+        return None
+    return float(value)
+
+
+def _whole(value: Any) -> int | None:
+    return int(value) if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def shares(counts: Mapping[State, int]) -> str:
+    """`12 jobs: 4 finished, 2 running, 6 queued`."""
+    total = sum(counts.values())
+    listed = ", ".join(f"{number} {state}" for state, number in counts.items())
+    return f"{total} job{'s' if total != 1 else ''}" + (f": {listed}" if listed else "")

@@ -1,0 +1,239 @@
+"""The process of one job: `python -P -m segscape.sweep.run.worker DIRECTORY TOKEN`.
+
+It runs from frozen source with a frozen configuration, always continues where the last attempt
+stopped, and does nothing when the job is done, cancelled, or in the hands of a live process. So a
+queue may start it as often as it likes.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+from segscape.errors import UserError
+from segscape.fast_exit import leave
+from segscape.runs.locks import try_lock
+from segscape.runs.run_directory import RunDirectory, write_json
+from segscape.sweep.memory.directory import (
+    Attempt,
+    Job,
+    SweepDirectory,
+    now,
+    read_attempts,
+    read_json,
+)
+
+DONE, FAILED, WRONG, STOPPED = 0, 1, 2, 3
+# SIGTERM ends a job for good as far as it is concerned, unless a cluster pushes it aside.
+CONTINUE = ("SIGUSR1", "SIGUSR2")
+_SIGNALS = ("SIGTERM", *CONTINUE)
+# So long another process may be looking whether this one lives.
+_LOCK_WAIT_S = 3.0
+_IDLE_RESTARTS = 3
+
+
+def command(sweep: SweepDirectory, job: Job, attempt: Attempt) -> list[str]:
+    """The command line of an attempt; it holds whatever happens to yaml and source afterwards."""
+    from segscape.sweep.memory.code_snapshot import python_path
+
+    path = python_path(sweep.path, attempt.code)
+    worker = [sys.executable, "-P", "-m", "segscape.sweep.run.worker"]
+    return ["env", f"PYTHONPATH={path}", *worker, str(sweep.place(job)), attempt.token]
+
+
+def arguments_of(command: Sequence[str]) -> tuple[str, list[str]] | None:
+    """PYTHONPATH and arguments in a command line of `command`; None for any other."""
+    _, path, *rest = command if len(command) > 1 else ("", "")
+    worker = [sys.executable, "-P", "-m", "segscape.sweep.run.worker"]
+    name, _, value = path.partition("=")
+    if command[0] != "env" or name != "PYTHONPATH" or rest[: len(worker)] != worker:
+        return None
+    return value, list(rest[len(worker) :])
+
+
+def main(place: Path, token: str) -> int:
+    """Run a job unless there is nothing to do.
+
+    Args:
+        place: its run directory.
+        token: of the attempt.
+
+    Returns:
+        0 done, 1 a defect, 2 a wrong request, 3 stopped by a signal after saving.
+    """
+    frozen = read_json(place / "job.json")
+    if not frozen:
+        print(f"error: {place} holds no job", file=sys.stderr)
+        return WRONG
+    attempt = next((each for each in read_attempts(place) if each.token == token), None)
+    lock = _take_lock(place)
+    if lock is None:
+        print(f"{place.name} is running already", file=sys.stderr)
+        return DONE
+    try:
+        _redirect(place)
+        if RunDirectory(place).read_status().get("state") == "finished":
+            print(f"{place.name} is finished already")
+            return DONE
+        if attempt is None or attempt.cancelled:
+            print(f"{place.name} was cancelled")
+            return DONE
+        return _attempt(place, attempt, frozen)
+    finally:
+        os.close(lock)
+
+
+def _attempt(place: Path, attempt: Attempt, frozen: dict[str, Any]) -> int:
+    """Run, and leave in worker.json how it went."""
+    before = read_json(place / "worker.json")
+    again = before.get("token") == attempt.token
+    record: dict[str, Any] = {
+        "token": attempt.token,
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "started": now(),
+        "queue_id": attempt.queue_id or os.environ.get("SLURM_JOB_ID"),
+        "restarts": int(before.get("restarts", 0)) + 1 if again else 0,
+        "idle": int(before.get("idle", 0)) if again else 0,
+    }
+    write_json(place / "worker.json", record)
+    saved = _last_saved(place)
+
+    def end(code: int, received: str | None) -> int:
+        return _end(place, attempt, record, code, received, progress=_last_saved(place) != saved)
+
+    def stop_now(number: int, frame: FrameType | None) -> None:
+        """Outside of the training nothing has to be saved: leave at once.
+
+        An exception would not do: the import of a package may swallow it.
+        """
+        if os.getpid() != record["pid"]:  # a child that inherited the handler
+            return
+        RunDirectory(place).write_status("stopped")
+        code = end(STOPPED, signal.Signals(number).name)
+        sys.stdout.flush()
+        os._exit(code)
+
+    try:
+        for name in _SIGNALS:
+            signal.signal(getattr(signal, name), stop_now)
+        print(f"\n== {record['started']} {record['host']} pid {record['pid']}", flush=True)
+        code, received = _run(place, frozen)
+    finally:
+        for name in _SIGNALS:
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    return end(code, received)
+
+
+def _end(
+    place: Path,
+    attempt: Attempt,
+    record: dict[str, Any],
+    code: int,
+    received: str | None,
+    progress: bool,
+) -> int:
+    """Write down how an attempt ended, and ask for another start if it is to go on; its code."""
+    record["idle"] = 0 if progress else record["idle"] + 1
+    requeue = code == STOPPED and (received in CONTINUE or _pushed_aside(attempt))
+    if requeue and record["idle"] > _IDLE_RESTARTS:
+        text = f"stopped {record['idle']} times without reaching a checkpoint: give it more time"
+        RunDirectory(place).write_status("failed", error=text)
+        code, requeue = FAILED, False
+    record |= {"ended": now(), "exit": code, "signal": received, "requeue": requeue}
+    write_json(place / "worker.json", record)
+    if requeue and attempt.launcher == "slurm":
+        _requeue_on_slurm()
+    return code
+
+
+def _run(place: Path, frozen: dict[str, Any]) -> tuple[int, str | None]:
+    """Run the job; its exit code, and the signal that stopped the training."""
+    directory = RunDirectory(place)
+    try:
+        # Relative paths mean what they meant where the sweep was submitted.
+        os.chdir(frozen["cwd"])
+        from segscape.job import Request, run
+
+        result = run(
+            Request(
+                config={**frozen["config"], "run_dir": str(place), "resume": "auto"},
+                overrides=frozen["overrides"],
+                choices=frozen["choices"],
+                group=frozen["group"],
+                title=frozen["name"],
+            )
+        )
+        return result.exit_code, result.signal
+    except UserError as error:
+        directory.write_status("failed", error=error.what)
+        print(f"error: {error.what}\n       {error.hint or ''}", file=sys.stderr)
+        return WRONG, None
+    except (Exception, SystemExit) as error:
+        directory.write_status("failed", error=f"{type(error).__name__}: {error}")
+        traceback.print_exc()
+        return FAILED, None
+
+
+def _last_saved(place: Path) -> int | None:
+    try:
+        return (place / "checkpoints" / "last.ckpt").stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
+
+
+def _take_lock(place: Path) -> int | None:
+    descriptor = os.open(place / ".worker", os.O_RDWR | os.O_CREAT, 0o644)
+    end = time.monotonic() + _LOCK_WAIT_S
+    while not try_lock(descriptor):
+        if time.monotonic() > end:
+            os.close(descriptor)
+            return None
+        time.sleep(0.1)
+    return descriptor
+
+
+def _redirect(place: Path) -> None:
+    """Send what this process and its children print to the job's log."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    log = os.open(place / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
+
+
+def _pushed_aside(attempt: Attempt) -> bool:
+    """Whether SLURM makes room for others: it would not bring back a job that ends by itself."""
+    if attempt.launcher != "slurm":
+        return False
+    from segscape.sweep.launchers.slurm_commands import preempted
+
+    return preempted()
+
+
+def _requeue_on_slurm() -> None:
+    """Ask SLURM to run this job again; it kills what is left of us to do so."""
+    done = subprocess.run(
+        ["scontrol", "requeue", os.environ["SLURM_JOB_ID"]], capture_output=True, text=True
+    )
+    if done.returncode:
+        print(f"SLURM does not requeue: {done.stderr.strip()}", file=sys.stderr)
+
+
+def entry(arguments: Sequence[str]) -> NoReturn:
+    """Entry of `python -m segscape.sweep.run.worker`."""
+    leave(main(Path(arguments[0]), arguments[1]))
+
+
+if __name__ == "__main__":
+    entry(sys.argv[1:])
