@@ -30,3 +30,36 @@ def nearest(word: str, choices: Iterable[str]) -> str | None:
     """The choice that the user most likely meant, or None when nothing is close."""
     found = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.5)
     return found[0] if found else None
+
+
+def unknown(
+    what: str, word: str, choices: Iterable[str], *, typed: str = "{}", label: str = "choices"
+) -> UserError:
+    """The error for a name that does not exist: the nearest one that does, then all of them.
+
+    Args:
+        what: what is wrong, e.g. `fusion=ad: there is no such fusion`.
+        word: the name as typed.
+        choices: the names that exist.
+        typed: how a name is typed, e.g. `fusion={}`.
+        label: what the list of names is called; empty: no list.
+    """
+    names = list(choices)
+    close = nearest(word, names)
+    hint = [f"did you mean {typed.format(close)}?"] if close else []
+    if label:
+        hint.append(f"{label}: {', '.join(names) or 'none'}")
+    return UserError(what, " ".join(hint) or None)
+
+
+def choice(key: str, value: object, choices: Iterable[object]) -> None:
+    """Check that a value is one of the choices of a key.
+
+    Raises:
+        UserError: it is not.
+    """
+    names = list(choices)
+    if value not in names:
+        raise unknown(
+            f"{key}={value} is not a choice", str(value), map(str, names), typed=f"{key}={{}}"
+        )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from segscape import build, preflight
 from segscape.config import targets
 from segscape.config.identity import FREE_DATA, FREE_ON_RESUME, differences
+from segscape.config.moved import with_first_targets
 from segscape.errors import UserError
 
 if TYPE_CHECKING:
@@ -239,7 +240,7 @@ def _same_as_before(directory: RunDirectory, config: Config) -> None:
         return
     different = [
         f"{key} was {old!r}, is {new!r}"
-        for key, old, new in differences(before, config)
+        for key, old, new in differences(with_first_targets(before), with_first_targets(config))
         if key.split(".")[0] not in FREE_ON_RESUME
         and not (key.startswith("data.") and key.split(".")[1] in FREE_DATA)
     ]

@@ -7,6 +7,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from segscape.config.moved import with_first_targets
+
 # What may differ between a run and its continuation without changing the result.
 FREE_ON_RESUME = ("run_dir", "resume", "logger", "callbacks", "profile", "init")
 FREE_DATA = ("root", "num_workers", "cache", "cache_dir", "source")
@@ -43,7 +45,7 @@ def essence(config: Mapping[str, Any]) -> dict[str, Any]:
     kept = {key: value for key, value in config.items() if key not in free}
     if isinstance(kept.get("data"), Mapping):
         kept["data"] = {k: v for k, v in kept["data"].items() if k not in FREE_DATA}
-    return kept
+    return with_first_targets(kept)
 
 
 def differences(old: Any, new: Any, prefix: str = "") -> list[tuple[str, Any, Any]]:

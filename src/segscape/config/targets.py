@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from segscape.config.moved import current_target
 from segscape.errors import UserError, nearest
 
 Config = Mapping[str, Any]
@@ -38,7 +39,7 @@ def locate(target: str, key: str) -> Callable[..., Any]:
     Raises:
         UserError: no such module or name.
     """
-    module_name, _, name = target.rpartition(".")
+    module_name, _, name = current_target(target).rpartition(".")
     try:
         module = importlib.import_module(module_name)
     except ImportError as error:
