@@ -14,9 +14,9 @@ import miniature
 import numpy as np
 import pytest
 import torch
-from miniature import Noise, ids, picture, save
+from miniature import Files, Noise, ids, picture, save
 
-from segscape.data.base import FileDataset, LabelMap, SegmentationDataset, open_sample
+from segscape.data.base import SegmentationDataset, open_sample
 from segscape.data.datasets.streets.module import Streets
 from segscape.data.module import SegmentationDataModule
 from segscape.data.storage import cache, versions
@@ -32,24 +32,6 @@ from segscape.errors import UserError
 
 needs_memfd = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="needs Linux")
 KINDS = ["disk", pytest.param("memory", marks=needs_memfd)]
-
-
-class Files(FileDataset):
-    """Files of a folder, of different sizes; label 9 becomes 2."""
-
-    classes = ("a", "b", "c")
-    palette = ((0, 0, 0), (9, 9, 9), (255, 255, 255))
-
-    def __init__(self, root: Path, target: int = 2) -> None:
-        images = sorted(root.glob("*.png"))
-        super().__init__([(image, root / "labels" / image.name) for image in images])
-        self.root = root
-        self._ids = LabelMap({0: 0, 1: 1, 9: target})
-        self.decoded: list[int] = []
-
-    def to_ids(self, raw: np.ndarray, path: Path) -> np.ndarray:
-        self.decoded.append(raw.size)
-        return self._ids(raw, path)
 
 
 class Folder(SegmentationDataModule):
@@ -127,16 +109,17 @@ def test_jobs_share_one_copy(root: Path, tmp_path: Path, kind: str) -> None:
         other.read(4)
         assert files.decoded == []
     script = (
-        "import sys, tempfile; from pathlib import Path; import test_cache as t\n"
-        "tempfile.tempdir = sys.argv[1]; files = t.Files(Path(sys.argv[1]) / 'data')\n"
-        "kept = t.cached(files, sys.argv[2], 'minifolder-train', Path(sys.argv[1]) / 'cache')\n"
+        "import sys, tempfile; from pathlib import Path\n"
+        "from miniature import Files; from segscape.data.storage.cache import cached\n"
+        "tempfile.tempdir = sys.argv[1]; files = Files(Path(sys.argv[1]) / 'data')\n"
+        "kept = cached(files, sys.argv[2], 'minifolder-train', Path(sys.argv[1]) / 'cache')\n"
         "print(kept.read(4).image.sum(), len(files.decoded))"
     )
     done = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path), kind],
         capture_output=True,
         text=True,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])},
+        cwd=Path(miniature.__file__).parent,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [str(first.read(4).image.sum()), "0"]

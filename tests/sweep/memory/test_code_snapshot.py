@@ -79,7 +79,7 @@ def test_segscape_and_its_yaml_come_from_the_copy(own: Path, tmp_path: Path) -> 
         tmp_path,
     ).splitlines()
     assert found[0] == str(code / "segscape" / "conf")
-    assert found[1] == str(code / "segscape" / "sweep" / "identity.py")
+    assert found[1] == str(code / "segscape" / "config" / "identity.py")
     from segscape.config.files import groups
 
     assert int(found[2]) == len(groups()["fusion"])

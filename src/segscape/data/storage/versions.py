@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from segscape.config.moved import first_target
 from segscape.data.base import SegmentationDataset, open_sample
 from segscape.data.codecs import image_size, read_bytes
 from segscape.errors import UserError
@@ -95,7 +96,9 @@ def _state(path: Path) -> tuple[int, int]:
 
 
 def _name(thing: Any) -> str:
-    return f"{getattr(thing, '__module__', '')}.{getattr(thing, '__qualname__', repr(thing))}"
+    """Of a class or function, as it was first called: moving a module invalidates no cache."""
+    name = getattr(thing, "__qualname__", repr(thing))
+    return first_target(f"{getattr(thing, '__module__', '')}.{name}")
 
 
 def _feed(digest: Any, value: Any) -> None:
