@@ -38,7 +38,7 @@ from rich.table import Table
 from torch.utils.data import DataLoader, Dataset
 
 from segscape.data.datasets.cityscapes import LABELS, Cityscapes
-from segscape.data.datasets.streets.scene import render
+from segscape.data.datasets.streets.render import render
 from segscape.data.loader import prepare_worker
 from segscape.data.transforms import TrainTransform
 

@@ -15,7 +15,7 @@ import time
 import cv2
 import numpy as np
 
-from segscape.data.datasets.streets.scene import CLASSES, render
+from segscape.data.datasets.streets.render import CLASSES, render
 
 SIZE = (256, 512)
 

@@ -9,11 +9,11 @@ import sys
 import numpy as np
 import pytest
 
-from segscape.data.datasets.streets.scene import CLASSES, PALETTE, render
+from segscape.data.datasets.streets.render import CLASSES, PALETTE, render
 
 _DIGEST = """
 import hashlib
-from segscape.data.datasets.streets.scene import render
+from segscape.data.datasets.streets.render import render
 for index in (0, 5, 11):
     sample = render(3, index, (96, 160))
     print(hashlib.sha256(sample.image.tobytes() + sample.label.tobytes()).hexdigest())

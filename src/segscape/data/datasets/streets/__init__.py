@@ -1,1 +1,1 @@
-"""The built-in data set: procedural street scenes (`scene.render`) and their data module."""
+"""The built-in data set: procedural street scenes (`render.render`) and their data module."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from segscape.data.datasets.streets.canvas import BUILDING
 from segscape.data.datasets.streets.facades import BAY, FLOOR, FLOORS, SPAN, Facade
-from segscape.data.datasets.streets.rng import Colour, Dice, tinted
-from segscape.data.datasets.streets.street import Stage
+from segscape.data.datasets.streets.rng import Colour, Rng, tinted
+from segscape.data.datasets.streets.scene import Scene
 
 _METRES = 2.9  # width of a bay and height of a floor
 _ROOFS: tuple[Colour, ...] = ((78, 80, 88), (120, 78, 62), (96, 86, 80), (64, 66, 72))
@@ -50,7 +50,7 @@ class Building:
 
 
 def design(
-    dice: Dice,
+    rng: Rng,
     facades: tuple[Facade, ...],
     side: int,
     front: float,
@@ -59,65 +59,65 @@ def design(
     floors: int,
 ) -> Building:
     """Draw the looks of one house."""
-    facade = dice.pick(facades)
+    facade = rng.pick(facades)
     if floors > 4 and not facade.tall:
-        facade = dice.pick(facades)
-    base = dice.uniform(0.78, 1.15)
-    tint = (base * dice.uniform(0.94, 1.06), base, base * dice.uniform(0.94, 1.06))
+        facade = rng.pick(facades)
+    base = rng.uniform(0.78, 1.15)
+    tint = (base * rng.uniform(0.94, 1.06), base, base * rng.uniform(0.94, 1.06))
     return Building(
         side=side,
         front=front,
         z0=z0,
         z1=z0 + length,
         floors=floors,
-        depth=dice.uniform(7, 13),
+        depth=rng.uniform(7, 13),
         facade=facade,
         tint=tint,
-        pitched=floors <= 4 and dice.chance(0.65),
-        roof=dice.jitter(dice.pick(_ROOFS), 12),
-        offset=dice.integer(0, 5),
+        pitched=floors <= 4 and rng.chance(0.65),
+        roof=rng.jitter(rng.pick(_ROOFS), 12),
+        offset=rng.integer(0, 5),
     )
 
 
-def shadow(stage: Stage, house: Building) -> None:
+def shadow(scene: Scene, house: Building) -> None:
     """Cast the house's shadow onto the ground."""
-    if stage.light.shadow > 0.85:  # overcast: there is none to be seen
+    if scene.light.shadow > 0.85:  # overcast: there is none to be seen
         return
-    dx, dz = stage.light.drift
+    dx, dz = scene.light.drift
     height = house.height + (2.0 if house.pitched else 0.0)
     x = house.side * house.front
     far = x + house.side * house.depth
     base = [(x, 0.0, house.z0), (x, 0.0, house.z1), (far, 0.0, house.z0), (far, 0.0, house.z1)]
     moved = [(px + height * dx, 0.0, pz + height * dz) for px, _, pz in base]
-    if max(p[2] for p in moved) > stage.camera.near and -house.side * dx > -0.05:
-        stage.cast(base + moved, stage.light.shadow)
+    if max(p[2] for p in moved) > scene.camera.near and -house.side * dx > -0.05:
+        scene.cast(base + moved, scene.light.shadow)
         reach = height * max(0.0, -house.side * dx)
-        stage.shaded.append((x, house.z0, house.z1, reach))
+        scene.shaded.append((x, house.z0, house.z1, reach))
 
 
-def _level(stage: Stage, house: Building, z: float) -> int:
+def _level(scene: Scene, house: Building, z: float) -> int:
     """Mip level whose pixels are about those of the canvas at a distance."""
-    ratio = (BAY / _METRES) / (stage.scale(z) / 2)
+    ratio = (BAY / _METRES) / (scene.scale(z) / 2)
     return max(0, min(len(house.facade.levels) - 1, round(math.log2(max(ratio, 1e-3)) - 0.4)))
 
 
 def _wall(
-    stage: Stage,
+    scene: Scene,
     house: Building,
     ends: tuple[tuple[float, float], tuple[float, float]],
     shade: float,
     z: float,
 ) -> None:
     """Drape the front's texture over an upright wall from ends[0] to ends[1], each (x, z)."""
-    level = _level(stage, house, z)
+    level = _level(scene, house, z)
     texture, unit = house.facade.levels[level], 1 / 2**level
     bays = max(1, round(math.dist(*ends) / _METRES))
     if bays > SPAN:  # wider than the texture: two parts
         (xa, za), (xb, zb) = ends
         share = (bays // 2) / bays
         middle = xa + (xb - xa) * share, za + (zb - za) * share
-        _wall(stage, house, (ends[0], middle), shade, z)
-        _wall(stage, house, (middle, ends[1]), shade, z)
+        _wall(scene, house, (ends[0], middle), shade, z)
+        _wall(scene, house, (middle, ends[1]), shade, z)
         return
     offset = min(house.offset, SPAN - bays)
     left, right = offset * BAY * unit, (offset + bays) * BAY * unit
@@ -129,13 +129,13 @@ def _wall(
         top = bottom - count * FLOOR * unit
         source = left, top, right, bottom
         y0, y1 = low * _METRES, (low + count) * _METRES
-        quad = stage.camera.wall(*ends, y0, y1)
-        stage.canvas.drape(texture, source, quad, BUILDING, house.tint, shade)
+        quad = scene.camera.wall(*ends, y0, y1)
+        scene.canvas.drape(texture, source, quad, BUILDING, house.tint, shade)
         low += count
 
 
-def _roof(stage: Stage, house: Building, z0: float, hidden: bool) -> None:
-    canvas, camera, light = stage.canvas, stage.camera, stage.light
+def _roof(scene: Scene, house: Building, z0: float, hidden: bool) -> None:
+    canvas, camera, light = scene.canvas, scene.camera, scene.light
     side, h, z1 = house.side, house.height, house.z1
     x = side * house.front
     ridge = x + side * house.depth * 0.45
@@ -173,50 +173,50 @@ def _paint(house: Building) -> Colour:
     return r * tr, g * tg, b * tb
 
 
-def _cornice(stage: Stage, house: Building, z0: float) -> None:
+def _cornice(scene: Scene, house: Building, z0: float) -> None:
     x, h = house.side * (house.front - 0.25), house.height
     band = [(x, h - 0.15, z0), (x, h - 0.15, house.z1), (x, h + 0.45, house.z1), (x, h + 0.45, z0)]
     colour = tinted(_paint(house), 1.12, 8)
-    shade = stage.light.side(-house.side, 0, 0)
-    stage.canvas.fill(stage.camera.outline(band), colour, BUILDING, shade)
+    shade = scene.light.side(-house.side, 0, 0)
+    scene.canvas.fill(scene.camera.outline(band), colour, BUILDING, shade)
     end = [
         (x, h - 0.15, z0),
         (x + house.side * house.depth, h - 0.15, z0),
         (x + house.side * house.depth, h + 0.45, z0),
         (x, h + 0.45, z0),
     ]
-    shade = stage.light.side(0, 0, -1)
-    stage.canvas.fill(stage.camera.outline(end), colour, BUILDING, shade)
+    shade = scene.light.side(0, 0, -1)
+    scene.canvas.fill(scene.camera.outline(end), colour, BUILDING, shade)
 
 
-def draw(stage: Stage, house: Building, hidden: bool, windows: bool) -> None:
+def draw(scene: Scene, house: Building, hidden: bool, windows: bool) -> None:
     """Paint one house.
 
     Args:
-        stage: where.
+        scene: where.
         house: what.
         hidden: whether the next house covers the gable that faces the camera.
         windows: whether that gable has windows.
     """
-    camera, light = stage.camera, stage.light
+    camera, light = scene.camera, scene.light
     z0 = max(house.z0, camera.cut)
     if house.z1 <= z0:
         return
     middle = math.sqrt(z0 * house.z1)
-    light.tone(stage.canvas, middle)
+    light.tone(scene.canvas, middle)
     side, x = house.side, house.side * house.front
     far = x + side * house.depth * 0.9
     if house.z0 > camera.near and not hidden:
         facing = light.side(0, 0, -1)
         ends = ((far, z0), (x, z0)) if side < 0 else ((x, z0), (far, z0))
         if windows:
-            _wall(stage, house, ends, facing, z0)
+            _wall(scene, house, ends, facing, z0)
         else:
             wall = [(x, 0, z0), (far, 0, z0), (far, house.height, z0), (x, house.height, z0)]
-            stage.canvas.fill(camera.outline(wall), _paint(house), BUILDING, facing)
+            scene.canvas.fill(camera.outline(wall), _paint(house), BUILDING, facing)
     ends = ((x, z0), (x, house.z1)) if side < 0 else ((x, house.z1), (x, z0))
     if house.pitched:
-        _roof(stage, house, z0, hidden)
-    _wall(stage, house, ends, light.side(-side, 0, 0), middle)
+        _roof(scene, house, z0, hidden)
+    _wall(scene, house, ends, light.side(-side, 0, 0), middle)
     if not house.pitched:
-        _cornice(stage, house, z0)
+        _cornice(scene, house, z0)

@@ -10,7 +10,7 @@ import numpy as np
 
 from segscape.data.datasets.streets.camera import Camera
 from segscape.data.datasets.streets.canvas import SKY, Canvas
-from segscape.data.datasets.streets.rng import Colour, Dice
+from segscape.data.datasets.streets.rng import Colour, Rng
 from segscape.data.datasets.streets.textures import Atlas
 
 
@@ -63,51 +63,51 @@ class Light:
         canvas.tone((r * shade, g * shade, b * shade), self.haze, share)
 
 
-def weather(dice: Dice) -> Light:
+def weather(rng: Rng) -> Light:
     """Draw the time of day and the weather."""
-    azimuth = dice.uniform(0, 2 * math.pi)
-    height = math.radians(dice.uniform(18, 62))
+    azimuth = rng.uniform(0, 2 * math.pi)
+    height = math.radians(rng.uniform(18, 62))
     sun = (
         math.cos(height) * math.sin(azimuth),
         math.sin(height),
         math.cos(height) * math.cos(azimuth),
     )
-    kind = dice.random()
+    kind = rng.random()
     if kind < 0.42:  # clear or fair
-        cover = dice.uniform(0.0, 0.45)
-        zenith, cloud = dice.jitter((92, 142, 204), 22), (246.0, 248.0, 250.0)
-        haze = dice.jitter((196, 212, 228), 14)
+        cover = rng.uniform(0.0, 0.45)
+        zenith, cloud = rng.jitter((92, 142, 204), 22), (246.0, 248.0, 250.0)
+        haze = rng.jitter((196, 212, 228), 14)
         ambient, direct, warmth = 0.58, 0.72, (1.0, 0.99, 0.96)
-        visibility = dice.uniform(220, 900)
+        visibility = rng.uniform(220, 900)
     elif kind < 0.74:  # overcast
-        cover = dice.uniform(0.75, 1.0)
-        tone = dice.uniform(165, 250)
+        cover = rng.uniform(0.75, 1.0)
+        tone = rng.uniform(165, 250)
         zenith, cloud = (tone * 0.78, tone * 0.82, tone * 0.88), (tone, tone, tone * 1.01)
-        haze = dice.jitter((tone * 0.92, tone * 0.93, tone * 0.95), 6)
+        haze = rng.jitter((tone * 0.92, tone * 0.93, tone * 0.95), 6)
         ambient, direct, warmth = 0.9, 0.12, (0.97, 1.0, 1.03)
-        visibility = dice.uniform(120, 500)
+        visibility = rng.uniform(120, 500)
     elif kind < 0.88:  # low sun
-        cover = dice.uniform(0.1, 0.6)
-        zenith, cloud = dice.jitter((120, 140, 180), 14), (255.0, 226.0, 190.0)
-        haze = dice.jitter((236, 206, 168), 12)
+        cover = rng.uniform(0.1, 0.6)
+        zenith, cloud = rng.jitter((120, 140, 180), 14), (255.0, 226.0, 190.0)
+        haze = rng.jitter((236, 206, 168), 12)
         ambient, direct, warmth = 0.55, 0.85, (1.07, 0.97, 0.84)
-        visibility = dice.uniform(140, 500)
+        visibility = rng.uniform(140, 500)
     else:  # mist or white-out
         cover = 1.0
-        tone = dice.uniform(205, 250)
+        tone = rng.uniform(205, 250)
         zenith, cloud = (tone, tone, tone), (tone + 5, tone + 5, tone + 5)
         haze = (tone, tone, tone)
         ambient, direct, warmth = 0.95, 0.06, (1.0, 1.0, 1.0)
-        visibility = dice.uniform(55, 150)
+        visibility = rng.uniform(55, 150)
     return Light(sun, ambient, direct, warmth, haze, visibility, zenith, cloud, cover)
 
 
-def paint_sky(canvas: Canvas, camera: Camera, light: Light, atlas: Atlas, dice: Dice) -> None:
+def paint_sky(canvas: Canvas, camera: Camera, light: Light, atlas: Atlas, rng: Rng) -> None:
     """Sky with gradient and clouds down to the horizon, and a little below it."""
     rows, columns = 48, 128  # clouds are soft: a small picture, enlarged
     bottom = min(canvas.height, max(2, int(camera.v + 0.06 * canvas.height)))
-    high = dice.integer(0, atlas.clouds.shape[0] - rows)
-    left = dice.integer(0, atlas.clouds.shape[1] - columns)
+    high = rng.integer(0, atlas.clouds.shape[0] - rows)
+    left = rng.integer(0, atlas.clouds.shape[1] - columns)
     cloud = atlas.clouds[high : high + rows, left : left + columns]
     # Clouds lie flatter and thinner towards the horizon.
     level = np.linspace(0.0, 1.0, rows, dtype=np.float32)[:, None]
@@ -137,22 +137,22 @@ class Exposure:
     noise: int
 
 
-def exposure(dice: Dice) -> Exposure:
+def exposure(rng: Rng) -> Exposure:
     """Draw exposure, white balance, softness and noise."""
-    gain = dice.uniform(0.92, 1.24)
-    if dice.chance(0.1):  # under-exposed, as at dusk
-        gain = dice.uniform(0.55, 0.75)
+    gain = rng.uniform(0.92, 1.24)
+    if rng.chance(0.1):  # under-exposed, as at dusk
+        gain = rng.uniform(0.55, 0.75)
     return Exposure(
         gain=gain,
-        temperature=dice.uniform(-0.07, 0.07),
-        saturation=dice.uniform(0.75, 1.2),
-        gamma=dice.uniform(0.85, 1.2),
-        blur=dice.uniform(0.35, 0.9) if dice.chance(0.5) else 0.0,
-        noise=dice.integer(0, 3),
+        temperature=rng.uniform(-0.07, 0.07),
+        saturation=rng.uniform(0.75, 1.2),
+        gamma=rng.uniform(0.85, 1.2),
+        blur=rng.uniform(0.35, 0.9) if rng.chance(0.5) else 0.0,
+        noise=rng.integer(0, 3),
     )
 
 
-def develop(image: np.ndarray, taken: Exposure, atlas: Atlas, dice: Dice) -> np.ndarray:
+def develop(image: np.ndarray, taken: Exposure, atlas: Atlas, rng: Rng) -> np.ndarray:
     """Turn the painted picture (H, W, 3) into the camera's, uint8 of the same shape."""
     keep, grey = taken.saturation, (1.0 - taken.saturation)
     matrix = np.eye(3) * keep + grey * np.array((0.3, 0.59, 0.11))
@@ -165,7 +165,7 @@ def develop(image: np.ndarray, taken: Exposure, atlas: Atlas, dice: Dice) -> np.
     height, width = image.shape[:2]
     for step in (cv2.add, cv2.subtract):
         grain = atlas.grain[taken.noise]
-        top, left = dice.integer(0, 255), dice.integer(0, 255)
+        top, left = rng.integer(0, 255), rng.integer(0, 255)
         if height + 255 <= grain.shape[0] and width + 255 <= grain.shape[1]:
             grain = grain[top : top + height, left : left + width]
         else:  # larger than the atlas: repeat it, it is seamless enough for noise

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Unpack
 
 from segscape.data.base import IGNORE_INDEX, Palette, Sample, SegmentationDataset
-from segscape.data.datasets.streets.scene import CLASSES, PALETTE, render
+from segscape.data.datasets.streets.render import CLASSES, PALETTE, render
 from segscape.data.module import SegmentationDataModule, require_count
 from segscape.data.options import LoaderOptions
 from segscape.data.transforms import check_size

@@ -9,7 +9,7 @@ import numpy as np
 from segscape.data.datasets.streets.camera import Point, fixed
 from segscape.data.datasets.streets.canvas import BUILDING, POLE, SIGN, TREE, VOID
 from segscape.data.datasets.streets.rng import Colour
-from segscape.data.datasets.streets.street import Stage
+from segscape.data.datasets.streets.scene import Scene
 from segscape.data.datasets.streets.textures import Crown
 
 _STEEL: tuple[Colour, ...] = (
@@ -22,32 +22,32 @@ _STEEL: tuple[Colour, ...] = (
 
 
 def column(
-    stage: Stage, x: float, z: float, y0: float, y1: float, width: float, colour: Colour
+    scene: Scene, x: float, z: float, y0: float, y1: float, width: float, colour: Colour
 ) -> None:
     """An upright pole with a lit and a dark side."""
-    canvas = stage.canvas
-    pixels = max(2.0, width * stage.scale(z))
-    (u0, v0), (u1, v1) = stage.at(x, y0, z), stage.at(x, y1, z)
+    canvas = scene.canvas
+    pixels = max(2.0, width * scene.scale(z))
+    (u0, v0), (u1, v1) = scene.at(x, y0, z), scene.at(x, y1, z)
     half = pixels / 2
     canvas.fill([(u0 - half, v0), (u0 + half, v0), (u1 + half, v1), (u1 - half, v1)], colour, POLE)
     if pixels > 4:
-        side = 1 if stage.light.sun[0] < 0 else -1
+        side = 1 if scene.light.sun[0] < 0 else -1
         inner, outer = side * half * 0.2, side * half
         edge = [(u0 + inner, v0), (u0 + outer, v0), (u1 + outer, v1), (u1 + inner, v1)]
         canvas.fill(edge, colour, POLE, 0.68)
 
 
-def lamp(stage: Stage, x: float, z: float) -> None:
+def lamp(scene: Scene, x: float, z: float) -> None:
     """A street light with its arm over the road."""
-    dice, canvas = stage.dice, stage.canvas
-    height, colour = dice.uniform(6, 9.5), dice.jitter(dice.pick(_STEEL), 8)
-    width, classic, reach = dice.uniform(0.1, 0.16), dice.chance(0.3), dice.uniform(0.9, 2.2)
-    stage.lit(x, z, 0.9)
-    scale = stage.scale(z)
+    rng, canvas = scene.rng, scene.canvas
+    height, colour = rng.uniform(6, 9.5), rng.jitter(rng.pick(_STEEL), 8)
+    width, classic, reach = rng.uniform(0.1, 0.16), rng.chance(0.3), rng.uniform(0.9, 2.2)
+    scene.lit(x, z, 0.9)
+    scale = scene.scale(z)
     if classic:
         height *= 0.62
-        column(stage, x, z, 0.0, height, width, colour)
-        u, v = stage.at(x, height + 0.2, z)
+        column(scene, x, z, 0.0, height, width, colour)
+        u, v = scene.at(x, height + 0.2, z)
         canvas.fill(
             [
                 (u - 0.14 * scale, v + 0.25 * scale),
@@ -59,12 +59,12 @@ def lamp(stage: Stage, x: float, z: float) -> None:
             POLE,
         )
         return
-    column(stage, x, z, 0.0, height * 0.35, width * 1.25, colour)
-    column(stage, x, z, 0.0, height, width, colour)
+    column(scene, x, z, 0.0, height * 0.35, width * 1.25, colour)
+    column(scene, x, z, 0.0, height, width, colour)
     inward = -math.copysign(reach, x)
-    a, b = stage.at(x, height - 0.05, z), stage.at(x + inward, height + 0.25, z)
+    a, b = scene.at(x, height - 0.05, z), scene.at(x + inward, height + 0.25, z)
     canvas.stroke(a, b, 0.1 * scale, colour, POLE)
-    c = stage.at(x + inward * 1.35, height + 0.22, z)
+    c = scene.at(x + inward * 1.35, height + 0.22, z)
     canvas.stroke(b, c, 0.17 * scale, (176, 178, 176), POLE)
 
 
@@ -84,24 +84,24 @@ def _block(u: float, v: float, half_width: float, half_height: float) -> list[Po
     return [(u - w, v - h), (u + w, v - h), (u + w, v + h), (u - w, v + h)]
 
 
-def _board(stage: Stage, u: float, v: float, r: float) -> None:
+def _board(scene: Scene, u: float, v: float, r: float) -> None:
     """A rectangular sign with lines of text."""
-    dice, canvas = stage.dice, stage.canvas
-    wide, high = dice.uniform(0.9, 2.0) * r, dice.uniform(0.8, 1.3) * r
+    rng, canvas = scene.rng, scene.canvas
+    wide, high = rng.uniform(0.9, 2.0) * r, rng.uniform(0.8, 1.3) * r
     colours = (_BLUE, (34.0, 104.0, 70.0), _WHITE, (224.0, 184.0, 50.0), (110.0, 74.0, 50.0))
-    colour = dice.jitter(dice.pick(colours), 12)
+    colour = rng.jitter(rng.pick(colours), 12)
     canvas.fill(_block(u, v, wide, high), colour, SIGN)
     ink = _WHITE if sum(colour) < 420 else _INK
     for row in (-0.4, 0.1, 0.55):
-        y, end = v + row * high, u + wide * dice.uniform(0.1, 0.7)
+        y, end = v + row * high, u + wide * rng.uniform(0.1, 0.7)
         canvas.stroke((u - wide * 0.7, y), (end, y), 0.16 * r, ink, SIGN)
 
 
-def _plate(stage: Stage, x: float, y: float, z: float, size: float) -> None:
+def _plate(scene: Scene, x: float, y: float, z: float, size: float) -> None:
     """A traffic sign's plate around a height."""
-    dice, canvas = stage.dice, stage.canvas
-    kind, (u, v) = dice.random(), stage.at(x, y, z)
-    r = size / 2 * stage.scale(z)
+    rng, canvas = scene.rng, scene.canvas
+    kind, (u, v) = rng.random(), scene.at(x, y, z)
+    r = size / 2 * scene.scale(z)
     if kind < 0.3:  # prohibition
         canvas.oval((u, v), (r, r), _RED, SIGN)
         canvas.oval((u, v), (r * 0.72, r * 0.72), _WHITE, SIGN)
@@ -110,7 +110,7 @@ def _plate(stage: Stage, x: float, y: float, z: float, size: float) -> None:
         canvas.oval((u, v), (r, r), _BLUE, SIGN)
         canvas.stroke((u, v + r * 0.5), (u, v - r * 0.5), r * 0.3, _WHITE, SIGN)
     elif kind < 0.65:  # warning or give way
-        turn = math.pi if dice.chance(0.3) else 0.0
+        turn = math.pi if rng.chance(0.3) else 0.0
         canvas.fill(_ring(u, v, 3, r * 1.2, turn), _RED, SIGN)
         canvas.fill(_ring(u, v, 3, r * 0.72, turn), _WHITE, SIGN)
     elif kind < 0.73:  # stop
@@ -122,32 +122,32 @@ def _plate(stage: Stage, x: float, y: float, z: float, size: float) -> None:
         d = r * 0.55
         canvas.stroke((u - d, v - d), (u + d, v + d), r * 0.22, _RED, SIGN)
     else:
-        _board(stage, u, v, r)
+        _board(scene, u, v, r)
 
 
-def sign(stage: Stage, x: float, z: float) -> None:
+def sign(scene: Scene, x: float, z: float) -> None:
     """One or two traffic signs on a thin pole."""
-    dice = stage.dice
-    height, size, two = dice.uniform(2.1, 3.0), dice.uniform(0.66, 1.05), dice.chance(0.3)
-    stage.lit(x, z)
-    column(stage, x, z, 0.0, height + size / 2, 0.09, dice.jitter((146, 148, 148), 16))
-    _plate(stage, x, height, z, size)
+    rng = scene.rng
+    height, size, two = rng.uniform(2.1, 3.0), rng.uniform(0.66, 1.05), rng.chance(0.3)
+    scene.lit(x, z)
+    column(scene, x, z, 0.0, height + size / 2, 0.09, rng.jitter((146, 148, 148), 16))
+    _plate(scene, x, height, z, size)
     if two:
-        _plate(stage, x, height - size * 1.05, z, size * 0.8)
+        _plate(scene, x, height - size * 1.05, z, size * 0.8)
 
 
-def signal(stage: Stage, x: float, z: float) -> None:
+def signal(scene: Scene, x: float, z: float) -> None:
     """A traffic light on a pole."""
-    dice, canvas = stage.dice, stage.canvas
-    stage.lit(x, z)
-    colour = dice.jitter((58, 60, 60), 12)
-    column(stage, x, z, 0.0, 3.2, 0.13, colour)
-    scale, (u, v) = stage.scale(z), stage.at(x, 2.85, z)
+    rng, canvas = scene.rng, scene.canvas
+    scene.lit(x, z)
+    colour = rng.jitter((58, 60, 60), 12)
+    column(scene, x, z, 0.0, 3.2, 0.13, colour)
+    scale, (u, v) = scene.scale(z), scene.at(x, 2.85, z)
     w, h = 0.21 * scale, 0.55 * scale
     canvas.fill(
         [(u - w, v - h), (u + w, v - h), (u + w, v + h), (u - w, v + h)], (34, 36, 36), SIGN
     )
-    on = dice.integer(0, 2)
+    on = rng.integer(0, 2)
     for place, colour in enumerate(
         ((236.0, 50.0, 40.0), (240.0, 170.0, 40.0), (70.0, 220.0, 130.0))
     ):
@@ -155,27 +155,27 @@ def signal(stage: Stage, x: float, z: float) -> None:
         canvas.oval((u, v + (place - 1) * 0.35 * scale), (w * 0.6, w * 0.6), colour, SIGN, glow)
 
 
-def bollard(stage: Stage, x: float, z: float) -> None:
+def bollard(scene: Scene, x: float, z: float) -> None:
     """A short post."""
-    dice = stage.dice
-    stage.lit(x, z)
+    rng = scene.rng
+    scene.lit(x, z)
     column(
-        stage,
+        scene,
         x,
         z,
         0.0,
         1.0,
         0.16,
-        dice.jitter(dice.pick(((48, 50, 52), (170, 168, 160), (96, 98, 100))), 10),
+        rng.jitter(rng.pick(((48, 50, 52), (170, 168, 160), (96, 98, 100))), 10),
     )
 
 
-def wall_sign(stage: Stage, x: float, z: float, side: int) -> None:
+def wall_sign(scene: Scene, x: float, z: float, side: int) -> None:
     """A board that hangs from a house's front over the pavement."""
-    dice = stage.dice
-    y, wide, high = dice.uniform(2.9, 3.8), dice.uniform(0.7, 1.2), dice.uniform(0.6, 1.3)
-    colour = dice.jitter(
-        dice.pick(
+    rng = scene.rng
+    y, wide, high = rng.uniform(2.9, 3.8), rng.uniform(0.7, 1.2), rng.uniform(0.6, 1.3)
+    colour = rng.jitter(
+        rng.pick(
             (
                 (150, 34, 34),
                 (30, 70, 130),
@@ -187,39 +187,39 @@ def wall_sign(stage: Stage, x: float, z: float, side: int) -> None:
         ),
         18,
     )
-    stage.lit(x, z)
+    scene.lit(x, z)
     inner = x - side * wide
-    points = np.array(stage.camera.wall((x, z), (inner, z), y, y + high))
-    stage.canvas.fill(points, colour, SIGN)
+    points = np.array(scene.camera.wall((x, z), (inner, z), y, y + high))
+    scene.canvas.fill(points, colour, SIGN)
     middle = points.mean(axis=0)
     ink = (238.0, 234.0, 224.0) if sum(colour) < 400 else (44.0, 40.0, 44.0)
-    stage.canvas.fill(middle + (points - middle) * (0.62, 0.3), ink, SIGN)
+    scene.canvas.fill(middle + (points - middle) * (0.62, 0.3), ink, SIGN)
 
 
-def tree(stage: Stage, x: float, z: float, height: float, crown: Crown) -> None:
+def tree(scene: Scene, x: float, z: float, height: float, crown: Crown) -> None:
     """A tree with its trunk."""
-    dice, canvas = stage.dice, stage.canvas
-    tint = dice.uniform(0.7, 1.25)
-    colours = (tint * dice.uniform(0.86, 1.2), tint, tint * dice.uniform(0.8, 1.2))
-    spread, flip = height * dice.uniform(0.62, 0.92), dice.chance(0.5)
+    rng, canvas = scene.rng, scene.canvas
+    tint = rng.uniform(0.7, 1.25)
+    colours = (tint * rng.uniform(0.86, 1.2), tint, tint * rng.uniform(0.8, 1.2))
+    spread, flip = height * rng.uniform(0.62, 0.92), rng.chance(0.5)
     start = (
         0.0
         if crown.kind == "bare"
-        else height * (0.1 if crown.kind == "conifer" else dice.uniform(0.22, 0.36))
+        else height * (0.1 if crown.kind == "conifer" else rng.uniform(0.22, 0.36))
     )
     if crown.kind == "conifer":
         spread *= 0.6
-    stage.lit(x, z, 0.82 + 0.18 * min(1.0, stage.light.direct))
-    scale = stage.scale(z)
+    scene.lit(x, z, 0.82 + 0.18 * min(1.0, scene.light.direct))
+    scale = scene.scale(z)
     if crown.kind != "bare":
         wide = height * 0.022 + 0.06
-        (u0, v0), (u1, v1) = stage.at(x, 0, z), stage.at(x, start + 0.25 * height, z)
+        (u0, v0), (u1, v1) = scene.at(x, 0, z), scene.at(x, start + 0.25 * height, z)
         a, b = max(wide * 1.3 * scale, 1.5), max(wide * 0.7 * scale, 1.0)
-        bark = dice.jitter((84, 70, 58), 16)
+        bark = rng.jitter((84, 70, 58), 16)
         canvas.fill([(u0 - a, v0), (u0 + a, v0), (u1 + b, v1), (u1 - b, v1)], bark, TREE)
         canvas.fill([(u0, v0), (u0 + a, v0), (u1 + b, v1), (u1, v1)], bark, TREE, 0.7)
-    u, top = stage.at(x, height, z)
-    bottom = stage.at(x, start, z)[1]
+    u, top = scene.at(x, height, z)
+    bottom = scene.at(x, start, z)[1]
     half = spread * scale / 2
     rows = (bottom - top) / 2 / crown.levels[0][0].shape[0]
     level = max(0, min(len(crown.levels) - 1, int(math.log2(max(1e-3, 1 / max(rows, 1e-3))) + 0.5)))
@@ -227,11 +227,11 @@ def tree(stage: Stage, x: float, z: float, height: float, crown: Crown) -> None:
     canvas.stamp(picture, region, (u - half, top, u + half, bottom), TREE, colours, flip)
 
 
-def tree_shadow(stage: Stage, x: float, z: float, height: float) -> None:
+def tree_shadow(scene: Scene, x: float, z: float, height: float) -> None:
     """The blob that a crown casts on the ground."""
-    if stage.light.shadow > 0.85:  # overcast: there is none to be seen
+    if scene.light.shadow > 0.85:  # overcast: there is none to be seen
         return
-    dx, dz = stage.light.drift
+    dx, dz = scene.light.drift
     middle, radius = height * 0.62, height * 0.3
     cx, cz = x + dx * middle, z + dz * middle
     ring = [
@@ -242,25 +242,25 @@ def tree_shadow(stage: Stage, x: float, z: float, height: float) -> None:
         )
         for a in (0.0, 0.7, 1.4, 2.1, 2.8, 3.5, 4.2, 4.9, 5.6)
     ]
-    if cz > stage.camera.near:
-        stage.cast(ring, 0.35 + 0.65 * stage.light.shadow)
+    if cz > scene.camera.near:
+        scene.cast(ring, 0.35 + 0.65 * scene.light.shadow)
 
 
-def oddment(stage: Stage, x: float, z: float) -> None:
+def oddment(scene: Scene, x: float, z: float) -> None:
     """A bin, box or bench that no class covers."""
-    dice, camera = stage.dice, stage.camera
-    wide, high = dice.uniform(0.5, 1.5), dice.uniform(0.5, 1.2)
-    colour = dice.jitter(dice.pick(((52, 74, 58), (44, 46, 50), (96, 74, 52), (130, 60, 50))), 14)
-    stage.lit(x, z)
-    stage.canvas.fill(camera.wall((x, z), (x + wide, z), 0, high), colour, VOID, 0.9)
-    stage.canvas.fill(camera.ground(x, x + wide, z, z + 0.6, high), colour, VOID, 1.15)
+    rng, camera = scene.rng, scene.camera
+    wide, high = rng.uniform(0.5, 1.5), rng.uniform(0.5, 1.2)
+    colour = rng.jitter(rng.pick(((52, 74, 58), (44, 46, 50), (96, 74, 52), (130, 60, 50))), 14)
+    scene.lit(x, z)
+    scene.canvas.fill(camera.wall((x, z), (x + wide, z), 0, high), colour, VOID, 0.9)
+    scene.canvas.fill(camera.ground(x, x + wide, z, z + 0.6, high), colour, VOID, 1.15)
 
 
-def skyline(stage: Stage) -> None:
+def skyline(scene: Scene) -> None:
     """What closes the view at the horizon: far houses and trees."""
-    dice, camera, canvas = stage.dice, stage.camera, stage.canvas
+    rng, camera, canvas = scene.rng, scene.camera, scene.canvas
     far = 150.0
-    stage.light.tone(canvas, far)
+    scene.light.tone(canvas, far)
     reach = 1.4 * canvas.width / camera.focal * far
     x = (
         -reach / 2
@@ -270,29 +270,29 @@ def skyline(stage: Stage) -> None:
     )
     end = x + reach
     while x < end:
-        wide = dice.uniform(9, 34)
-        if dice.chance(0.6):
-            high = dice.uniform(5, 17)
-            colour = dice.jitter(
-                dice.pick(((150, 120, 104), (176, 170, 160), (128, 128, 130), (120, 92, 80))), 18
+        wide = rng.uniform(9, 34)
+        if rng.chance(0.6):
+            high = rng.uniform(5, 17)
+            colour = rng.jitter(
+                rng.pick(((150, 120, 104), (176, 170, 160), (128, 128, 130), (120, 92, 80))), 18
             )
             body = camera.wall((x, far), (x + wide, far), -2, high)
             canvas.fill(body, colour, BUILDING, 0.8)
-            if dice.chance(0.5):
+            if rng.chance(0.5):
                 roof = [(x, high, far), (x + wide, high, far), (x + wide / 2, high + 4, far)]
                 canvas.fill(camera.outline(roof), (92, 84, 84), BUILDING, 0.9)
         else:
-            high = dice.uniform(4, 12)
-            colour = dice.jitter((74, 88, 52), 16)
+            high = rng.uniform(4, 12)
+            colour = rng.jitter((74, 88, 52), 16)
             steps = [k * math.pi / 6 for k in range(7)]
             crown = [
                 (
                     x + wide * (0.5 - 0.62 * math.cos(a)),
-                    high * (0.3 + math.sin(a) * dice.uniform(0.5, 0.75)),
+                    high * (0.3 + math.sin(a) * rng.uniform(0.5, 0.75)),
                     far,
                 )
                 for a in steps
             ]
             crown += [(x + wide * 1.1, -2.0, far), (x - wide * 0.1, -2.0, far)]
             canvas.polygons([fixed(camera.outline(crown))], colour, TREE)
-        x += wide * dice.uniform(0.7, 1.05)
+        x += wide * rng.uniform(0.7, 1.05)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from segscape.data.datasets.streets.camera import Point
 from segscape.data.datasets.streets.canvas import BICYCLIST, PEDESTRIAN
-from segscape.data.datasets.streets.rng import Colour, Dice
-from segscape.data.datasets.streets.street import Stage
+from segscape.data.datasets.streets.rng import Colour, Rng
+from segscape.data.datasets.streets.scene import Scene
 
 _CLOTHES: tuple[Colour, ...] = (
     (34, 36, 42),
@@ -43,11 +43,11 @@ _HAIR: tuple[Colour, ...] = (
 class _Figure:
     """Draws limbs given in metres (across, up) at one place on the ground."""
 
-    def __init__(self, stage: Stage, x: float, z: float, size: float, kind: int) -> None:
-        self.stage, self.kind = stage, kind
-        self.scale = stage.scale(z) * size
-        self.u, self.v = stage.at(x, 0.0, z)
-        self.lean = stage.camera.roll
+    def __init__(self, scene: Scene, x: float, z: float, size: float, kind: int) -> None:
+        self.scene, self.kind = scene, kind
+        self.scale = scene.scale(z) * size
+        self.u, self.v = scene.at(x, 0.0, z)
+        self.lean = scene.camera.roll
         self.near = z < 24  # farther away, hands and feet are not seen
 
     def at(self, x: float, y: float) -> Point:
@@ -59,17 +59,17 @@ class _Figure:
     ) -> None:
         """Lines through joints."""
         points = [self.at(x, y) for x, y in joints]
-        self.stage.canvas.path(points, width * self.scale, colour, self.kind, shade)
+        self.scene.canvas.path(points, width * self.scale, colour, self.kind, shade)
 
     def shape(self, corners: list[tuple[float, float]], colour: Colour, shade: float = 1.0) -> None:
         """A convex shape."""
-        self.stage.canvas.fill([self.at(x, y) for x, y in corners], colour, self.kind, shade)
+        self.scene.canvas.fill([self.at(x, y) for x, y in corners], colour, self.kind, shade)
 
     def ball(
         self, x: float, y: float, rx: float, ry: float, colour: Colour, shade: float = 1.0
     ) -> None:
         """A head or hand."""
-        self.stage.canvas.oval(
+        self.scene.canvas.oval(
             self.at(x, y), (rx * self.scale, ry * self.scale), colour, self.kind, shade
         )
 
@@ -77,17 +77,17 @@ class _Figure:
 class _Looks:
     """Clothes of one person."""
 
-    def __init__(self, dice: Dice) -> None:
-        self.coat = dice.jitter(dice.pick(_CLOTHES), 12)
-        self.trousers = dice.jitter(dice.pick(_TROUSERS), 10)
-        self.skin = dice.pick(_SKIN)
-        self.facing = dice.integer(-1, 1)
+    def __init__(self, rng: Rng) -> None:
+        self.coat = rng.jitter(rng.pick(_CLOTHES), 12)
+        self.trousers = rng.jitter(rng.pick(_TROUSERS), 10)
+        self.skin = rng.pick(_SKIN)
+        self.facing = rng.integer(-1, 1)
 
 
-def _head(figure: _Figure, dice: Dice, x: float, y: float, facing: int, helmet: bool) -> None:
-    skin, hair = dice.pick(_SKIN), dice.pick(_HAIR)
+def _head(figure: _Figure, rng: Rng, x: float, y: float, facing: int, helmet: bool) -> None:
+    skin, hair = rng.pick(_SKIN), rng.pick(_HAIR)
     if helmet:
-        hair = dice.pick(((220, 220, 214), (40, 40, 44), (200, 50, 40), (60, 110, 170)))
+        hair = rng.pick(((220, 220, 214), (40, 40, 44), (200, 50, 40), (60, 110, 170)))
     figure.ball(x, y, 0.105, 0.14, hair if facing == 0 else skin)
     if facing:
         figure.ball(x - 0.02 * facing, y + 0.06, 0.1, 0.085, hair)
@@ -115,14 +115,14 @@ def _arm(figure: _Figure, side: int, build: float, stride: float, looks: _Looks)
         figure.ball(hand, 0.82, 0.05, 0.05, looks.skin, shade)
 
 
-def pedestrian(stage: Stage, x: float, z: float, child: bool = False) -> None:
+def pedestrian(scene: Scene, x: float, z: float, child: bool = False) -> None:
     """A walking or standing person."""
-    dice = stage.dice
-    size = dice.uniform(0.62, 0.78) if child else dice.uniform(0.9, 1.08)
-    figure, looks = _Figure(stage, x, z, size, PEDESTRIAN), _Looks(dice)
-    stride, build = dice.uniform(0.02, 0.36), dice.uniform(0.9, 1.2)
-    bag, hem = dice.chance(0.3), 0.56 if dice.chance(0.25) else 0.8
-    stage.lit(x, z)
+    rng = scene.rng
+    size = rng.uniform(0.62, 0.78) if child else rng.uniform(0.9, 1.08)
+    figure, looks = _Figure(scene, x, z, size, PEDESTRIAN), _Looks(rng)
+    stride, build = rng.uniform(0.02, 0.36), rng.uniform(0.9, 1.2)
+    bag, hem = rng.chance(0.3), 0.56 if rng.chance(0.25) else 0.8
+    scene.lit(x, z)
     _arm(figure, -1, build, stride, looks)
     for side in (-1, 1):
         _leg(figure, side, build, stride, looks)
@@ -133,33 +133,33 @@ def pedestrian(stage: Stage, x: float, z: float, child: bool = False) -> None:
     _arm(figure, 1, build, stride, looks)
     if bag:
         case = [(-0.34, 0.9), (-0.14, 0.9), (-0.12, 0.6), (-0.36, 0.6)]
-        figure.shape(case, dice.pick(_CLOTHES))
+        figure.shape(case, rng.pick(_CLOTHES))
     if figure.near:
         figure.limb([(0.0, 1.4), (0.0, 1.5)], 0.1, looks.skin, 0.78)
-    _head(figure, dice, 0.02 * looks.facing, 1.6, looks.facing, False)
+    _head(figure, rng, 0.02 * looks.facing, 1.6, looks.facing, False)
 
 
 def _wheel(figure: _Figure, x: float, radius: float, squash: float) -> None:
     """A wheel with open spokes: painted as a rim, labelled as a disc."""
     axes = radius * squash * figure.scale, radius * figure.scale
     tyre = 0.045 * figure.scale
-    figure.stage.canvas.hoop(figure.at(x, radius), axes, tyre, (28, 28, 30), BICYCLIST)
+    figure.scene.canvas.hoop(figure.at(x, radius), axes, tyre, (28, 28, 30), BICYCLIST)
 
 
-def cyclist(stage: Stage, x: float, z: float, across: bool) -> None:
+def cyclist(scene: Scene, x: float, z: float, across: bool) -> None:
     """A cyclist, seen along the road or from the side."""
-    dice = stage.dice
-    figure = _Figure(stage, x, z, dice.uniform(0.95, 1.08), BICYCLIST)
-    coat, trousers = dice.jitter(dice.pick(_CLOTHES), 12), dice.jitter(dice.pick(_TROUSERS), 10)
-    if dice.chance(0.25):
+    rng = scene.rng
+    figure = _Figure(scene, x, z, rng.uniform(0.95, 1.08), BICYCLIST)
+    coat, trousers = rng.jitter(rng.pick(_CLOTHES), 12), rng.jitter(rng.pick(_TROUSERS), 10)
+    if rng.chance(0.25):
         coat = (214, 222, 50)
-    frame = dice.jitter(
-        dice.pick(((150, 30, 34), (40, 70, 130), (36, 36, 40), (170, 172, 174), (40, 100, 70))), 10
+    frame = rng.jitter(
+        rng.pick(((150, 30, 34), (40, 70, 130), (36, 36, 40), (170, 172, 174), (40, 100, 70))), 10
     )
-    helmet, pedal, skin = dice.chance(0.6), dice.uniform(-1, 1), dice.pick(_SKIN)
-    stage.lit(x, z)
+    helmet, pedal, skin = rng.chance(0.6), rng.uniform(-1, 1), rng.pick(_SKIN)
+    scene.lit(x, z)
     if across:
-        d = dice.sign()
+        d = rng.sign()
         _wheel(figure, -0.52 * d, 0.34, 1.0)
         _wheel(figure, 0.52 * d, 0.34, 1.0)
         hub = (0.0, 0.34)
@@ -180,7 +180,7 @@ def cyclist(stage: Stage, x: float, z: float, across: bool) -> None:
         )
         figure.shape([(-0.3 * d, 0.94), (-0.06 * d, 0.96), (0.22 * d, 1.46), (0.0, 1.5)], coat)
         figure.limb([(0.16 * d, 1.42), (0.28 * d, 1.18), (0.44 * d, 1.08)], 0.09, coat, 0.85)
-        _head(figure, dice, 0.24 * d, 1.64, d, helmet)
+        _head(figure, rng, 0.24 * d, 1.64, d, helmet)
         return
     _wheel(figure, 0.0, 0.34, 0.16)
     figure.limb([(0.0, 0.05), (0.0, 0.66)], 0.07, (26, 26, 28))
@@ -192,4 +192,4 @@ def cyclist(stage: Stage, x: float, z: float, across: bool) -> None:
     for s in (-1, 1):
         figure.limb([(0.19 * s, 1.42), (0.27 * s, 1.22), (0.25 * s, 1.07)], 0.09, coat, 0.9)
     figure.limb([(0.0, 1.44), (0.0, 1.54)], 0.1, skin, 0.8)
-    _head(figure, dice, 0.0, 1.62, dice.integer(0, 1), helmet)
+    _head(figure, rng, 0.0, 1.62, rng.integer(0, 1), helmet)

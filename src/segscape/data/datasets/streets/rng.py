@@ -18,7 +18,7 @@ def tinted(colour: Colour, factor: float, lift: float = 0.0) -> Colour:
     return r, g, b
 
 
-class Dice:
+class Rng:
     """Uniform random numbers from (seed, index), drawn in blocks: one costs 0.1 µs.
 
     Only ``Generator.random`` is used: its stream is the same on every machine and numpy version.

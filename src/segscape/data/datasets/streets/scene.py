@@ -1,75 +1,111 @@
-"""Procedural street scenes with exact labels: an endless data set that needs no download.
-
-Scene number ``index`` of ``seed`` is drawn from these two numbers alone: the same bytes in every
-process. Classes and colours are those of CamVid (Brostow et al. 2009) in the order of SegNet.
-"""
+"""One street: its road, its light, its canvas, and what every drawing function needs of them."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from segscape.data.base import Sample
-from segscape.data.datasets.camvid_labels import CLASSES, PALETTE
-from segscape.data.datasets.streets.canvas import VOID, Canvas
-from segscape.data.datasets.streets.ground import light_ground, paint_ground
-from segscape.data.datasets.streets.layout import draw_camera, draw_road, furnish
-from segscape.data.datasets.streets.light import develop, exposure, paint_sky, weather
-from segscape.data.datasets.streets.objects import skyline
-from segscape.data.datasets.streets.rng import Dice
-from segscape.data.datasets.streets.street import FLAT, Stage
-from segscape.data.datasets.streets.textures import atlas
+from segscape.data.datasets.streets.camera import Camera, Point
+from segscape.data.datasets.streets.canvas import Canvas
+from segscape.data.datasets.streets.light import Light
+from segscape.data.datasets.streets.rng import Rng
+from segscape.data.datasets.streets.textures import Atlas
 
-__all__ = ["CLASSES", "PALETTE", "render"]
+FLAT = 128  # value of the shade map that leaves the ground as it is
 
 
-def _hood(stage: Stage) -> None:
-    """The bonnet of the camera's own car: no class covers it."""
-    canvas, dice = stage.canvas, stage.dice
-    rise, shift = dice.uniform(0.03, 0.09), dice.uniform(-0.1, 0.1)
-    colour = dice.jitter(
-        dice.pick(((40, 44, 52), (150, 152, 156), (90, 30, 32), (40, 60, 100))), 14
-    )
-    w, h = canvas.width, canvas.height
-    canvas.tone(stage.light.warmth, (0, 0, 0), 0.0)
-    for part, shade in ((1.0, 0.55), (0.72, 0.9)):
-        canvas.oval(
-            (w * (0.5 + shift), h * (1 + 0.01)), (w * 0.62, h * rise * part), colour, VOID, shade
-        )
+@dataclass(frozen=True)
+class Road:
+    """Cross-section of the street in metres.
 
-
-def render(seed: int, index: int, size: tuple[int, int] = (256, 512)) -> Sample:
-    """Draw one street.
-
-    Args:
-        seed: the set of scenes.
-        index: the scene in the set.
-        size: height and width in pixels; a larger picture shows the same scene.
-
-    Returns:
-        RGB image (H, W, 3) uint8 and label (H, W) uint8 with the ids of `CLASSES`, 255 for void.
+    Attributes:
+        half: half of the carriageway's width.
+        left, right: widths of the pavements.
+        junction: (z0, z1) of a street that crosses, or None.
+        keep: -1 when traffic keeps left, 1 when it keeps right.
     """
-    height, width = size
-    if height < 1 or width < 1:
-        raise ValueError(f"size must be positive, got {height}x{width}")
-    dice, textures = Dice(seed, index), atlas()
-    canvas = Canvas(height, width)
-    road, light, taken = draw_road(dice), weather(dice), exposure(dice)
-    camera = draw_camera(dice, canvas, road)
-    shade = np.full((height, width), FLAT, np.uint8)
-    stage = Stage(canvas, camera, light, road, textures, dice, shade, [])
-    paint_sky(canvas, camera, light, textures, dice)
-    plan = furnish(stage)
-    paint_ground(stage, plan.lawns)
-    for cast in plan.shadows:
-        cast()
-    light_ground(stage)
-    skyline(stage)
-    for _, draw in plan.things:
-        draw()
-    if dice.chance(0.12):
-        _hood(stage)
-    label = np.ascontiguousarray(canvas.pixels[1::2, 1::2, 3])
-    image = cv2.resize(canvas.pixels, (width, height), interpolation=cv2.INTER_AREA)
-    image = cv2.cvtColor(image, cv2.COLOR_RGBA2RGB)
-    return Sample(develop(image, taken, textures, dice), label)
+
+    half: float
+    left: float
+    right: float
+    junction: tuple[float, float] | None
+    keep: int
+
+    def pavement(self, side: int) -> float:
+        """Width of the pavement on a side (-1 left, 1 right)."""
+        return self.left if side < 0 else self.right
+
+    def edge(self, side: int) -> float:
+        """Outer edge of a side's pavement, a positive distance from the middle."""
+        return self.half + self.pavement(side)
+
+    def crossed(self, z0: float, z1: float) -> bool:
+        """Whether the band from z0 to z1 meets the crossing street."""
+        return self.junction is not None and z0 < self.junction[1] and z1 > self.junction[0]
+
+
+@dataclass
+class Scene:
+    """One street while it is drawn: what every drawing function needs.
+
+    Attributes:
+        canvas: image and label.
+        camera: where everything is seen from.
+        light: sun, sky and haze.
+        road: the street's measures.
+        atlas: textures.
+        rng: random numbers of this scene.
+        shade: (H/2, W/2) uint8, factor of the ground's light times 128.
+        shaded: bands (x, z0, z1, reach) where buildings keep the sun away.
+    """
+
+    canvas: Canvas
+    camera: Camera
+    light: Light
+    road: Road
+    atlas: Atlas
+    rng: Rng
+    shade: np.ndarray
+    shaded: list[tuple[float, float, float, float]]
+
+    def cast(self, places: list[tuple[float, float, float]], factor: float) -> None:
+        """Darken a patch of ground given by places (x, y, z), before the ground is lit."""
+        near = self.camera.near
+        corners = self.camera.outline([(x, y, z if z > near else near) for x, y, z in places])
+        across = [u for u, _ in corners]
+        if max(across) < 0 or min(across) > self.canvas.width:
+            return
+        flat = [8 * coordinate for corner in corners for coordinate in corner]
+        points = cv2.convexHull(np.array(flat, np.int32).reshape(-1, 2))
+        value = int(FLAT * max(0.0, min(1.0, factor)))
+        cv2.fillConvexPoly(self.shade, points, value, cv2.LINE_8, 4)
+
+    def in_shadow(self, x: float, z: float) -> bool:
+        """Whether a building keeps the sun from this place on the ground."""
+        return any(z0 <= z <= z1 and reach > abs(x - a) for a, z0, z1, reach in self.shaded)
+
+    def lit(self, x: float, z: float, shade: float = 1.0) -> None:
+        """Set the canvas' tone for a thing standing at this place."""
+        factor = 0.5 + 0.5 * self.light.shadow if self.in_shadow(x, z) else 1.0
+        self.light.tone(self.canvas, z, shade * factor)
+
+    def seen(self, *places: tuple[float, float], reach: float = 0.5) -> bool:
+        """Whether a thing at places (x, z), give or take some metres, can be in view."""
+        low, high = [], []
+        width, slack = self.canvas.width, 0.03 * self.canvas.width  # the roll moves things a bit
+        for x, z in places:
+            z = max(z, self.camera.cut)
+            u, around = self.camera.point(x, 1.0, z)[0], reach * self.camera.focal / z + slack
+            low.append(u - around)
+            high.append(u + around)
+        return min(low) < width and max(high) > 0
+
+    def at(self, x: float, y: float, z: float) -> Point:
+        """Pixel of one place."""
+        return self.camera.point(x, y, z)
+
+    def scale(self, z: float) -> float:
+        """Pixels of one metre at a distance."""
+        return self.camera.focal / z

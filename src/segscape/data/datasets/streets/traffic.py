@@ -10,8 +10,8 @@ import numpy as np
 
 from segscape.data.datasets.streets.camera import fixed
 from segscape.data.datasets.streets.canvas import CAR
-from segscape.data.datasets.streets.rng import Colour, Dice
-from segscape.data.datasets.streets.street import Stage
+from segscape.data.datasets.streets.rng import Colour, Rng
+from segscape.data.datasets.streets.scene import Scene
 
 _PAINTS: tuple[Colour, ...] = (
     (206, 208, 210),
@@ -169,28 +169,28 @@ _BUS = Shape(
 _CIRCLE = tuple((math.cos(k * math.pi / 6), math.sin(k * math.pi / 6)) for k in range(12))
 
 
-def choose(dice: Dice) -> Shape:
+def choose(rng: Rng) -> Shape:
     """Draw a kind of vehicle."""
-    kind = dice.random()
+    kind = rng.random()
     for share, shape in ((0.38, _HATCH), (0.64, _SEDAN), (0.84, _ESTATE), (0.96, _VAN)):
         if kind < share:
             return shape
     return _BUS
 
 
-def footprint(stage: Stage, shape: Shape, x: float, z: float, heading: float) -> None:
+def footprint(scene: Scene, shape: Shape, x: float, z: float, heading: float) -> None:
     """Cast the vehicle's shadow and darken the ground under it."""
     s, c = math.sin(heading), math.cos(heading)
     half, wide = shape.length / 2, shape.width / 2
     base = [
         (x + a * s + b * c, 0.0, z + a * c - b * s) for a in (-half, half) for b in (-wide, wide)
     ]
-    dx, dz = stage.light.drift
+    dx, dz = scene.light.drift
     height = 0.8 * max(y for _, y in shape.profile)
-    if stage.light.direct > 0.3:
+    if scene.light.direct > 0.3:
         moved = [(px + dx * height, 0.0, pz + dz * height) for px, _, pz in base]
-        stage.cast(base + moved, stage.light.shadow)
-    stage.cast([(px + (px - x) * 0.06, 0.0, pz + (pz - z) * 0.04) for px, _, pz in base], 0.42)
+        scene.cast(base + moved, scene.light.shadow)
+    scene.cast([(px + (px - x) * 0.06, 0.0, pz + (pz - z) * 0.04) for px, _, pz in base], 0.42)
 
 
 @cache
@@ -246,20 +246,20 @@ def _places(shape: Shape) -> tuple[np.ndarray, dict[str, slice]]:
 class _Frame:
     """A vehicle's own coordinates (along, across, up), and its points on the canvas."""
 
-    def __init__(self, stage: Stage, shape: Shape, x: float, z: float, heading: float) -> None:
-        self.stage, self.shape = stage, shape
+    def __init__(self, scene: Scene, shape: Shape, x: float, z: float, heading: float) -> None:
+        self.scene, self.shape = scene, shape
         self.near = z < 45  # farther away, hubs and plates are not seen
         s, c = math.sin(heading), math.cos(heading)
         # The camera in the vehicle's coordinates; the bend of the road moves it sideways.
-        dx = stage.camera.x - stage.camera.curve * z * z - x
-        self.eye = (dx * s - z * c, dx * c + z * s, stage.camera.height)
+        dx = scene.camera.x - scene.camera.curve * z * z - x
+        self.eye = (dx * s - z * c, dx * c + z * s, scene.camera.height)
         places, self._spans = _places(shape)
         world = np.empty(places.shape)
         world[:, 0] = x + places[:, 0] * s + places[:, 1] * c
         world[:, 1] = places[:, 2]
         world[:, 2] = np.maximum(z + places[:, 0] * c - places[:, 1] * s, 0.4)
-        self._points = fixed(stage.camera.points(world))
-        self._sun = stage.light.sun
+        self._points = fixed(scene.camera.points(world))
+        self._sun = scene.light.sun
         self._turn = s, c
 
     def part(self, name: str, corners: int = 0) -> np.ndarray:
@@ -270,12 +270,12 @@ class _Frame:
     def shade(self, along: float, across: float, up: float) -> float:
         """Light on a face with a normal in the vehicle's coordinates."""
         s, c = self._turn
-        return self.stage.light.side(along * s + across * c, up, along * c - across * s)
+        return self.scene.light.side(along * s + across * c, up, along * c - across * s)
 
 
 def _hull(frame: _Frame, paint: Colour) -> None:
     """Front, rear, roof and screens: every edge of the profile that faces the camera."""
-    canvas, shape = frame.stage.canvas, frame.shape
+    canvas, shape = frame.scene.canvas, frame.shape
     quads = frame.part("hull", 4)
     outline = [(a * shape.length, h) for a, h in shape.profile]
     ahead, across, height = frame.eye
@@ -303,7 +303,7 @@ def _flank(frame: _Frame) -> None:
     across = frame.eye[1]
     if abs(across) <= frame.shape.width / 2:
         return
-    canvas, name = frame.stage.canvas, "right" if across > 0 else "left"
+    canvas, name = frame.scene.canvas, "right" if across > 0 else "left"
     shade = frame.shade(0, math.copysign(1, across), 0)
     canvas.polygons(frame.part(name + " panes", 4), _GLASS, CAR, 0.55 + 0.45 * shade)
     if frame.near:
@@ -317,7 +317,7 @@ def _end(frame: _Frame, braking: bool) -> None:
     """Tyres, bumper, lights and plate of the end that faces the camera."""
     if abs(frame.eye[0]) < frame.shape.length / 2:
         return
-    canvas, rear = frame.stage.canvas, frame.eye[0] < 0
+    canvas, rear = frame.scene.canvas, frame.eye[0] < 0
     quads = frame.part("rear" if rear else "front", 4)
     canvas.polygons(quads[:2], (24, 24, 26), CAR, 0.8)
     if frame.near:
@@ -333,20 +333,20 @@ def _end(frame: _Frame, braking: bool) -> None:
         canvas.facet(quads[4], plate, CAR, 0.9)
 
 
-def car(stage: Stage, shape: Shape, x: float, z: float, heading: float) -> None:
+def car(scene: Scene, shape: Shape, x: float, z: float, heading: float) -> None:
     """Paint a vehicle.
 
     Args:
-        stage: where.
+        scene: where.
         shape: kind of vehicle.
         x: metres right of the road's middle.
         z: metres along the road, of the vehicle's middle.
         heading: radians; 0 drives away from the camera, pi towards it.
     """
-    dice = stage.dice
-    paint, braking = dice.jitter(dice.pick(_PAINTS), 14), dice.chance(0.4)
-    stage.lit(x, z)
-    frame = _Frame(stage, shape, x, z, heading + 2 * stage.camera.curve * z)
+    rng = scene.rng
+    paint, braking = rng.jitter(rng.pick(_PAINTS), 14), rng.chance(0.4)
+    scene.lit(x, z)
+    frame = _Frame(scene, shape, x, z, heading + 2 * scene.camera.curve * z)
     _hull(frame, paint)
     _flank(frame)
     _end(frame, braking)
