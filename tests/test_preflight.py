@@ -103,7 +103,7 @@ def test_a_missing_stride_names_those_that_exist() -> None:
 def test_typed_epochs_replace_the_steps_of_an_experiment() -> None:
     from segscape.job import with_one_budget
 
-    typed = ["experiment=ppliteseg_t_camvid", "trainer.max_epochs=2"]
+    typed = ["experiment=ppliteseg_camvid", "trainer.max_epochs=2"]
     assert with_one_budget(settings(*typed), typed)["trainer"]["max_steps"] is None
     assert with_one_budget(settings(typed[0]), typed[:1])["trainer"]["max_steps"] == 10000
 

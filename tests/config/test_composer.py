@@ -38,7 +38,7 @@ def sample(count: int) -> list[list[str]]:
     values = ["optim.lr=0.5", "seed=7", "optim.momentum=0.5", "data.batch_size=3", "logger.x=1"]
     found = []
     for _ in range(count):
-        chosen = draw.sample(("model", "experiment", "data", "loss", "optim", "head"), 3)
+        chosen = draw.sample(("model", "experiment", "recipe", "data", "loss", "optim", "head"), 3)
         parts = draw.sample(("encoder", "context", "decoder", "fusion"), 3)
         overrides = [f"{group}={draw.choice(groups[group])}" for group in (*chosen, *parts)]
         found.append([*overrides, *draw.sample(values, 2)])
@@ -59,7 +59,7 @@ def test_a_random_design_is_composed_as_by_hydra(composer: Composer, overrides: 
         ["model.auxiliary={decoder_16: 0.4}"],
         ["model.auxiliary=null"],
         ["~loss"],
-        ["experiment=ppliteseg_t_camvid", "model=bisenet"],
+        ["experiment=ppliteseg_camvid", "model=bisenet"],
         ["debug=fast", "encoder=stdc2"],
         ["hydra.job.name=x", "fusion=add"],
         ["+data.note={a: [1, x]}"],

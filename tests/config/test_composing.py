@@ -13,8 +13,6 @@ from segscape.config import command_line, composing, explaining, files
 from segscape.config.hydra_session import own_hydra
 from segscape.errors import UserError
 
-# Bases that other options build on, not choices of their own.
-BASES = {("experiment", "ppliteseg_recipe")}
 OPTIONS = [(g, o) for g, options in files.groups().items() for o in options]
 
 
@@ -30,7 +28,9 @@ def test_the_command_line_beats_the_model_and_the_experiment() -> None:
     chosen = composing.compose(["model=ppliteseg_b", "encoder=stdc1", "fusion=add"])
     assert chosen.encoder.variant == "stdc1"
     assert chosen.fusion._target_.endswith("add.Add")
-    chosen = composing.compose(["experiment=ppliteseg_b_camvid", "optim.lr=0.3", "encoder=stdc1"])
+    chosen = composing.compose(
+        ["experiment=ppliteseg_camvid", "model=ppliteseg_b", "optim.lr=0.3", "encoder=stdc1"]
+    )
     assert (chosen.model.name, chosen.optim.lr) == ("ppliteseg_b", 0.3)
     assert chosen.encoder.variant == "stdc1"
     assert chosen.optim._target_.endswith(".sgd")

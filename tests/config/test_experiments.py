@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,32 +13,45 @@ from omegaconf import OmegaConf
 
 from segscape import build, preflight
 from segscape.config import composing, files, targets
+from segscape.config.moved import option_today
 from segscape.errors import UserError
 from segscape.losses.class_weights import class_weights
 from segscape.losses.heads import HeadLosses
 from segscape.models.segmenter import Segmenter
 from segscape.optim.groups import parameter_groups
 
-NAMES = [name for name in files.groups()["experiment"] if not name.endswith("_recipe")]
+
+def models_of(experiment: str) -> list[str]:
+    """The models in the header of an experiment, its own first; empty where it lists none."""
+    header = files.file_of("experiment", experiment).read_text()
+    return re.findall(r"^#   model=(\w+)", header, flags=re.MULTILINE)
+
+
+# Experiment, and the model typed with it where there is a choice.
+CASES = [
+    (name, model) for name in files.groups()["experiment"] for model in models_of(name) or [None]
+]
 # Quick runs take one of each system.
-QUICK = set({re.split(r"_|\d", name)[0]: name for name in reversed(NAMES)}.values())
+QUICK = {re.split(r"_|\d", case[0])[0]: case for case in reversed(CASES)}.values()
 EACH = [
-    pytest.param(name, marks=() if name in QUICK else pytest.mark.slow, id=name) for name in NAMES
+    pytest.param(
+        *case, marks=() if case in QUICK else pytest.mark.slow, id="-".join(filter(None, case))
+    )
+    for case in CASES
 ]
 
 
 @cache
-def settings(name: str) -> dict[str, Any]:
-    composed = composing.compose([f"experiment={name}", "data.root=somewhere"])
+def settings(name: str, model: str | None = None) -> dict[str, Any]:
+    typed = [f"model={model}"] if model else []
+    composed = composing.compose([f"experiment={name}", *typed, "data.root=somewhere"])
     plain: Any = OmegaConf.to_container(composed, resolve=True)
     return plain
 
 
-def named_after(name: str) -> tuple[str, str]:
-    """The model and the data set in the name of an experiment."""
-    name = name.removesuffix("_512").replace("ppliteseg_t_", "ppliteseg_")
-    model, _, data = name.rpartition("_")
-    return model, data
+def data_of(name: str) -> str:
+    """The data set in the name of an experiment."""
+    return name.removesuffix("_512").rpartition("_")[2]
 
 
 def classes(chosen: dict[str, Any]) -> int:
@@ -46,9 +60,9 @@ def classes(chosen: dict[str, Any]) -> int:
 
 
 @cache
-def network_of(name: str) -> Segmenter:
+def network_of(name: str, model: str | None = None) -> Segmenter:
     """The network of an experiment, without memory for its weights."""
-    return on_meta(settings(name))
+    return on_meta(settings(name, model))
 
 
 def on_meta(chosen: dict[str, Any]) -> Segmenter:
@@ -74,13 +88,14 @@ def losses(chosen: dict[str, Any]) -> HeadLosses:
     return HeadLosses(criterion(chosen["loss"], "loss"), weights, own)
 
 
-@pytest.mark.parametrize("name", EACH)
-def test_an_experiment_is_right_before_data_is_touched(name: str) -> None:
-    chosen = settings(name)
+@pytest.mark.parametrize(("name", "model"), EACH)
+def test_an_experiment_is_right_before_data_is_touched(name: str, model: str | None) -> None:
+    chosen = settings(name, model)
     preflight.check_config(chosen, [f"experiment={name}"])
-    model, data = named_after(name)
-    assert chosen["model"]["name"] == model
-    node = files.option("data", data)
+    own = settings(name)["model"]["name"]
+    assert own == models_of(name)[0] if model else name == f"{own}_{data_of(name)}"
+    assert chosen["model"]["name"] == (model or own)
+    node = files.option("data", data_of(name))
     expected = node.get("data", node)
     for key in expected.keys() - {"root", "seed", "crop", "batch_size"}:
         assert chosen["data"][key] == expected[key], key
@@ -88,10 +103,10 @@ def test_an_experiment_is_right_before_data_is_touched(name: str) -> None:
     build.factory(chosen["augment"], "augment")()
 
 
-@pytest.mark.parametrize("name", EACH)
-def test_an_experiment_becomes_a_training(name: str) -> None:
-    chosen = settings(name)
-    network = network_of(name)
+@pytest.mark.parametrize(("name", "model"), EACH)
+def test_an_experiment_becomes_a_training(name: str, model: str | None) -> None:
+    chosen = settings(name, model)
+    network = network_of(name, model)
     optimizer = build.factory(chosen["optim"], "optim")(network)
     held = [id(p) for group in optimizer.param_groups for p in group["params"]]
     assert sorted(held) == sorted(id(p) for p in network.parameters())
@@ -116,14 +131,59 @@ def test_an_experiment_becomes_a_training(name: str) -> None:
 
 def test_every_system_has_its_recipes() -> None:
     models = set(files.groups()["model"])
-    without = models - {named_after(name)[0] for name in NAMES}
+    without = models - {model or settings(name)["model"]["name"] for name, model in CASES}
     assert without <= {"espnetv2_s125"}, without  # published as a classifier only
+
+
+def test_a_recipe_can_be_taken_by_any_model() -> None:
+    chosen: Any = composing.compose(["recipe=mmseg", "model=bisenet"])
+    assert (chosen.model.name, chosen.optim.lr, chosen.schedule.end_lr) == ("bisenet", 0.01, 1e-4)
+    other: Any = composing.compose(["experiment=pspnet_cityscapes", "recipe=mmseg"])
+    assert (other.optim.weight_decay, other.data.crop) == (5e-4, [713, 713])
+
+
+# As experiments were called when each model had its own.
+GONE = {
+    "pspnet_resnet101_cityscapes": "experiment=pspnet_cityscapes model=pspnet_resnet101",
+    "ppliteseg_t_camvid": "experiment=ppliteseg_camvid model=ppliteseg",
+    "ppliteseg_b_cityscapes": "experiment=ppliteseg_cityscapes model=ppliteseg_b",
+    "espnetv2_s15_cityscapes_512": "experiment=espnetv2_cityscapes_512 model=espnetv2_s15",
+    "sfnet_lite_resnet18_cityscapes": "experiment=sfnet_lite_cityscapes model=sfnet_lite_resnet18",
+    "sfnet_stdc2_cityscapes": "experiment=sfnet_lite_cityscapes model=sfnet_stdc2",
+    "bisenetv2_large_camvid": "experiment=bisenetv2_camvid model=bisenetv2_large",
+    "bisenet_paper_recipe": "recipe=bisenet_paper",
+}
+
+
+@pytest.mark.parametrize("name", GONE)
+def test_an_experiment_that_is_one_with_others_is_answered_with_both(name: str) -> None:
+    with pytest.raises(UserError, match=f"it is {GONE[name]} today"):
+        composing.compose([f"experiment={name}"])
+
+
+@pytest.mark.parametrize(("name", "model"), [case for case in CASES if case[1]])
+def test_every_model_of_a_header_once_had_its_experiment(name: str, model: str) -> None:
+    data = re.search(r"_[a-z0-9]+(_512)?$", name)
+    assert data is not None
+    once = f"{model}{data[0]}"
+    if once != name:
+        assert option_today("experiment", once) == (f"experiment={name}", f"model={model}")
+
+
+def test_a_recipe_that_a_yaml_of_the_user_names_is_answered_too(tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_text(
+        "# @package _global_\n# Mine\ndefaults: [bisenet_recipe]\n"
+    )
+    with files.extra_config_dir(tmp_path), pytest.raises(UserError) as caught:
+        composing.compose(["experiment=mine"])
+    assert "it is recipe=bisenet today" in str(caught.value)
 
 
 # What the original multiplies the learning rate of by how much, and what it leaves alone.
 RATES = [
     (
-        "stdcseg_stdc1_cityscapes",
+        "stdcseg_cityscapes",
         10,
         ["decoder.fusions.0.", "head.", "auxiliary.decoder_16.", "auxiliary.detail."],
         ["encoder.", "context.", "decoder.to8.", "decoder.refine16."],
@@ -141,8 +201,8 @@ RATES = [
         ["encoder.spatial.", "context.", "decoder.", "head.", "auxiliary."],
         ["encoder.body."],
     ),
-    ("pspnet_resnet50_cityscapes", 10, ["context.", "head.", "auxiliary."], ["encoder."]),
-    ("espnetv2_s05_cityscapes", 10, ["decoder."], ["encoder."]),
+    ("pspnet_cityscapes", 10, ["context.", "head.", "auxiliary."], ["encoder."]),
+    ("espnetv2_cityscapes", 10, ["decoder."], ["encoder."]),
     (
         "fcn8s_vgg16_cityscapes",
         2,
@@ -172,7 +232,7 @@ def test_the_learning_rates_of_parts(
 
 
 @pytest.mark.parametrize(
-    "name", ["stdcseg_stdc1_cityscapes", "bisenet_cityscapes", "bisenetv2_cityscapes"]
+    "name", ["stdcseg_cityscapes", "bisenet_cityscapes", "bisenetv2_cityscapes"]
 )
 def test_without_decay_are_exactly_the_parameters_of_one_dimension(name: str) -> None:
     chosen = settings(name)

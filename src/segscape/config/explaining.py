@@ -15,8 +15,9 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from segscape.config.files import groups, option
+from segscape.config.files import groups, option, unknown_option
 from segscape.config.hydra_session import raw_compose, search_path
+from segscape.config.moved import option_today
 from segscape.config.plugins import of_plugins, package_of
 from segscape.errors import UserError, nearest
 
@@ -63,6 +64,9 @@ def explain(
         added = override.is_add() or override.is_force_add()
         if keys and override.key_or_group not in keys and not added:
             return _unknown_key(override.key_or_group, keys, known)
+    gone = re.search(r"Could not load '([\w/]+)/(\w+)'", str(error))
+    if gone is not None and option_today(*gone.groups()):  # named in a yaml of the user's
+        return UserError(_first_lines(error, 1), unknown_option(*gone.groups()).hint)
     return UserError(_first_lines(error), "python train.py --cfg job shows every key and value")
 
 
@@ -106,13 +110,9 @@ def _explain_group(override: Override, known: Mapping[str, list[str]]) -> UserEr
     choices = [*known[group], *of_plugins(group)]
     for name in [str(w) for w in wanted if isinstance(w, str)]:
         if name not in choices and name != "null":
-            close = nearest(name, choices)
-            hint = f"did you mean {group}={close}? " if close else ""
-            hint = package_of(group, name) or hint
-            return UserError(
-                f"{group}={name}: there is no such {group}",
-                f"{hint}choices: {', '.join(choices)} (segscape list {group})",
-            )
+            error = unknown_option(group, name, choices)
+            needed = package_of(group, name)
+            return UserError(error.what, f"{needed}{error.hint}") if needed else error
     return None
 
 

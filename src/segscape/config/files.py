@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -11,7 +11,8 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from segscape.errors import UserError
+from segscape.config.moved import option_today
+from segscape.errors import UserError, unknown
 
 CONFIG_NAME = "train"
 
@@ -92,11 +93,26 @@ def option(group: str, name: str) -> dict[str, Any]:
     """
     file = file_of(group, name)
     if not file.is_file():
-        raise UserError(
-            f"{group}={name}: there is no such {group} ({file} is missing)",
-            f"choices: {', '.join(groups().get(group, []))}",
-        )
+        raise unknown_option(group, name)
     return copy.deepcopy(_loaded(file))
+
+
+def unknown_option(group: str, name: object, choices: Sequence[str] | None = None) -> UserError:
+    """The error for an option that a group does not have.
+
+    Args:
+        group: one that exists.
+        name: the option as typed.
+        choices: the options that there are; None: those of the yaml files.
+    """
+    known = groups()
+    options = list(known.get(group, ()) if choices is None else choices)
+    what = f"{group}={name}: there is no such {group}"
+    today = option_today(group, str(name))
+    if today and all(text.split("=")[1] in known[text.split("=")[0]] for text in today):
+        return UserError(what, f"it is {' '.join(today)} today")
+    error = unknown(what, str(name), options, typed=f"{group}={{}}")
+    return UserError(what, f"{error.hint} (segscape list {group})")
 
 
 def root() -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Names that have moved since they were written into checkpoints, run directories and yaml files.
 
-One small table. What identifies a run is hashed with the first name that a class had, so that
-moving a module changes no identity.
+Classes are still found under the name that was recorded. What identifies a run is hashed with the
+first name that a class had, so that moving a module changes no identity. Options of groups that
+have gone are not found; whoever types one is given today's spelling.
 """
 
 from __future__ import annotations
@@ -17,6 +18,26 @@ _MODULES = {
     },
 }
 _FIRST = {today: first for first, today in _MODULES.items()}
+
+# Experiments that differed in their model only are one per system: system -> the models that its
+# experiments were named after.
+_OF_SYSTEM = {
+    "afformer": ("afformer_tiny", "afformer_small", "afformer_base"),
+    "alignseg": ("alignseg_resnet50", "alignseg_resnet101"),
+    "bisenet": ("bisenet_xception39",),
+    "bisenetv2": ("bisenetv2_large",),
+    "dfanet": ("dfanet_b",),
+    "espnet": ("espnet_q3", "espnet_q5"),
+    "espnetv2": ("espnetv2_s05", "espnetv2_s10", "espnetv2_s15", "espnetv2_s20"),
+    "fapn": ("fapn_resnet18", "fapn_resnet50"),
+    "icnet": ("icnet_resnet18", "icnet_resnet50"),
+    "ppliteseg": ("ppliteseg_t", "ppliteseg_b"),
+    "pspnet": ("pspnet_resnet50", "pspnet_resnet101"),
+    "sfnet": ("sfnet_resnet18", "sfnet_resnet50"),
+    "sfnet_lite": ("sfnet_lite_resnet18", "sfnet_stdc1", "sfnet_stdc2"),
+    "stdcseg": ("stdcseg_stdc1", "stdcseg_stdc2"),
+}
+_RENAMED_MODELS = {"ppliteseg_t": "ppliteseg"}
 
 
 def current_target(target: str) -> str:
@@ -45,6 +66,20 @@ def with_first_targets(node: Any) -> Any:
     if isinstance(node, list | tuple):
         return [with_first_targets(item) for item in node]
     return node
+
+
+def option_today(group: str, name: str) -> tuple[str, ...]:
+    """The overrides that stand for an option which has gone; empty where there was none."""
+    if group == "experiment":
+        if name.endswith("_recipe"):
+            return (f"recipe={name.removesuffix('_recipe')}",)
+        for system, models in _OF_SYSTEM.items():
+            for model in models:
+                if name.startswith(f"{model}_"):
+                    data = name.removeprefix(f"{model}_")
+                    today = _RENAMED_MODELS.get(model, model)
+                    return (f"experiment={system}_{data}", f"model={today}")
+    return ()
 
 
 def _renamed(target: str, names: Mapping[str, str]) -> str:

@@ -20,7 +20,7 @@ from segscape.runs.pareto import DONE
 
 MOST_OPTIONS = 40
 
-_DECIDING = ("experiment", "model")
+_DECIDING = ("experiment", "recipe", "model")
 _CONDITIONS = ("precision", "void", "data", "split", "validation", "input size")
 _LATENCY_CONDITIONS = (
     "device",

@@ -29,8 +29,7 @@ def choices_of(config: Mapping[str, Any], overrides: Sequence[str]) -> dict[str,
     name = str(config["model"].get("name"))
     model = typed.get("model") or (name if name in known["model"] else None)
     found = {"model": model or name}
-    if typed.get("experiment"):
-        found["experiment"] = typed["experiment"]
+    found |= {key: typed[key] for key in ("experiment", "recipe") if typed.get(key)}
     usual = _usual(model)
     for group in SUPPLIED:
         node = config.get(group)

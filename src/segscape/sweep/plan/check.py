@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from segscape.config import files
 from segscape.config.composer import Composer
 from segscape.config.override_text import key_of, parsed, plain, typed
-from segscape.errors import UserError, nearest
+from segscape.errors import UserError
 from segscape.sweep.plan.explain import explain_rejections as explain_rejections
 from segscape.sweep.plan.where import Condition, read
 
@@ -261,12 +261,7 @@ def _require_options(points: Sequence[Mapping[str, str]]) -> None:
         option = typed(value)
         # Hydra takes no null and no number for the name of an option.
         if not isinstance(option, list) and option not in known[group]:
-            close = nearest(str(option), known[group])
-            hint = f"did you mean {group}={close}? " if close else ""
-            raise UserError(
-                f"{group}={value}: there is no such {group}",
-                f"{hint}choices: {', '.join(known[group])} (segscape list {group})",
-            )
+            raise files.unknown_option(group, value, known[group])
 
 
 def _require_apart(points: Sequence[Mapping[str, str]], common: Sequence[str]) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 
+from segscape.config.files import unknown_option
 from segscape.config.override_text import Point, key_of, parsed, written
 from segscape.errors import UserError, nearest
 from segscape.sweep.plan.grid import split, values_of
@@ -222,12 +223,7 @@ def _parameter(key: str, override: Override, groups: Mapping[str, Sequence[str]]
     choices = values_of(override)
     for choice in choices if key in groups else ():
         if choice not in groups[key] and choice != "null":
-            close = nearest(choice, groups[key])
-            hint = f"did you mean {key}={close}? " if close else ""
-            raise UserError(
-                f"{key}={choice}: there is no such {key}",
-                f"{hint}choices: {', '.join(groups[key])} (segscape list {key})",
-            )
+            raise unknown_option(key, choice, groups[key])
     return Parameter(key, tuple(choices))
 
 
