@@ -83,7 +83,7 @@ def main() -> None:
     parser.add_argument("--whole", type=int, default=8, help="designs to count whole as well")
     given = parser.parse_args()
     size = (given.size[0], given.size[1])
-    costs = DesignCosts(size)
+    costs = DesignCosts(size, 19)
     counted, tried, spent = count(
         every_design(given.order, given.seed), costs, given.limit, given.seconds
     )

@@ -14,7 +14,7 @@ from segscape import cli
 @pytest.fixture(autouse=True)
 def _stay(monkeypatch: pytest.MonkeyPatch) -> None:
     """A command that is called in this process ends by SystemExit."""
-    monkeypatch.setattr(cli, "leave", sys.exit)
+    monkeypatch.setattr(cli, "exit_fast", sys.exit)
 
 
 @pytest.fixture(autouse=True)

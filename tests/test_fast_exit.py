@@ -11,7 +11,7 @@ CODE = """
 import atexit, sys, threading, time
 from concurrent.futures import ThreadPoolExecutor
 {first}
-from segscape.fast_exit import leave
+from segscape.fast_exit import exit_fast
 
 class Taken:
     def __del__(self):
@@ -23,7 +23,7 @@ threading.Thread(target=lambda: (time.sleep(0.3), print("a thread ended"))).star
 pool = ThreadPoolExecutor(1)
 pool.submit(print, "pooled")
 print("said", end="")
-leave(3)
+exit_fast(3)
 """
 
 

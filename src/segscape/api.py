@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from segscape.errors import UserError
+from omegaconf import OmegaConf
 
-if TYPE_CHECKING:
-    from segscape.models.segmenter import Segmenter
+from segscape import build
+from segscape.config import composing, targets
+from segscape.errors import UserError, unknown
+from segscape.inference.predictor import Model
+from segscape.models.weights.files import load_into
+from segscape.models.weights.outputs import with_extra_outputs
+from segscape.preflight import check_parts
+from segscape.runs.checkpoint import find, read
 
 
 def create_model(
@@ -18,7 +24,7 @@ def create_model(
     weights: str | Path | None = None,
     overrides: Sequence[str] = (),
     **choices: str,
-) -> Segmenter:
+) -> Model:
     """Build a system of the literature, with any of its parts exchanged.
 
     Args:
@@ -39,16 +45,9 @@ def create_model(
         UserError: an unknown name or option, parts that do not fit, or a weights file that does
             not account for every tensor.
     """
-    from omegaconf import OmegaConf
-
-    from segscape import build
-    from segscape.config import composing, targets
-
     for group in choices:
         if group not in targets.PARTS:
-            raise UserError(
-                f"create_model has no argument {group!r}", f"choices: {', '.join(targets.PARTS)}"
-            )
+            raise unknown(f"create_model has no argument {group!r}", group, targets.PARTS)
     if num_classes < 1:
         raise UserError(f"num_classes={num_classes} must be at least 1")
     chosen = [f"model={name}", *(f"{group}={option}" for group, option in choices.items())]
@@ -56,21 +55,16 @@ def create_model(
     settings: Any = OmegaConf.to_container(
         OmegaConf.masked_copy(composed, ["model", *targets.PARTS]), resolve=True
     )
-    from segscape.preflight import check_parts
-
     check_parts(settings, chosen=set(choices))
     if weights is None:
-        return build.model(settings, num_classes=num_classes).eval()
-    from segscape.models.weights.files import load_into
-    from segscape.models.weights.outputs import with_extra_outputs
-
+        return _built(settings, num_classes=num_classes).eval()
     settings = with_extra_outputs(settings, weights, num_classes)
-    network = build.model(settings, num_classes=num_classes)
+    network = _built(settings, num_classes=num_classes)
     load_into(network, weights)
     return network.eval()
 
 
-def load_model(checkpoint: str | Path, *, keep_auxiliary: bool = False) -> Segmenter:
+def load_model(checkpoint: str | Path, *, keep_auxiliary: bool = False) -> Model:
     """Load the network of a training run; needs no Lightning and runs no code of the file.
 
     Args:
@@ -83,12 +77,9 @@ def load_model(checkpoint: str | Path, *, keep_auxiliary: bool = False) -> Segme
     Raises:
         UserError: no such file, or not a checkpoint of segscape.
     """
-    from segscape import build
-    from segscape.runs.checkpoint import find, read
-
     content = read(find(checkpoint))
     meta = content["segscape"]
-    network = build.model(
+    network = _built(
         without_pretraining(meta["config"]),
         num_classes=len(meta["classes"]),
         classes=tuple(meta["classes"]),
@@ -112,3 +103,9 @@ def without_pretraining(settings: dict[str, Any]) -> dict[str, Any]:
     if "weights" in encoder:
         encoder = {**encoder, "weights": None}
     return {**settings, "encoder": encoder}
+
+
+def _built(settings: dict[str, Any], **about: Any) -> Model:
+    network = build.model(settings, network_class=Model, **about)
+    assert isinstance(network, Model)
+    return network

@@ -56,6 +56,7 @@ def model(
     num_classes: int,
     classes: tuple[str, ...] = (),
     palette: tuple[tuple[int, int, int], ...] = (),
+    network_class: type[Segmenter] | None = None,
 ) -> Segmenter:
     """Assemble the network that a configuration describes.
 
@@ -64,12 +65,13 @@ def model(
         num_classes: channels of the logits.
         classes: names of the classes, if known.
         palette: their colours, RGB 0..255.
+        network_class: the class of the network, derived from `Segmenter`; None for that itself.
 
     Raises:
         UserError: parts that do not fit together, or wrong arguments.
     """
     from segscape.models.contracts import MissingFeatures
-    from segscape.models.segmenter import assemble
+    from segscape.models.segmenter import Segmenter, assemble
 
     settings = config["model"]
     decoder = part(config, "decoder")
@@ -93,6 +95,7 @@ def model(
             align_corners=bool(settings["align_corners"]),
             classes=classes,
             palette=palette,
+            network_class=network_class or Segmenter,
             name=str(settings["name"]),
         )
     except MissingFeatures as error:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from segscape.errors import UserError, nearest
-from segscape.fast_exit import leave
+from segscape.fast_exit import exit_fast
 
 DONE, FAILED, WRONG_REQUEST, STOPPED = 0, 1, 2, 3
 
@@ -50,7 +50,7 @@ def main() -> NoReturn:
     if command == "train":
         sys.argv = ["segscape train", *rest]
         train()
-    leave(_guarded(lambda: _dispatch(command, rest)))
+    exit_fast(_guarded(lambda: _dispatch(command, rest)))
 
 
 def _dispatch(command: str, rest: list[str]) -> int:
@@ -97,7 +97,7 @@ def _own_folder(rest: list[str]) -> tuple[str | None, list[str]]:
 
 def train() -> NoReturn:
     """Entry of train.py: Hydra composes, `_job` runs; every error becomes a message."""
-    leave(_guarded(_train))
+    exit_fast(_guarded(_train))
 
 
 def _train() -> int:

@@ -1,4 +1,4 @@
-"""Where things of the user are kept."""
+"""Directories of the user."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from pathlib import Path
 
 
 def cache_folder() -> Path:
-    """What may be deleted at any time and is made again when needed."""
+    """The folder for files that may be deleted at any time and are made again when needed."""
     root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(root) / "segscape"

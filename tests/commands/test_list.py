@@ -60,7 +60,7 @@ def test_a_fusion_has_figures_for_people_and_for_programs(
 @pytest.mark.slow
 @pytest.mark.parametrize("group", option_costs.GROUPS)
 def test_every_option_has_figures(group: str) -> None:
-    for option, found in option_costs.figures(group).items():
+    for option, found in option_costs.option_costs(group).items():
         assert "problem" not in found, (option, found)
         assert found["params"] >= 0 and found["flops"] == 2 * found["macs"]
 
@@ -70,7 +70,7 @@ def test_every_option_has_figures(group: str) -> None:
 def test_the_figures_of_a_model_are_those_of_its_network(name: str) -> None:
     settings = systems.read(name).settings
     counted = complexity.measure(build.model(settings, num_classes=19), (512, 1024))
-    found = option_costs.figures("model")[name]
+    found = option_costs.option_costs("model")[name]
     assert (found["params"], found["macs"]) == (counted.params, counted.macs)
 
 
@@ -78,17 +78,17 @@ def test_figures_are_kept_and_forgotten_when_the_code_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    before = option_costs.figures("head")
-    (file,) = tmp_path.glob("segscape/figures-*.json")
+    before = option_costs.option_costs("head")
+    (file,) = tmp_path.glob("segscape/option_costs-*.json")
     content = json.loads(file.read_text())
     content["head"]["seg"]["params"] = 7
     file.write_text(json.dumps(content))
-    assert option_costs.figures("head")["seg"]["params"] == 7
+    assert option_costs.option_costs("head")["seg"]["params"] == 7
     file.write_text("not json")
-    assert option_costs.figures("head") == before
+    assert option_costs.option_costs("head") == before
     file.write_text(json.dumps(content))
     monkeypatch.setattr(option_costs, "version", lambda name: "0")
-    assert option_costs.figures("head") == before
+    assert option_costs.option_costs("head") == before
 
 
 def test_options_of_a_users_folder(

@@ -71,7 +71,7 @@ def test_the_space_holds_every_encoder_decoder_context_and_fusion() -> None:
 
 
 def test_a_branch_that_nobody_reads_costs_nothing() -> None:
-    costs = DesignCosts(SIZE)
+    costs = DesignCosts(SIZE, 19)
     two = costs.of(systems.read("bisenetv2").settings).parts["encoder"]
     one = costs.of(design({"encoder": "bisenetv2"})).parts["encoder"]
     assert one.params < two.params and one.macs < two.macs
@@ -115,7 +115,7 @@ def test_parts_are_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
         return original(node, key)
 
     monkeypatch.setattr(build, "part", spied)
-    costs = DesignCosts(SIZE)
+    costs = DesignCosts(SIZE, 19)
     first = costs.of(design({"fusion": "add"}))
     made.clear()
     second = costs.of(design({"fusion": "concat"}))
@@ -126,7 +126,7 @@ def test_parts_are_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_design_that_does_not_fit_is_refused_every_time() -> None:
-    costs = DesignCosts(SIZE)
+    costs = DesignCosts(SIZE, 19)
     wrong = design({"encoder": "timm"})
     wrong["encoder"] = {**wrong["encoder"], "name": "vit_tiny_patch16_224"}
     for _ in range(2):

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console, RenderableType
 
 from segscape.profiling.report import final_table
-from segscape.profiling.si_units import amount
+from segscape.profiling.si_units import format_count
 
 SUMMARY = {
     "val/miou": 0.61234,
@@ -107,7 +107,7 @@ def test_the_split_that_was_scored_is_shown() -> None:
     ],
 )
 def test_amount(value: float | None, shown: str) -> None:
-    assert amount(value) == shown
+    assert format_count(value) == shown
 
 
 def test_fits_a_narrow_terminal() -> None:

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from segscape.errors import UserError
-from segscape.profiling.si_units import amount
+from segscape.profiling.si_units import format_count
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from segscape.build import Auxiliary
-    from segscape.profiling.breakdown import Anatomy, Flow
+    from segscape.profiling.breakdown import Breakdown, Flow
 
 _NARROWEST = 72
 
@@ -27,7 +27,7 @@ class Explanation:
     Attributes:
         name: of the model.
         choices: option by part; None for a part that its decoder does not use.
-        anatomy: shapes and costs.
+        breakdown: shapes and costs.
         heads: the training-only heads as configured, by name.
         settings: the whole configuration.
         size: height and width of the image.
@@ -37,7 +37,7 @@ class Explanation:
 
     name: str
     choices: Mapping[str, str | None]
-    anatomy: Anatomy
+    breakdown: Breakdown
     heads: Mapping[str, Auxiliary]
     settings: Mapping[str, Any]
     size: tuple[int, int]
@@ -82,7 +82,7 @@ def look(overrides: Sequence[str]) -> Explanation:
 
     from segscape import build, preflight
     from segscape.config import composing, targets
-    from segscape.profiling.breakdown import dissect
+    from segscape.profiling.breakdown import break_down
     from segscape.profiling.meta import made_on_meta
     from segscape.profiling.option_costs import SIZE
 
@@ -96,7 +96,7 @@ def look(overrides: Sequence[str]) -> Explanation:
     network: Any = made_on_meta(lambda: build.model(settings, num_classes=data.num_classes))
     size = (settings.get("profile") or {}).get("size") or SIZE
     try:
-        anatomy = dissect(network, (int(size[0]), int(size[1])))
+        breakdown = break_down(network, (int(size[0]), int(size[1])))
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"the parts do not fit together: {reason}") from error
@@ -104,7 +104,7 @@ def look(overrides: Sequence[str]) -> Explanation:
     return Explanation(
         name=str(settings["model"]["name"]),
         choices={p: None if p in unused else choices[p] for p in targets.PARTS},
-        anatomy=anatomy,
+        breakdown=breakdown,
         heads=build.auxiliary(settings),
         settings=settings,
         size=(int(size[0]), int(size[1])),
@@ -117,29 +117,29 @@ def as_data(found: Explanation) -> dict[str, Any]:
     """The explanation as plain data; shapes are [C, H, W]."""
     from segscape.profiling.breakdown import as_data as flow
 
-    anatomy, model = found.anatomy, found.settings["model"]
+    breakdown, model = found.breakdown, found.settings["model"]
     return {
         "model": found.name,
         "choices": dict(found.choices),
         "input_size": list(found.size),
-        "padded": list(anatomy.image),
+        "padded": list(breakdown.image),
         "num_classes": found.num_classes,
         "classes_of": found.classes_of,
         "mean": model["mean"],
         "std": model["std"],
         "channel_order": model.get("channel_order", "rgb"),
         "align_corners": model["align_corners"],
-        "params": anatomy.params,
-        "macs": anatomy.macs,
-        "flops": 2 * anatomy.macs,
-        "encoder": flow(anatomy.encoder),
-        "context": None if anatomy.context is None else flow(anatomy.context),
-        "decoder": flow(anatomy.decoder),
-        "fusions": [{"index": i, **flow(one)} for i, one in anatomy.fusions.items()],
-        "head": flow(anatomy.head),
+        "params": breakdown.params,
+        "macs": breakdown.macs,
+        "flops": 2 * breakdown.macs,
+        "encoder": flow(breakdown.encoder),
+        "context": None if breakdown.context is None else flow(breakdown.context),
+        "decoder": flow(breakdown.decoder),
+        "fusions": [{"index": i, **flow(one)} for i, one in breakdown.fusions.items()],
+        "head": flow(breakdown.head),
         "auxiliary": {
             name: {"weight": found.heads[name].weight, "reads": found.heads[name].reads} | flow(one)
-            for name, one in anatomy.auxiliary.items()
+            for name, one in breakdown.auxiliary.items()
         },
     }
 
@@ -166,9 +166,9 @@ def drawing(found: Explanation) -> Table:
     table.add_column("C x H x W", no_wrap=True, header_style="dim")
     for title in ("params", "MACs", "share"):
         table.add_column(title, justify="right", no_wrap=True, header_style="dim")
-    total = found.anatomy.macs
+    total = found.breakdown.macs
     branches = [*_branches(found)]
-    table.add_row("image", _size(found.anatomy.image), "", "", "")
+    table.add_row("image", _size(found.breakdown.image), "", "", "")
     for number, branch in enumerate(branches):
         _draw(table, branch, "", number == len(branches) - 1, total)
     return table
@@ -198,8 +198,8 @@ def _draw(table: Table, branch: _Branch, indent: str, last: bool, total: int) ->
     table.add_row(
         line,
         _size(branch.shape) if branch.shape else "",
-        "" if branch.params is None else amount(branch.params),
-        "" if branch.macs is None else amount(branch.macs),
+        "" if branch.params is None else format_count(branch.params),
+        "" if branch.macs is None else format_count(branch.macs),
         share,
     )
     further = indent + ("   " if last else "│  ")
@@ -208,12 +208,12 @@ def _draw(table: Table, branch: _Branch, indent: str, last: bool, total: int) ->
 
 
 def _branches(found: Explanation) -> list[_Branch]:
-    anatomy, chosen = found.anatomy, found.choices
+    breakdown, chosen = found.breakdown, found.choices
     height, width = found.size
     corners = str(bool(found.settings["model"]["align_corners"])).lower()
-    branches = [_part("encoder", chosen, anatomy.encoder, _outputs(anatomy.encoder))]
-    if anatomy.context is not None:
-        context = anatomy.context
+    branches = [_part("encoder", chosen, breakdown.encoder, _outputs(breakdown.encoder))]
+    if breakdown.context is not None:
+        context = breakdown.context
         branches.append(_part("context", chosen, context, (), context.outputs["out"]))
     fusions = tuple(
         _Branch(
@@ -224,15 +224,15 @@ def _branches(found: Explanation) -> list[_Branch]:
             _levels(flow),
             "cyan",
         )
-        for index, flow in anatomy.fusions.items()
+        for index, flow in breakdown.fusions.items()
     )
-    decoder = anatomy.decoder
+    decoder = breakdown.decoder
     branches.append(_part("decoder", chosen, decoder, (*fusions, *_outputs(decoder))))
-    branches.append(_part("head", chosen, anatomy.head, (), anatomy.head.outputs["out"]))
+    branches.append(_part("head", chosen, breakdown.head, (), breakdown.head.outputs["out"]))
     resized = (found.num_classes, height, width)
     branches.append(_Branch(f"logits  align_corners={corners}", resized))
-    branches.append(_Branch("inference", None, anatomy.params, anatomy.macs, (), "bold"))
-    if anatomy.auxiliary:
+    branches.append(_Branch("inference", None, breakdown.params, breakdown.macs, (), "bold"))
+    if breakdown.auxiliary:
         branches.append(_training(found))
     return branches
 
@@ -267,7 +267,7 @@ def _levels(flow: Flow) -> tuple[_Branch, ...]:
 
 def _training(found: Explanation) -> _Branch:
     below = []
-    for name, flow in found.anatomy.auxiliary.items():
+    for name, flow in found.breakdown.auxiliary.items():
         head = found.heads[name]
         notes = [] if head.reads == name else [_Branch(f"reads {head.reads}")]
         if head.loss is not None:

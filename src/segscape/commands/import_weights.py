@@ -182,9 +182,9 @@ def _report(
 
 
 def _values(names: Sequence[str], tensors: Mapping[str, Tensor]) -> str:
-    from segscape.profiling.si_units import amount
+    from segscape.profiling.si_units import format_count
 
-    return f"{amount(sum(tensors[name].numel() for name in names))} values"
+    return f"{format_count(sum(tensors[name].numel() for name in names))} values"
 
 
 def _what_next(

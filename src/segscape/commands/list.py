@@ -13,7 +13,7 @@ from typing import Any
 from segscape.config import files
 from segscape.errors import UserError, nearest
 from segscape.profiling import option_costs
-from segscape.profiling.si_units import amount
+from segscape.profiling.si_units import format_count
 
 _NOTES = {
     "model": "whole networks for inference, {classes} classes",
@@ -44,7 +44,7 @@ def list_choices(rest: Sequence[str]) -> int:
     table = {g: {o: files.describe(g, o) for o in known[g]} for g in chosen}
     measured = None
     if given.group in option_costs.GROUPS:
-        measured = option_costs.figures(given.group, _announce)
+        measured = option_costs.option_costs(given.group, _announce)
     if given.json:
         print(json.dumps(_with_figures(table, measured), indent=2))
     elif measured is not None:
@@ -93,7 +93,7 @@ def _print_figures(
         elsewhere = found.get("measured_in") not in (None, option, "alone", option_costs.REFERENCE)
         marks = marks or elsewhere
         where = f" [in {found['measured_in']}]" if elsewhere else ""
-        params, macs = amount(found.get("params")), amount(found.get("macs"))
+        params, macs = format_count(found.get("params")), format_count(found.get("macs"))
         said = f" ({found['problem']})" if "problem" in found else ""
         _print_wrapped(f"{option:<{width}}  {params:>10}  {macs:>9}  ", f"{text}{where}{said}")
     height, across = option_costs.SIZE

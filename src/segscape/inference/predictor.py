@@ -18,6 +18,7 @@ from torch.nn import functional
 from segscape.data.overlay import colorize, distinct_colours, overlay
 from segscape.errors import UserError
 from segscape.inference import images
+from segscape.models.segmenter import Segmenter
 
 NO_CLASS = 255
 
@@ -33,6 +34,14 @@ class Predictable(Protocol):
 
     def __call__(self, image: Tensor) -> Tensor:
         """Logits (B, classes, H, W)."""
+
+
+class Model(Segmenter):
+    """A network that segments images as people have them; otherwise a `Segmenter`."""
+
+    def predict(self, image: str | Path | np.ndarray | Image.Image) -> Prediction:
+        """The classes of one image, see `predict` of this module."""
+        return predict(self, image)
 
 
 @dataclass(frozen=True)

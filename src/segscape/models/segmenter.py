@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -13,9 +13,6 @@ from torch.nn import functional as F
 from segscape.errors import UserError
 from segscape.models.contracts import Context, Decoder, Encoder, Features, FusionFactory
 from segscape.models.layers import resize, size_of
-
-if TYPE_CHECKING:
-    from segscape.inference.predictor import Prediction
 
 Colour = tuple[int, int, int]
 
@@ -179,16 +176,10 @@ class Segmenter(nn.Module):
             "head": [self.head],
         }
 
-    def strip_auxiliary(self) -> Segmenter:
+    def strip_auxiliary(self) -> Self:
         """Remove the auxiliary heads and return self: what is measured and exported."""
         self.auxiliary = nn.ModuleDict()
         return self
-
-    def predict(self, image: Any) -> Prediction:
-        """Classes of one image, see `segscape.inference.predictor.predict`."""
-        from segscape.inference.predictor import predict
-
-        return predict(self, image)
 
 
 def assemble(
@@ -205,6 +196,7 @@ def assemble(
         "decoder_32",
     ),
     reads: Mapping[str, str] | None = None,
+    network_class: type[Segmenter] = Segmenter,
     **about: Any,
 ) -> Segmenter:
     """Build a network from parts, giving each the channels that it meets.
@@ -224,6 +216,7 @@ def assemble(
         auxiliary: names of the auxiliary heads, see `Segmenter`; as a mapping with what makes
             the head, None for the same as `head`.
         reads: which feature an auxiliary head reads, where its name does not say it.
+        network_class: the class of the network: `Segmenter` or one derived from it.
         **about: `mean`, `std`, `channel_order`, `align_corners`, `classes`, `palette` and `name`
             of `Segmenter`.
 
@@ -240,7 +233,7 @@ def assemble(
     finest = decoder_module.spec.strides[0]
     made = auxiliary if isinstance(auxiliary, Mapping) else dict.fromkeys(auxiliary)
     _drop_unread(encoder, decoder, [(reads or {}).get(name, name) for name in made])
-    return Segmenter(
+    return network_class(
         encoder,
         context_module,
         decoder_module,

@@ -40,7 +40,7 @@ class Flow:
 
 
 @dataclass(frozen=True)
-class Anatomy:
+class Breakdown:
     """The parts of a network as they ran, in the order in which they ran.
 
     Attributes:
@@ -78,8 +78,8 @@ class Anatomy:
         return sum(part.macs for part in self.parts)
 
 
-def dissect(network: Segmenter, size: tuple[int, int]) -> Anatomy:
-    """Run a network on the meta device and look at its parts.
+def break_down(network: Segmenter, size: tuple[int, int]) -> Breakdown:
+    """Run a network on the meta device and record what its parts see and cost.
 
     Args:
         network: on the meta device, in evaluation mode, with its auxiliary heads.
@@ -87,7 +87,7 @@ def dissect(network: Segmenter, size: tuple[int, int]) -> Anatomy:
     """
     counter = MacCounter()
     order: list[nn.Module] = []
-    watched: dict[nn.Module, Flow] = {}
+    flows: dict[nn.Module, Flow] = {}
     parts: dict[str, Any] = {
         "encoder": network.encoder,
         "context": network.context,
@@ -97,39 +97,39 @@ def dissect(network: Segmenter, size: tuple[int, int]) -> Anatomy:
     modules = [m for m in parts.values() if m is not None]
     fusions = list(network.decoder.fusions)
     for module in [*modules, *fusions, *network.auxiliary.values()]:
-        watched[module] = Flow(sum(p.numel() for p in module.parameters()))
+        flows[module] = Flow(sum(p.numel() for p in module.parameters()))
     height, width = (side + -side % network.encoder.multiple for side in size)
     image = torch.empty(1, 3, height, width, device="meta")
-    with ExitStack() as watching:
-        for module, flow in watched.items():
-            _watch(module, flow, counter, order, watching)
+    with ExitStack() as hooks:
+        for module, flow in flows.items():
+            _record_calls(module, flow, counter, order, hooks)
         with torch.no_grad(), torch.device("meta"), counter:
             network.raw(image, auxiliary=True)
     # In the order of the first call; one that is never called comes last.
     called = dict.fromkeys([*(m for m in order if m in fusions), *fusions])
-    inside = {fusions.index(m): watched[m] for m in called}
-    decoder = watched[parts["decoder"]]
+    inside = {fusions.index(m): flows[m] for m in called}
+    decoder = flows[parts["decoder"]]
     decoder.params -= sum(flow.params for flow in inside.values())
     decoder.macs -= sum(flow.macs for flow in inside.values())
-    return Anatomy(
+    return Breakdown(
         image=(3, height, width),
-        encoder=watched[parts["encoder"]],
-        context=None if network.context is None else watched[parts["context"]],
+        encoder=flows[parts["encoder"]],
+        context=None if network.context is None else flows[parts["context"]],
         decoder=decoder,
         fusions=inside,
-        head=watched[network.head],
-        auxiliary={name: watched[head] for name, head in network.auxiliary.items()},
+        head=flows[network.head],
+        auxiliary={name: flows[head] for name, head in network.auxiliary.items()},
     )
 
 
-def _watch(
+def _record_calls(
     module: nn.Module,
     flow: Flow,
     counter: MacCounter,
     order: list[nn.Module],
-    watching: ExitStack,
+    hooks: ExitStack,
 ) -> None:
-    """Note every call of a module until `watching` ends."""
+    """Record every call of a module until `hooks` is closed."""
     started: list[int] = []
 
     def before(_module: nn.Module, inputs: tuple[Any, ...]) -> None:
@@ -142,9 +142,9 @@ def _watch(
         found = output if isinstance(output, Mapping) else {"out": output}
         flow.outputs = {key: _shape(x) for key, x in found.items()}
 
-    watching.callback(module.register_forward_pre_hook(before).remove)
-    watching.callback(module.register_forward_hook(after).remove)
-    if isinstance(module, GuidedFusion):  # its decoder asks for two views, past the hooks
+    hooks.callback(module.register_forward_pre_hook(before).remove)
+    hooks.callback(module.register_forward_hook(after).remove)
+    if isinstance(module, GuidedFusion):  # its decoder calls `guided`, which runs no hooks
         original: Any = module.guided
 
         def guided(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
@@ -154,7 +154,7 @@ def _watch(
             return fused, guide
 
         module.guided = guided  # type: ignore[method-assign]
-        watching.callback(delattr, module, "guided")
+        hooks.callback(delattr, module, "guided")
 
 
 def _shape(x: Tensor) -> Shape:

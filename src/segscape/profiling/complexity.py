@@ -118,25 +118,25 @@ def measure(
         raise UserError(
             f"no cost on a batch of {batch} images of {channels} x {height} x {width} values"
         )
-    replica = inference_copy(model, "meta")
-    parts = _parts(replica)
+    copied = inference_copy(model, "meta")
+    parts = _parts(copied)
     owner = _owners(parts)
     counter = MacCounter()
     for module, part in owner.items():
         module.register_forward_pre_hook(lambda _m, _a, part=part: counter.enter(part))
         module.register_forward_hook(lambda _m, _a, _o: counter.leave())
-    dtype = next((p.dtype for p in replica.parameters() if p.is_floating_point()), None)
+    dtype = next((p.dtype for p in copied.parameters() if p.is_floating_point()), None)
     image = torch.empty(batch, channels, height, width, device="meta", dtype=dtype)
     try:
         with torch.no_grad(), torch.device("meta"), counter:
-            replica(image)
+            copied(image)
     except (RuntimeError, NotImplementedError) as error:
         first_line = str(error).strip().splitlines()[0]
         raise UserError(
             f"the cost at {height} x {width} cannot be counted: {first_line}",
             "the forward pass must depend on shapes only, and accept this size",
         ) from error
-    params = _params(replica, parts, owner)
+    params = _params(copied, parts, owner)
     names = [*parts, *([OTHER] if params[OTHER] or counter.macs[OTHER] else [])]
     macs = sum(counter.macs.values())
     return Complexity(

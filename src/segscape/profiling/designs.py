@@ -25,7 +25,6 @@ from segscape import build
 from segscape.errors import UserError
 from segscape.models.contracts import FeatureSpec
 from segscape.profiling.meta import made_on_meta
-from segscape.profiling.option_costs import CLASSES, SIZE
 from segscape.profiling.shapes import count_macs
 
 Size = tuple[int, int]
@@ -107,7 +106,7 @@ class DesignCosts:
         num_classes: channels of the logits.
     """
 
-    def __init__(self, size: Size = SIZE, num_classes: int = CLASSES) -> None:
+    def __init__(self, size: Size, num_classes: int) -> None:
         self.size = (int(size[0]), int(size[1]))
         self.num_classes = num_classes
         self._known: dict[tuple[Any, ...], Any] = {}
@@ -149,6 +148,26 @@ class DesignCosts:
             },
             self.size,
         )
+
+    def part(self, group: str, settings: Config) -> PartCost:
+        """The cost of the part of a group in a design, a decoder's with its fusions.
+
+        Args:
+            group: a group of parts, or "model" for the whole design.
+            settings: as for `of`; for an encoder nothing else is looked at.
+
+        Raises:
+            UserError: parts that do not fit together, or the decoder does not use the part.
+        """
+        if group == "encoder":
+            return self.encoder(settings["encoder"]).cost
+        if group in ("context", "fusion") and group not in uses(settings["decoder"]):
+            raise UserError(f"the decoder uses no {group}")
+        design = self.of(settings)
+        if group == "model":
+            return PartCost(design.params, design.macs)
+        cost = design.parts[group]
+        return cost + design.parts["fusion"] if group == "decoder" else cost
 
     def encoder(self, node: Config) -> _Features:
         """The cost and the features of an encoder on its own."""
@@ -222,7 +241,7 @@ class DesignCosts:
         return self._once(("head", _key(node), shape, outputs), count)
 
     def _once(self, key: tuple[Any, ...], count: Callable[[], Any]) -> Any:
-        """The remembered result, or what `count` gives; a mistake is remembered too."""
+        """The remembered result, or what `count` gives; an error is remembered too."""
         if key not in self._known:
             try:
                 self._known[key] = count()
@@ -243,7 +262,9 @@ class _StandIn(nn.Module):
         self.calls: list[tuple[_Shape, _Shape]] = []
 
     def forward(self, low: Tensor, high: Tensor) -> Tensor:
-        assert (low.shape[1], high.shape[1]) == self.channels[:2], "a decoder breaks its word"
+        assert (low.shape[1], high.shape[1]) == self.channels[:2], (
+            "channels differ from those announced"
+        )
         self.calls.append((tuple(low.shape), tuple(high.shape)))
         return low.new_empty(low.shape[0], self.channels[2], *low.shape[2:])
 

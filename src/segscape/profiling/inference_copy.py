@@ -43,11 +43,11 @@ def inference_copy(model: nn.Module, device: torch.device | str) -> nn.Module:
         for name, value in vars(module).items():
             if "_hooks" in name and isinstance(value, dict):
                 memo[id(value)] = OrderedDict()
-    replica: nn.Module = copy.deepcopy(model, memo)
-    strip = getattr(replica, "strip_auxiliary", None)
+    copied: nn.Module = copy.deepcopy(model, memo)
+    strip = getattr(copied, "strip_auxiliary", None)
     if callable(strip):
         strip()
-    return replica.eval()
+    return copied.eval()
 
 
 def unwrap(model: nn.Module) -> nn.Module:

@@ -5,7 +5,7 @@ own (all three fusions together, a decoder with its fusions), and where it does 
 the first system that chooses it, or else in the first that it fits. Everything at one image size
 and one number of classes.
 
-Counting takes seconds, so the figures are kept in the user's cache folder, under a digest of the
+Counting takes seconds, so the costs are kept in the user's cache folder, under a digest of the
 sources that they depend on. Options of a user's own folder are counted every time.
 """
 
@@ -26,7 +26,7 @@ from segscape.errors import UserError
 from segscape.paths import cache_folder
 
 if TYPE_CHECKING:
-    from segscape.profiling.designs import DesignCosts, PartCost
+    from segscape.profiling.designs import DesignCosts
 
 SIZE = (512, 1024)
 CLASSES = 19
@@ -38,14 +38,14 @@ _PACKAGES = ("torch", "torchvision", "timm", "segmentation-models-pytorch")
 _KEPT = 5
 
 
-def figures(
+def option_costs(
     group: str, before_counting: Callable[[int], None] = lambda count: None
 ) -> dict[str, dict[str, Any]]:
-    """The figures of every option of a group of `GROUPS`.
+    """The costs of every option of a group.
 
     Args:
         group: one of `GROUPS`.
-        before_counting: told how many options must be counted first, if any.
+        before_counting: called with the number of options that must be counted first, if any.
 
     Returns:
         By option: `params`, `macs`, `flops`, `input_size` and `measured_in`; for one that cannot
@@ -55,25 +55,25 @@ def figures(
     kept = _read(file)
     known: dict[str, Any] = kept.get(group, {})
     options = files.groups()[group]
-    ours = [option for option in options if _is_ours(group, option)]
-    missing = [option for option in options if option not in known or option not in ours]
+    own = [option for option in options if _is_own(group, option)]
+    missing = [option for option in options if option not in known or option not in own]
     if missing:
         before_counting(len(missing))
         from segscape.profiling.designs import DesignCosts
 
         costs = DesignCosts(SIZE, CLASSES)
-        counted = {option: _figure(group, option, costs) for option in missing}
-        fresh = {option: counted[option] for option in missing if option in ours}
+        counted = {option: _option_cost(group, option, costs) for option in missing}
+        fresh = {option: counted[option] for option in missing if option in own}
         _write(file, {**kept, group: {**known, **fresh}})
         known = {**known, **counted}
     return {option: known[option] for option in options}
 
 
-def _figure(group: str, option: str, costs: DesignCosts) -> dict[str, Any]:
+def _option_cost(group: str, option: str, costs: DesignCosts) -> dict[str, Any]:
     problem: UserError | None = None
-    for place, settings in _places(group, option):
+    for measured_in, settings in _designs_with(group, option):
         try:
-            cost = _part(group, settings, costs)
+            cost = costs.part(group, settings)
         except UserError as error:
             problem = problem or error
             continue
@@ -82,13 +82,13 @@ def _figure(group: str, option: str, costs: DesignCosts) -> dict[str, Any]:
             "macs": cost.macs,
             "flops": 2 * cost.macs,
             "input_size": list(SIZE),
-            "measured_in": place,
+            "measured_in": measured_in,
         }
     return {"problem": str(problem.what) if problem else "no system uses it"}
 
 
-def _places(group: str, option: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Where an option can be counted: the name of the place and the design."""
+def _designs_with(group: str, option: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Where an option can be counted: the name of the system, and the design with the option."""
     if group == "model":
         yield option, systems.read(option).settings
         return
@@ -108,26 +108,12 @@ def _places(group: str, option: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
         yield system.name, {**system.settings, group: node}
 
 
-def _part(group: str, settings: Mapping[str, Any], costs: DesignCosts) -> PartCost:
-    from segscape.profiling.designs import PartCost, uses
-
-    if group == "encoder":
-        return costs.encoder(settings["encoder"]).cost
-    if group in ("context", "fusion") and group not in uses(settings["decoder"]):
-        raise UserError(f"the decoder uses no {group}")
-    design = costs.of(settings)
-    if group == "model":
-        return PartCost(design.params, design.macs)
-    cost = design.parts[group]
-    return cost + design.parts["fusion"] if group == "decoder" else cost
-
-
-def _is_ours(group: str, option: str) -> bool:
+def _is_own(group: str, option: str) -> bool:
     return files.file_of(group, option).is_relative_to(files.config_dir())
 
 
 def _cache_file() -> Path:
-    return cache_folder() / f"figures-{_digest()}.json"
+    return cache_folder() / f"option_costs-{_digest()}.json"
 
 
 def _digest() -> str:
@@ -155,12 +141,12 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _write(file: Path, content: Mapping[str, Any]) -> None:
-    """Keep the figures; a folder that cannot be written only costs time."""
+    """Keep the costs; without a folder that can be written they are counted every time."""
     with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
         temporary = file.with_name(f".{file.name}.{os.getpid()}")
         temporary.write_text(json.dumps(content))
         temporary.replace(file)
-        files = sorted(file.parent.glob("figures-*.json"), key=lambda f: f.stat().st_mtime)
+        files = sorted(file.parent.glob("option_costs-*.json"), key=lambda f: f.stat().st_mtime)
         for old in files[:-_KEPT]:
             old.unlink()

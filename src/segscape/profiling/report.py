@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from segscape.profiling.si_units import NONE, amount, is_missing
+from segscape.profiling.si_units import NONE, format_count, is_missing
 
 _BAR = 24
 
@@ -79,11 +79,17 @@ def _cost(summary: Mapping[str, Any]) -> Table:
     for part in (key.removeprefix(prefix) for key in summary if key.startswith(prefix)):
         macs = int(summary[prefix + part])
         share = f"{macs / total:.1%}" if total else ""
-        params = amount(summary.get(f"model/params/{part}"))
-        table.add_row(Text(part), params, amount(macs), share, amount(2 * macs))
+        params = format_count(summary.get(f"model/params/{part}"))
+        table.add_row(Text(part), params, format_count(macs), share, format_count(2 * macs))
     table.add_section()
     flops = summary.get("model/flops")
-    row = ("all", amount(summary["model/params"]), amount(total), "", amount(flops))
+    row = (
+        "all",
+        format_count(summary["model/params"]),
+        format_count(total),
+        "",
+        format_count(flops),
+    )
     table.add_row(*row, style="bold")
     return table
 

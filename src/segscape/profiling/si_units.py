@@ -9,7 +9,7 @@ NONE = "–"
 """What stands for a figure that is not known."""
 
 
-def amount(value: Any) -> str:
+def format_count(value: Any) -> str:
     """A count with three or four digits and a unit: ``8.028 M``, ``11.42 G``, ``512``."""
     if is_missing(value):
         return NONE

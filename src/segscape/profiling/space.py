@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
+from segscape.build import part
 from segscape.config import files, systems
 from segscape.errors import UserError
 from segscape.profiling.designs import takes_classes, uses
@@ -15,7 +16,7 @@ REFERENCE = "ppliteseg"
 
 def designs() -> Iterator[dict[str, str]]:
     """Options by part: every encoder with every decoder, and with every context and fusion that
-    the decoder uses. Many do not fit together; whoever counts or builds one is told so.
+    the decoder uses. Many do not fit together: counting or building one raises UserError.
     """
     groups = files.groups()
     for decoder in groups["decoder"]:
@@ -41,7 +42,7 @@ def settings(choices: Mapping[str, str]) -> dict[str, Any]:
     """What `DesignCosts.of` and `build.model` take, normalised as PP-LiteSeg is, without
     auxiliary heads.
     """
-    return {**{part: _node(part, option) for part, option in choices.items()}, "model": _model()}
+    return {**{group: _node(group, option) for group, option in choices.items()}, "model": _model()}
 
 
 @lru_cache(maxsize=1)
@@ -55,6 +56,4 @@ def _node(group: str, option: str) -> dict[str, Any]:
 
 
 def _is_scored(decoder: str) -> bool:
-    from segscape.build import part
-
     return takes_classes(part({"decoder": _node("decoder", decoder)}, "decoder").func)

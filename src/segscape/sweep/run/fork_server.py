@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from segscape.fast_exit import leave
+from segscape.fast_exit import exit_fast
 
 # What every training imports sooner or later.
 _MODULES = (
@@ -199,7 +199,7 @@ def main() -> None:
     """Entry of `python -m segscape.sweep.run.fork_server`."""
     arguments = serve()
     if arguments is None:
-        leave(0)
+        exit_fast(0)
     from segscape.sweep.run.worker import entry
 
     entry(arguments)

@@ -20,7 +20,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from segscape.errors import UserError
-from segscape.fast_exit import leave
+from segscape.fast_exit import exit_fast
 from segscape.runs.locks import try_lock
 from segscape.runs.run_directory import RunDirectory, write_json
 from segscape.sweep.memory.directory import (
@@ -232,7 +232,7 @@ def _requeue_on_slurm() -> None:
 
 def entry(arguments: Sequence[str]) -> NoReturn:
     """Entry of `python -m segscape.sweep.run.worker`."""
-    leave(main(Path(arguments[0]), arguments[1]))
+    exit_fast(main(Path(arguments[0]), arguments[1]))
 
 
 if __name__ == "__main__":
