@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segscape.config import targets
+from segscape.config.explaining import taken_out
 from segscape.config.systems import using
 from segscape.errors import UserError, nearest
 
@@ -56,7 +57,7 @@ def check_config(config: Config, typed: Sequence[str] = ()) -> None:
             _unknown(key, known)
     for key in known:
         if key not in config:
-            raise UserError(f"{key} was taken out", f"choose one: segscape list {key}")
+            raise taken_out(key)
     for key, supplied in targets.SUPPLIED.items():
         node = config.get(key)
         if isinstance(node, Mapping) and node.get("_target_"):
@@ -82,7 +83,7 @@ def check_network(config: Config, typed: Sequence[str] = ()) -> None:
     """
     for key in targets.PARTS:
         if not isinstance(config.get(key), Mapping):
-            raise UserError(f"{key} was taken out", f"choose one: segscape list {key}")
+            raise taken_out(key)
         target, given = targets.arguments(config[key], key, targets.SUPPLIED[key])
         check_types(target, given, key)
     _check_keys(config["model"], "model", MODEL_KEYS)

@@ -26,7 +26,7 @@ from hydra.plugins.config_source import ConfigResult
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from segscape.config import command_line, composing, explaining
+from segscape.config import command_line, composing, explaining, model_parts
 from segscape.config.files import CONFIG_NAME
 from segscape.config.hydra_session import own_hydra, search_path
 from segscape.config.override_text import parsed
@@ -126,8 +126,10 @@ class Composer:
         if found.leaves == leaves:
             return found
         renamed = {f"{key}/{found.leaves[key]}": f"{key}/{leaves[key]}" for key in leaves}
+        choices = {**found.choices, **leaves}
+        renamed[model_parts.path_of(found.choices)] = model_parts.path_of(choices)
         files = tuple((renamed.get(path, path), package) for path, package in found.files)
-        return _Skeleton(files, {**found.choices, **leaves}, leaves)
+        return _Skeleton(files, choices, leaves)
 
     def _by_hydras_rules(self, chosen: list[Override], leaves: Mapping[str, str]) -> _Skeleton:
         found = create_defaults_list(
@@ -172,7 +174,8 @@ class _Repository(CachingConfigRepository):
         found = super().load_config(config_path)
         if found is not None and type(found.defaults_list) is list:
             for entry in found.defaults_list:
-                if "${" in str(getattr(entry, "value", None) or getattr(entry, "path", "")):
+                named = str(getattr(entry, "value", None) or getattr(entry, "path", ""))
+                if "${" in named and not named.startswith(model_parts.PREFIX):
                     raise _Unsure  # depends on what else is chosen
             found.defaults_list = _Defaults(found.defaults_list)
         return found

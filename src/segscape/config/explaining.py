@@ -19,6 +19,7 @@ from segscape.config.files import groups, option, unknown_option
 from segscape.config.hydra_session import raw_compose, search_path
 from segscape.config.moved import option_today
 from segscape.config.plugins import of_plugins, package_of
+from segscape.config.targets import PARTS
 from segscape.errors import UserError, nearest
 
 
@@ -44,6 +45,8 @@ def explain(
         found = _explain_group(override, known)
         if found is not None:
             return found
+        if override.is_delete() and override.key_or_group in ("model", *PARTS):
+            return taken_out(override.key_or_group)
     if str(error).startswith("Ambiguous value"):
         several = next(o.input_line or "" for o in parsed if o.is_sweep_override())
         return UserError(
@@ -68,6 +71,11 @@ def explain(
     if gone is not None and option_today(*gone.groups()):  # named in a yaml of the user's
         return UserError(_first_lines(error, 1), unknown_option(*gone.groups()).hint)
     return UserError(_first_lines(error), "python train.py --cfg job shows every key and value")
+
+
+def taken_out(group: str) -> UserError:
+    """The error for a group without an option (`~fusion`)."""
+    return UserError(f"{group} was taken out", f"choose one: segscape list {group}")
 
 
 def _one_choice(override: Override) -> str:

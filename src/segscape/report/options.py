@@ -39,7 +39,7 @@ def choices_of(config: Mapping[str, Any], overrides: Sequence[str]) -> dict[str,
             found[group] = typed[group]
         else:
             said = json.dumps(node, sort_keys=True, default=str)
-            found[group] = _option(group, said, usual.get(group))
+            found[group] = _option(group, said, usual.get(group), model)
     return found
 
 
@@ -60,18 +60,26 @@ def _usual(model: str | None) -> dict[str, str]:
         if isinstance(entry, Mapping)
         for group, option in entry.items()
     }
-    if model is None:
-        return usual
+    system = _system(model)
+    return {**usual, **system.choices} if system else usual
+
+
+@lru_cache
+def _system(model: str | None) -> systems.System | None:
     try:
-        return {**usual, **systems.read(model).choices}
+        return None if model is None else systems.read(model)
     except UserError:  # an option of a folder of the user's own, which is not known here
-        return usual
+        return None
 
 
 @lru_cache(maxsize=4096)
-def _option(group: str, node_json: str, usual: str | None) -> str:
+def _option(group: str, node_json: str, usual: str | None, model: str | None) -> str:
     node = json.loads(node_json)
     target = node["_target_"]
+    system = _system(model)
+    # With the arguments that the model gives to it.
+    if usual and system and group in system.arguments and _agree(system.settings[group], node):
+        return usual
     same = []
     for name in _groups().get(group, ()):
         said = files.option(group, name)
