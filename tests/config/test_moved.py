@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from segscape.config.identity import design, identity
 from segscape.config.moved import _MODULES, current_target, first_target
-from segscape.config.targets import locate
+from segscape.config.targets import arguments, locate
+from segscape.models.heads.classifier import Classifier
 
 
 def test_every_recorded_name_is_found_and_maps_back() -> None:
@@ -23,3 +24,18 @@ def test_identity_does_not_depend_on_where_a_class_lives() -> None:
     assert design(old) == design(new)
     other = {"data": {"_target_": "segscape.data.datasets.folder.Folder", "seed": 1}, "seed": 1}
     assert identity(other) != identity(new)
+
+
+def test_a_class_that_is_part_of_another_one_is_built_and_identified_as_before() -> None:
+    recorded = {"_target_": "segscape.models.heads.unbiased.UnbiasedClassifier", "kernel": 3}
+    today = {
+        "_target_": "segscape.models.heads.classifier.Classifier",
+        "kernel": 3,
+        "bias": False,
+    }
+    assert arguments(recorded, "head", ("in_channels", "num_classes")) == (
+        Classifier,
+        {"kernel": 3, "bias": False},
+    )
+    assert identity({"head": recorded}) == identity({"head": today})
+    assert identity({"head": recorded}) != identity({"head": {**today, "bias": True}})

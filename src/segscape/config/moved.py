@@ -19,6 +19,14 @@ _MODULES = {
 }
 _FIRST = {today: first for first, today in _MODULES.items()}
 
+# Class as recorded first -> class today, and the arguments that make it the same.
+_MERGED: dict[str, tuple[str, dict[str, Any]]] = {
+    "segscape.models.heads.unbiased.UnbiasedClassifier": (
+        "segscape.models.heads.classifier.Classifier",
+        {"bias": False},
+    ),
+}
+
 # Experiments that differed in their model only are one per system: system -> the models that its
 # experiments were named after.
 _OF_SYSTEM = {
@@ -42,7 +50,14 @@ _RENAMED_MODELS = {"ppliteseg_t": "ppliteseg"}
 
 def current_target(target: str) -> str:
     """Where the class or function of a recorded `_target_` is today."""
-    return _renamed(target, _MODULES)
+    return _MERGED[target][0] if target in _MERGED else _renamed(target, _MODULES)
+
+
+def current_node(node: Mapping[str, Any]) -> dict[str, Any]:
+    """A recorded node with its class of today, and the arguments that this one needs for it."""
+    target = str(node["_target_"])
+    needed = _MERGED[target][1] if target in _MERGED else {}
+    return {**needed, **node, "_target_": current_target(target)}
 
 
 def first_target(target: str) -> str:
@@ -57,12 +72,15 @@ def with_first_targets(node: Any) -> Any:
         node: plain data; it is not changed.
     """
     if isinstance(node, Mapping):
-        return {
-            key: first_target(value)
-            if key == "_target_" and isinstance(value, str)
-            else with_first_targets(value)
-            for key, value in node.items()
-        }
+        first = {key: with_first_targets(value) for key, value in node.items()}
+        target = node.get("_target_")
+        if isinstance(target, str):
+            first["_target_"] = first_target(target)
+            for merged, (today, needed) in _MERGED.items():
+                if target == today and needed.items() <= node.items():
+                    first = {key: first[key] for key in first if key not in needed}
+                    first["_target_"] = merged
+        return first
     if isinstance(node, list | tuple):
         return [with_first_targets(item) for item in node]
     return node

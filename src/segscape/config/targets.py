@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from segscape.config.moved import current_target
+from segscape.config.moved import current_node, current_target
 from segscape.errors import UserError, nearest
 
 Config = Mapping[str, Any]
@@ -67,7 +67,7 @@ def arguments(node: Config, key: str, supplied: tuple[str, ...] = ()) -> tuple[A
         UserError: an argument that the signature does not have, or a required one left out.
     """
     target = locate(str(node["_target_"]), key)
-    given = {k: v for k, v in node.items() if k != "_target_"}
+    given = {k: v for k, v in current_node(node).items() if k != "_target_"}
     parameters = inspect.signature(target).parameters
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     names = [n for n, p in parameters.items() if p.kind is not p.VAR_KEYWORD and n not in supplied]
