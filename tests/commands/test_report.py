@@ -10,7 +10,7 @@ import pytest
 
 from segscape.commands.report import report
 from segscape.errors import UserError
-from segscape.runs.run_directory import write_json
+from segscape.runs.files import write_json
 
 
 @pytest.fixture(scope="module")

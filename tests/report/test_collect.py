@@ -12,7 +12,8 @@ import pytest
 from segscape.errors import UserError
 from segscape.report.collect import collect
 from segscape.report.reading import split
-from segscape.runs.run_directory import write_json
+from segscape.report.records import Run, front_of
+from segscape.runs.files import write_json
 
 
 def only(collection):
@@ -252,7 +253,7 @@ def test_without_latency_the_front_is_over_macs(tmp_path):
     [
         (lambda p: None, "there is no such directory"),
         (lambda p: p.mkdir(), "holds no run"),
-        (lambda p: (p.mkdir(), (p / "summary.json").write_text("{")), "cannot be read"),
+        (lambda p: (p.mkdir(), (p / "summary.json").write_text("{")), "is damaged"),
         (lambda p: (p.mkdir(), (p / "summary.json").write_text("[1]")), "no JSON object"),
         (lambda p: (p.mkdir(), (p / "summary.json").write_text('{"a": "b"}')), "no figures"),
         (lambda p: p.write_text("hello"), "no record of a run"),
@@ -281,6 +282,14 @@ def test_a_folder_that_links_to_itself_is_walked_once(tmp_path):
     made_runs.write_run(tmp_path / "runs/a")
     (tmp_path / "runs/again").symlink_to(tmp_path / "runs")
     assert len(collect([tmp_path / "runs"]).runs) == 1
+
+
+def test_only_finished_runs_are_on_the_front():
+    runs = [
+        Run(id=state, name=state, path="", state=state, design="d", figures={"val/miou": miou})
+        for state, miou in (("finished", 0.5), ("running", 0.9), ("failed", 0.8))
+    ]
+    assert front_of(runs, [("max", "val/miou")]) == ["finished"]
 
 
 # -- W&B ------------------------------------------------------------------------------------------

@@ -2,8 +2,7 @@ import random
 
 import pytest
 
-from segscape.report.records import Run
-from segscape.runs.pareto import front, front_of_runs
+from segscape.runs.pareto import front
 
 
 def naive(points, directions):
@@ -33,11 +32,3 @@ def test_equal_points_are_both_on():
 def test_a_point_without_a_value_is_on_no_front_and_beats_nobody():
     points = [(0.9, None), (0.5, 10.0), (float("nan"), 1.0)]
     assert front(points, ("max", "min")) == [1]
-
-
-def test_only_finished_runs_are_on_the_front():
-    runs = [
-        Run(id=state, name=state, path="", state=state, design="d", figures={"val/miou": miou})
-        for state, miou in (("finished", 0.5), ("running", 0.9), ("failed", 0.8))
-    ]
-    assert front_of_runs(runs, [("max", "val/miou")]) == ["finished"]

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from segscape.errors import UserError
-from segscape.runs.run_directory import RunDirectory, write_atomically
+from segscape.runs.files import write_atomically
+from segscape.runs.run_directory import RunDirectory
 
 
 def row(step, **more):

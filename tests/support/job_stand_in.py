@@ -12,9 +12,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from segscape.runs.files import read_json, write_json
 from segscape.runs.locks import try_lock
-from segscape.runs.run_directory import write_json
-from segscape.sweep.memory.directory import now, read_json
+from segscape.sweep.memory.directory import now
 
 STEP_S = 0.05
 asked: list[str] = []

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from segscape.runs.run_directory import RunDirectory, write_json
+from segscape.runs.files import write_json
+from segscape.runs.run_directory import RunDirectory
 from segscape.sweep.memory.directory import Planned, SweepDirectory
 
 DEVICE = "Intel(R) Xeon(R) Processor"

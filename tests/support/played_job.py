@@ -13,8 +13,8 @@ from pathlib import Path
 
 from played_search import figures_of
 
-from segscape.runs.run_directory import RunDirectory, write_json
-from segscape.sweep.memory.directory import read_json
+from segscape.runs.files import read_json, write_json
+from segscape.runs.run_directory import RunDirectory
 
 STEP_S = 0.1
 STOPPED = 3

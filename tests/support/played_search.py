@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from segscape.config.override_text import typed
-from segscape.runs.run_directory import write_json
+from segscape.runs.files import write_json
 from segscape.sweep.launchers.base import Live, new_attempt
 from segscape.sweep.memory.directory import Attempt, Job, Planned, SweepDirectory
 from segscape.sweep.plan.check import Plan, Rejection, Unfit

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from segscape.runs.run_directory import write_json
+from segscape.runs.files import write_json
 from segscape.sweep.launchers.base import new_attempt
 from segscape.sweep.launchers.local import LocalQueue, ensure_runner
 from segscape.sweep.memory.directory import Job, Planned, SweepDirectory

@@ -12,10 +12,9 @@ import numpy as np
 from PIL import Image
 
 from segscape.data.overlay import gallery_panel
-from segscape.report import comparable
+from segscape.report import comparability
 from segscape.report.effects import effects
-from segscape.report.records import Collection, Run
-from segscape.runs import pareto
+from segscape.report.records import Collection, Run, front_of
 
 CLASSES = ("sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car")
 CLASSES += ("pedestrian", "bicyclist")
@@ -67,14 +66,14 @@ def collection(
             runs[index] = replace(runs[index], environment=told)
     objectives = Collection("", ()).objectives
     made = Collection(f"{count} synthetic runs", runs, objectives, created="2026-11-22T03:04:05Z")
-    done = [run for run in runs if run.state in pareto.DONE]
+    done = [run for run in runs if run.done]
     found, notes = effects(runs, made.varied(), ["val/miou", "latency/p50_ms", "model/macs"])
     left = len(runs) - len(done)
     return replace(
         made,
-        front=pareto.front_of_runs(runs, objectives),
+        front=front_of(runs, objectives),
         effects=found,
-        warnings=[*comparable.warnings(done), *notes],
+        warnings=[*comparability.warnings(done), *notes],
         missing=[f"{left} of {count} runs are not finished."] if left else [],
     )
 

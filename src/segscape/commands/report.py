@@ -177,7 +177,7 @@ def _write(collection: Collection, given: argparse.Namespace, outputs: dict[str,
 
 
 def _write_text(path: Path, text: str) -> None:
-    from segscape.runs.run_directory import write_atomically
+    from segscape.runs.files import write_atomically
 
     write_atomically(path, text)
 

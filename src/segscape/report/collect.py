@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from segscape.errors import UserError
-from segscape.report import comparable, differences
+from segscape.report import comparability
 from segscape.report.effects import effects
 from segscape.report.figure_keys import (
     ACCURACY,
@@ -21,10 +20,12 @@ from segscape.report.figure_keys import (
     figure_keys,
     short_list,
 )
-from segscape.report.reading import Record, read
-from segscape.report.records import Collection, Run
+from segscape.report.reading import digest, read
+from segscape.report.records import Collection, Record, Run, front_of
 from segscape.report.sources import Source, existing, find
-from segscape.runs import pareto
+from segscape.sweep.memory.directory import SweepDirectory
+from segscape.sweep.memory.status import standings
+from segscape.sweep.settings import objective
 
 DEFAULT = Collection("", ()).objectives
 
@@ -44,78 +45,61 @@ def collect(
         UserError: a place holds no run, a record is damaged, or no run has an objective.
     """
     sources = find(places)
-    records, unknown = _with_standings([read(source) for source in sources])
-    settings = differences.settings_of(records)
-    names = differences.names_of(records, settings)
-    runs = [
-        _run(record, id_, name, values)
-        for record, id_, name, values in zip(
-            records, differences.ids_of(records), names, settings, strict=True
-        )
-    ]
+    records, unknown = _with_queues([read(source) for source in sources])
+    records = _told_apart(records)
+    runs = [record.run for record in records]
     objectives = _objectives(sources, runs, y, x)
     collection = Collection(_title(places, sources, runs), runs, objectives, created=_now())
-    done = [run for run in runs if run.state in pareto.DONE]
+    done = [run for run in runs if run.done]
     made, notes = effects(runs, collection.varied(), compared_figures(objectives))
-    warnings = [
-        *comparable.warnings(done),
-        *comparable.crowded(_spans(records, names)),
-        *comparable.repeated(done),
-        *notes,
-    ]
     return replace(
         collection,
-        front=pareto.front_of_runs(runs, objectives),
+        front=front_of(runs, objectives),
         effects=made,
-        warnings=warnings,
+        warnings=[
+            *comparability.warnings(done),
+            *comparability.crowded(_spans(records)),
+            *comparability.repeated(done),
+            *notes,
+        ],
         missing=[
-            *_unfinished(records, names),
-            *_without_end(records, names),
+            *_unfinished(runs),
+            *_without_end(records),
             *_without(done, objectives),
             *unknown,
         ],
     )
 
 
-def _run(record: Record, id_: str, name: str, settings: Mapping[str, Any]) -> Run:
-    return Run(
-        id=id_,
-        name=name,
-        path=str(record.source.path),
-        state=record.state,
-        design=differences.design_of(record),
-        seed=differences.seed_of(record),
-        choices=record.choices,
-        settings=settings,
-        figures=record.figures,
-        texts=record.texts,
-        curves=record.curves,
-        gallery=record.gallery,
-        environment=record.environment,
-        error=record.error,
-    )
+def _told_apart(records: Sequence[Record]) -> list[Record]:
+    """The runs with ids and names that no other has, and the settings in which they differ."""
+    settings = comparability.settings_of(records)
+    names = comparability.names_of(records, settings)
+    counts = Counter(record.run.id for record in records)
+    found = []
+    for record, name, values in zip(records, names, settings, strict=True):
+        id_ = record.run.id
+        if counts[id_] > 1:
+            id_ = f"{id_}-{digest(record.source.path)[:6]}"
+        found.append(replace(record, run=replace(record.run, id=id_, name=name, settings=values)))
+    return found
 
 
 # -- how jobs stand ------------------------------------------------------------------------------
 
 
-def _with_standings(records: Sequence[Record]) -> tuple[list[Record], list[str]]:
-    """The records with the states that the sweeps' queues tell, and what could not be asked."""
+def _with_queues(records: Sequence[Record]) -> tuple[list[Record], list[str]]:
+    """The records with the states that the sweeps' queues report, and which queues failed."""
     found = list(records)
     notes = []
-    places = {r.source.path.parents[1] for r in records if r.source.kind == "job"}
-    for place in sorted(places):
-        here = [
-            index
-            for index, record in enumerate(records)
-            if record.source.kind == "job"
-            and record.source.path.parents[1] == place
-            and record.state not in pareto.DONE
-        ]
-        if not here:
-            continue
+    open_: dict[Path, list[int]] = {}
+    for index, record in enumerate(records):
+        if record.source.kind == "job" and not record.run.done:
+            open_.setdefault(record.source.path.parents[1], []).append(index)
+    for place, here in sorted(open_.items()):
+        jobs = [job for index in here if (job := records[index].source.job)]
         try:
-            states = _standings(place, [records[index] for index in here])
+            states = standings(SweepDirectory(place), jobs=jobs)
         except (UserError, OSError) as error:
             reason = error.what if isinstance(error, UserError) else str(error)
             notes.append(
@@ -123,50 +107,35 @@ def _with_standings(records: Sequence[Record]) -> tuple[list[Record], list[str]]
                 "the states are those of its files."
             )
             continue
-        for index in here:
-            job = records[index].source.job
-            assert job is not None
-            state, cause = states[job.id]
-            found[index] = replace(records[index], state=state, error=cause)
+        for index, known in zip(here, states, strict=True):
+            run = replace(records[index].run, state=str(known.state), error=known.cause)
+            found[index] = replace(records[index], run=run)
     return found, notes
 
 
-def _standings(place: Path, records: Sequence[Record]) -> dict[str, tuple[str, str | None]]:
-    from segscape.sweep.memory.directory import SweepDirectory
-    from segscape.sweep.memory.status import standings
-
-    jobs = [record.source.job for record in records if record.source.job]
-    found = standings(SweepDirectory(place), jobs=jobs)
-    return {each.job.id: (str(each.state), each.cause) for each in found}
-
-
-def _unfinished(records: Sequence[Record], names: Sequence[str]) -> list[str]:
+def _unfinished(runs: Sequence[Run]) -> list[str]:
     """A sentence on what is planned or begun and not finished, one on each cause of failure."""
-    left = [(r, n) for r, n in zip(records, names, strict=True) if r.state not in pareto.DONE]
+    left = [run for run in runs if not run.done]
     if not left:
         return []
-    counts = Counter(record.state for record, _ in left)
+    counts = Counter(run.state for run in left)
     told = ", ".join(f"{count} {state}" for state, count in counts.items())
     verb = "is" if len(left) == 1 else "are"
-    sentences = [f"{len(left)} of {len(records)} runs {verb} not finished: {told}."]
+    sentences = [f"{len(left)} of {len(runs)} runs {verb} not finished: {told}."]
     causes: dict[str, list[str]] = {}
-    for record, name in left:
-        if record.error and record.state in ("failed", "lost"):
-            lines = record.error.strip().splitlines() or [""]
-            causes.setdefault(f"{record.state}: {lines[0]}", []).append(name)
-    return sentences + [f"{comparable.named(n)} {cause}" for cause, n in causes.items()]
+    for run in left:
+        if run.error and run.state in ("failed", "lost"):
+            lines = run.error.strip().splitlines() or [""]
+            causes.setdefault(f"{run.state}: {lines[0]}", []).append(run.name)
+    return sentences + [f"{comparability.named(n)} {cause}" for cause, n in causes.items()]
 
 
-def _without_end(records: Sequence[Record], names: Sequence[str]) -> list[str]:
-    """Of a JSON file nobody expects to be told that its run has ended."""
-    open_ = [
-        name
-        for record, name in zip(records, names, strict=True)
-        if record.state == "unknown" and record.source.kind != "json"
-    ]
-    if not open_:
+def _without_end(records: Sequence[Record]) -> list[str]:
+    """A sentence on records that do not say whether their run has ended; JSON files never do."""
+    names = [r.run.name for r in records if r.run.state == "unknown" and r.source.kind != "json"]
+    if not names:
         return []
-    return [f"Nothing says that {comparable.named(open_)} has ended: figures may not be final."]
+    return [f"Nothing says that {comparability.named(names)} has ended: figures may not be final."]
 
 
 def _without(done: Sequence[Run], objectives: Sequence[tuple[str, str]]) -> list[str]:
@@ -174,15 +143,15 @@ def _without(done: Sequence[Run], objectives: Sequence[tuple[str, str]]) -> list
     for _, key in objectives:
         names = [run.name for run in done if key not in run.figures]
         if names and len(names) < len(done):
-            found.append(f"{comparable.named(names)}: no {key}, so not on the front.")
+            found.append(f"{comparability.named(names)}: no {key}, so not on the front.")
     return found
 
 
-def _spans(records: Sequence[Record], names: Sequence[str]) -> dict[str, tuple[str, str, str]]:
+def _spans(records: Sequence[Record]) -> dict[str, tuple[str, str, str]]:
     return {
-        name: (record.host, record.started, _now() if record.state == "running" else record.updated)
-        for record, name in zip(records, names, strict=True)
-        if record.host
+        r.run.name: (r.host, r.started, _now() if r.run.state == "running" else r.updated)
+        for r in records
+        if r.host
     }
 
 
@@ -213,9 +182,6 @@ def _objectives(
 
 def _of_sweep(sources: Sequence[Source]) -> tuple[tuple[str, str], ...]:
     """The objectives that all sweeps share."""
-    from segscape.sweep.memory.directory import SweepDirectory
-    from segscape.sweep.settings import objective
-
     if any(source.kind != "job" for source in sources):
         return ()
     found = set()

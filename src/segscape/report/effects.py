@@ -14,22 +14,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from segscape.report.effect_notes import notes
+from segscape.report.comparability import CONDITIONS, effect_notes
 from segscape.report.records import Effect, Run
-from segscape.runs.pareto import DONE
 
 MOST_OPTIONS = 40
 
 _DECIDING = ("experiment", "recipe", "model")
-_CONDITIONS = ("precision", "void", "data", "split", "validation", "input size")
-_LATENCY_CONDITIONS = (
-    "device",
-    "threads",
-    "backend",
-    "latency batch",
-    "latency precision",
-    "latency size",
-)
+_CONDITIONS = [key for key, (_, what) in CONDITIONS.items() if what in ("scores", "MACs")]
+_LATENCY_CONDITIONS = [key for key, (_, what) in CONDITIONS.items() if what == "latencies"]
 
 Cells = Mapping[str, Mapping[tuple[str, ...], Sequence[float]]]
 """Values by option and block."""
@@ -64,7 +56,7 @@ def factors(runs: Sequence[Run], names: Sequence[str]) -> list[Factor]:
     """
     found = []
     for name in names:
-        values = {run.id: text for run in runs if (text := value_of(run, name)) is not None}
+        values = {run.id: text for run in runs if (text := run.value(name)) is not None}
         factor = Factor(name, values)
         if len(factor.options) > 1:
             found.append(factor)
@@ -74,14 +66,6 @@ def factors(runs: Sequence[Run], names: Sequence[str]) -> list[Factor]:
         for factor in found
         if not any(factor is not other and _decides(other, factor) for other in deciding)
     ]
-
-
-def value_of(run: Run, name: str) -> str | None:
-    """The option or value that a run chose, as a text; None where it has none."""
-    for values in (run.choices, run.settings):
-        if name in values:
-            return str(values[name])
-    return None
 
 
 def _decides(one: Factor, other: Factor) -> bool:
@@ -106,7 +90,7 @@ def effects(
     Returns:
         The effects, and sentences on what they cannot tell.
     """
-    done = [run for run in runs if run.state in DONE and any(k in run.figures for k in figures)]
+    done = [run for run in runs if run.done and any(k in run.figures for k in figures)]
     varying = factors(done, names)
     kept = [factor for factor in varying if _countable(factor)]
     found: list[Effect] = []
@@ -118,7 +102,7 @@ def effects(
             found += _effects_of(known, factor, partners, figure)
             measured[factor.name, figure] = len(known)
     too_fine = {f.name: (len(f.options), len(f.values)) for f in varying if f not in kept}
-    return found, notes(too_fine, _aliases(kept), found, measured)
+    return found, effect_notes(too_fine, _aliases(kept), found, measured)
 
 
 def rules(runs: int, figures: Sequence[str]) -> dict[str, Any]:
@@ -147,7 +131,7 @@ def _partners(
     """
     columns = []
     for name in names:
-        values = {run.id: value_of(run, name) or "" for run in runs}
+        values = {run.id: run.value(name) or "" for run in runs}
         decided = factor.name in _DECIDING and _decides(factor, Factor(name, values))
         if name != factor.name and not decided:
             columns.append(values)

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from segscape.errors import UserError
+from segscape.report.comparability import protocol
 from segscape.report.figure_keys import kind, label
 from segscape.report.records import Collection
 from segscape.report.rows import Row, rows
-from segscape.report.table import protocol
-from segscape.runs.pareto import DONE, front
-from segscape.runs.run_directory import write_atomically
+from segscape.runs.files import write_atomically
+from segscape.runs.pareto import front
 
 # Okabe and Ito's colours, told apart by everybody; yellow is too pale on paper.
 _COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
@@ -122,7 +122,7 @@ def _shown(collection: Collection, group_seeds: bool) -> list[Row]:
 def _told(collection: Collection, shown: Sequence[Row], keys: Sequence[str]) -> str:
     """What the points are, and what their figures were taken under."""
     ids = {id_ for row in shown for id_ in row.ids}
-    runs = [run for run in collection.runs if run.id in ids and run.state in DONE]
+    runs = [run for run in collection.runs if run.id in ids and run.done]
     counts = {row.count for row in shown}
     designs = {(run.design, run.environment.get("split")) for run in runs}
     if max(counts) > 1:

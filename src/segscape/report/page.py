@@ -24,7 +24,7 @@ from segscape.report import effects, figure_keys
 from segscape.report.curves import fitting
 from segscape.report.pictures import galleries
 from segscape.report.records import Collection, Run
-from segscape.runs.run_directory import write_atomically
+from segscape.runs.files import write_atomically
 
 # Of floats: enough that effects computed in the page are those of the report; of curves, which are
 # only looked at, fewer.
@@ -83,9 +83,7 @@ def payload(collection: Collection, beside: Path, refresh_s: float | None = None
     varied = collection.varied()
     for run, known, columns in zip(data["runs"], collection.runs, curves, strict=True):
         run["gallery"] = pictures.get(run["id"], [])
-        run["marks"] = {
-            name: v for name in varied if (v := effects.value_of(known, name)) is not None
-        }
+        run["marks"] = {name: v for name in varied if (v := known.value(name)) is not None}
         run["curves"] = {
             key: values if key in ("epoch", "step") else _shortened(values, _DIGITS_OF_CURVES)
             for key, values in columns.items()

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from segscape.report.records import Collection, Run
-from segscape.runs.pareto import DONE
 
 #: For all pictures of a page together, in bytes of base64.
 BUDGET = 2_200_000
@@ -69,7 +68,7 @@ def _best_first(collection: Collection) -> list[Run]:
         value = run.figures.get(key)
         known = value is not None
         score = 0.0 if value is None else (-value if way == "max" else value)
-        return run.id not in front, run.state not in DONE, not known, score
+        return run.id not in front, not run.done, not known, score
 
     return sorted(collection.runs, key=rank)
 

@@ -2,67 +2,28 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import math
 import os
 import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from segscape.config.identity import design, identity
 from segscape.config.targets import PARTS
 from segscape.errors import UserError
-from segscape.report import options
-from segscape.report.protocol import environment_of
+from segscape.report import offline, options
+from segscape.report.comparability import conditions_of, same_numbers
+from segscape.report.records import DONE, Record, Run
 from segscape.report.sources import Source
+from segscape.runs.files import read_json
+from segscape.runs.run_directory import RunDirectory
 
 SCORE = "val/miou"
 _CONSTANT = ("model/", "latency/")
 _NO_CHOICES = ("hydra/", "sweep", "logger", "callbacks", "profile")
-
-
-@dataclass(frozen=True)
-class Record:
-    """A run as read, before it is compared with others.
-
-    Attributes:
-        source: where from.
-        name: readable.
-        state: as in `records.Run`.
-        config: plain data, empty when unknown.
-        overrides: as typed.
-        choices: option of each group.
-        figures: numbers by key.
-        texts: other values.
-        curves: columns of metrics.csv.
-        gallery: files.
-        environment: what must agree for figures to be compared.
-        host: the machine, if the latency was measured on its processor.
-        started: when it began, ISO 8601.
-        updated: when it last wrote its status.
-        error: why it failed.
-    """
-
-    source: Source
-    name: str
-    state: str
-    config: Mapping[str, Any] = field(default_factory=dict)
-    overrides: Sequence[str] = ()
-    choices: Mapping[str, str] = field(default_factory=dict)
-    figures: Mapping[str, float] = field(default_factory=dict)
-    texts: Mapping[str, str] = field(default_factory=dict)
-    curves: Mapping[str, Sequence[float | None]] = field(default_factory=dict)
-    gallery: Sequence[str] = ()
-    environment: Mapping[str, str] = field(default_factory=dict)
-    host: str = ""
-    started: str = ""
-    updated: str = ""
-    error: str | None = None
 
 
 def read(source: Source) -> Record:
@@ -71,11 +32,7 @@ def read(source: Source) -> Record:
     Raises:
         UserError: a file is damaged or holds no figures.
     """
-    if source.kind == "json":
-        return _json(source)
-    if source.kind == "wandb":
-        return _wandb(source)
-    return _run(source)
+    return {"json": _json, "wandb": _wandb}.get(source.kind, _run)(source)
 
 
 def digest(path: Path) -> str:
@@ -83,59 +40,91 @@ def digest(path: Path) -> str:
     return hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:10]
 
 
+def _made(
+    source: Source,
+    values: Mapping[str, Any],
+    machine: Mapping[str, Any],
+    config: Mapping[str, Any],
+    choices: Mapping[str, str],
+    rows: Sequence[Mapping[str, Any]] = (),
+    **known: Any,
+) -> Run:
+    """The run that a source describes, as the record that every source gives.
+
+    Args:
+        source: where from.
+        values: summary.json, or what stands for it.
+        machine: environment.json.
+        config: plain data, empty when unknown.
+        choices: option of each group.
+        rows: of metrics.csv; their columns become curves.
+        **known: other fields of the run.
+    """
+    figures, texts = split(values)
+    seed = config.get("seed", figures.get("seed"))
+    own = digest(source.path)
+    columns = {key: [_curve_value(row.get(key)) for row in rows] for row in rows[:1] for key in row}
+    return Run(
+        id=source.job.id if source.job else identity(config) if config else own,
+        path=str(source.path),
+        # Equal for runs that differ in their seed only; without a configuration, of its own.
+        design=design(same_numbers(config)) if config else own,
+        seed=int(seed) if number(seed) is not None else None,
+        choices=choices,
+        figures=figures,
+        texts=texts,
+        curves={k: v for k, v in columns.items() if any(value is not None for value in v)},
+        environment=conditions_of(values, machine, config, choices),
+        **known,
+    )
+
+
 # -- run directories -----------------------------------------------------------------------------
 
 
 def _run(source: Source) -> Record:
-    place = source.path
-    frozen = load_json(place / "job.json")
-    status = load_json(place / "status.json")
-    summary = load_json(place / "summary.json")
-    config = frozen.get("config") or load_yaml(place / "config.yaml") or {}
-    overrides = frozen.get("overrides") or load_yaml(place / "overrides.yaml") or []
-    choices = (
+    directory = RunDirectory(source.path)
+    frozen = read_json(source.path / "job.json")
+    status, summary = directory.read_status(), directory.read_summary()
+    config = frozen.get("config") or directory.read_config() or {}
+    overrides = frozen.get("overrides") or directory.read_overrides()
+    choices = kept_choices(
         (source.job.choices if source.job else None)
-        or load_json(place / "choices.json")
+        or directory.read_choices()
         or options.choices_of(config, overrides)
     )
-    choices = kept_choices(choices)
-    rows = _rows(place / "metrics.csv")
-    state, error = _state(place, status, summary)
+    rows = directory.read_metrics()
+    state, error = _state(directory, status, summary)
     # A summary that a continued run has left behind is not what this run is now.
-    values = summary if state in ("finished", "unknown") else {}
-    values = values or {**load_json(place / "cost.json"), **_best(rows)}
-    figures, texts = split(values)
-    machine = load_json(place / "environment.json")
-    on_cpu = texts.get("latency/device") == (machine.get("cpu") or {}).get("model", "")
-    # Measured again after the sweep, when nothing else ran.
-    alone = "latency/measured" in texts
+    values = summary if state in DONE else {}
+    values = values or {**directory.read_cost(), **_best(rows)}
+    machine = directory.read_environment()
+    cpu = (machine.get("cpu") or {}).get("model", "")
+    # A latency that was measured again after the sweep, when nothing else ran, is undisturbed.
+    disturbed = values.get("latency/device") == cpu and "latency/measured" not in values
+    name = source.job.name if source.job else _name(source.path, frozen, config, overrides, choices)
+    shown = [{k: v for k, v in row.items() if k and not k.startswith(_CONSTANT)} for row in rows]
+    gallery = [str(path) for path in sorted(directory.gallery.glob("*.png"))]
+    known = {"name": name, "state": state, "gallery": gallery, "error": error}
     return Record(
+        run=_made(source, values, machine, config, choices, shown, **known),
         source=source,
-        name=source.job.name if source.job else _name(place, frozen, config, overrides, choices),
-        state=state,
         config=config,
         overrides=overrides,
-        choices=choices,
-        figures=figures,
-        texts=texts,
-        curves=_curves(rows),
-        gallery=[str(path) for path in sorted((place / "gallery").glob("*.png"))],
-        environment=environment_of(values, machine, config, choices),
-        host=str(status.get("host") or "") if on_cpu and not alone else "",
+        host=str(status.get("host") or "") if disturbed else "",
         started=str(status.get("started") or ""),
         updated=str(status.get("updated") or ""),
-        error=error,
     )
 
 
 def _state(
-    place: Path, status: Mapping[str, Any], summary: Mapping[str, Any]
+    directory: RunDirectory, status: Mapping[str, Any], summary: Mapping[str, Any]
 ) -> tuple[str, str | None]:
     if not status:
         # An evaluation, or a directory that was handed over without its status.
         if summary:
             return "finished", None
-        return ("unknown", None) if (place / "metrics.csv").is_file() else ("waiting", None)
+        return ("unknown" if directory.metrics_path.is_file() else "waiting"), None
     state = str(status.get("state") or "unknown")
     if state == "running" and not _may_live(status):
         return "lost", "its process was killed, or vanished with the machine"
@@ -180,111 +169,63 @@ def kept_choices(choices: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
-    except FileNotFoundError:
-        return []
-    except (OSError, csv.Error, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from error
+def _best(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The figures of a run that has not ended: the row of its best score so far, else its last."""
+    known = [row for row in rows if number(row.get(SCORE)) is not None]
+    row = max(known, key=lambda each: each[SCORE]) if known else rows[-1] if rows else {}
+    return {key: _cell(value) for key, value in row.items() if key and value is not None}
 
 
-def _curves(rows: Sequence[Mapping[str, str]]) -> dict[str, list[float | None]]:
-    """The columns that a training changes."""
-    keys = [key for key in (rows[0] if rows else ()) if key and not key.startswith(_CONSTANT)]
-    columns = {key: [_number(row.get(key)) for row in rows] for key in keys}
-    return {k: v for k, v in columns.items() if any(value is not None for value in v)}
-
-
-def _best(rows: Sequence[Mapping[str, str]]) -> dict[str, Any]:
-    """The row that a run which has not ended would be judged by: its best so far, else its last."""
-    scores = [_number(row.get(SCORE)) for row in rows]
-    known = [index for index, score in enumerate(scores) if score is not None]
-    if not rows:
-        return {}
-    row = rows[max(known, key=lambda i: scores[i] or 0.0)] if known else rows[-1]
-    return {key: _cell(value) for key, value in row.items() if key and value not in ("", None)}
-
-
-def _cell(text: str) -> Any:
-    """As summary.json has it: whole numbers stay whole."""
-    number = _number(text)
-    if number is not None:
-        return int(text) if text.lstrip("-").isdigit() else number
-    if text.startswith("["):
+def _cell(value: Any) -> Any:
+    """As summary.json has it: a list is a text in a table."""
+    if isinstance(value, str) and value.startswith("["):
         try:
-            return json.loads(text)
+            return json.loads(value)
         except ValueError:
-            return text
-    return text
+            return value
+    return value
 
 
-def _number(text: str | None) -> float | None:
-    try:
-        value = float(text) if text else math.nan
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
-
-
-# -- what others have ----------------------------------------------------------------------------
+# -- third-party records ---------------------------------------------------------------------------
 
 
 def _json(source: Source) -> Record:
-    values = load_json(source.path)
-    figures, texts = split(values)
-    if not figures:
+    values = read_json(source.path)
+    if not split(values)[0]:
         raise UserError(
             f"{source.path} holds no figures",
             'it needs keys and numbers at its top, such as {"val/miou": 0.71}',
         )
     own = values.get("choices")
     choices = kept_choices(own) if isinstance(own, Mapping) else {}
-    stem = source.path.stem
-    if stem == "wandb-summary":  # in the folder `files` of its run
+    name = source.path.stem
+    if name == "wandb-summary":  # in the folder `files` of its run
         name = source.path.parent.parent.name
-    else:
-        name = source.path.parent.name if stem == "summary" else stem
-    return Record(
-        source=source,
-        name=str(values.get("name") or name),
-        state="unknown",
-        choices=choices,
-        figures=figures,
-        texts=texts,
-        environment=environment_of(values, {}, {}, choices),
-    )
+    elif name == "summary":
+        name = source.path.parent.name
+    name = str(values.get("name") or name)
+    return Record(_made(source, values, {}, {}, choices, name=name, state="unknown"), source)
 
 
 def _wandb(source: Source) -> Record:
-    from segscape.report import offline
-
     found = offline.read(source.path)
     config = {key: value for key, value in found.config.items() if key != "_wandb"}
     hidden = ("_", "gallery/")
-    shown = {k: v for k, v in sorted(found.summary.items()) if not k.startswith(hidden)}
-    figures, texts = split(shown)
+    values = {k: v for k, v in sorted(found.summary.items()) if not k.startswith(hidden)}
     choices = kept_choices(options.choices_of(config, ()))
-    varying = {k for k in figures if not k.startswith(_CONSTANT)}
+    varying = {k for k in split(values)[0] if not k.startswith(_CONSTANT)}
     # Images are logged in rows of their own.
     rows = [row for row in found.history if varying & row.keys() - {"step", "epoch"}]
     keys = {key: None for row in rows for key in row if key in varying}
-    curves = {key: [_plain_number(row.get(key)) for row in rows] for key in keys}
+    rows = [{key: row.get(key) for key in keys} for row in rows]
     states = {None: "unknown", 0: "finished"}
-    given = {"git": {"commit": found.git}} if found.git else {}
-    return Record(
-        source=source,
-        name=found.name,
-        state=states.get(found.exit_code, "failed"),
-        config=config,
-        choices=choices,
-        figures=figures,
-        texts=texts,
-        curves=curves,
-        environment=environment_of(found.summary, given, config, choices),
-        error=f"exit code {found.exit_code}" if found.exit_code else None,
-    )
+    known = {
+        "name": found.name,
+        "state": states.get(found.exit_code, "failed"),
+        "error": f"exit code {found.exit_code}" if found.exit_code else None,
+    }
+    machine = {"git": {"commit": found.git}} if found.git else {}
+    return Record(_made(source, values, machine, config, choices, rows, **known), source, config)
 
 
 # -- values ----------------------------------------------------------------------------------------
@@ -295,9 +236,9 @@ def split(values: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, str]]:
     figures: dict[str, float] = {}
     texts: dict[str, str] = {}
     for key, value in values.items():
-        number = _plain_number(value)
-        if number is not None:
-            figures[str(key)] = number
+        figure = number(value)
+        if figure is not None:
+            figures[str(key)] = figure
         elif isinstance(value, str):
             texts[str(key)] = value
         elif isinstance(value, bool):
@@ -309,35 +250,13 @@ def split(values: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, str]]:
     return figures, texts
 
 
-def _plain_number(value: Any) -> float | None:
+def number(value: Any) -> float | None:
+    """A finite number as it is, anything else as None."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return None
     return value
 
 
-def load_json(path: Path) -> dict[str, Any]:
-    """A JSON object; empty when the file is not there.
-
-    Raises:
-        UserError: it is damaged, or something else than an object.
-    """
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from error
-    if not isinstance(found, dict):
-        raise UserError(f"{path} holds no JSON object", "expected {KEY: FIGURE, ...}")
-    return found
-
-
-def load_yaml(path: Path) -> Any:
-    """What a yaml file says; None when it is not there."""
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where it is built
-    try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from error
+def _curve_value(value: Any) -> float | None:
+    found = number(value)
+    return None if found is None else float(found)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from segscape.report.sources import Source
+from segscape.runs import pareto
+
+DONE = ("finished", "unknown")
+"""States whose figures are final."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run, as its directory or somebody's summary.json tells.
+    """One run, as its directory or a third-party summary.json describes it.
 
     What is not known is missing or None, never a guess.
 
@@ -47,6 +53,41 @@ class Run:
     gallery: Sequence[str] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     error: str | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether its figures are final."""
+        return self.state in DONE
+
+    def value(self, name: str) -> str | None:
+        """The option or setting of a group or key, as a text; None where it has none."""
+        for values in (self.choices, self.settings):
+            if name in values:
+                return str(values[name])
+        return None
+
+
+@dataclass(frozen=True)
+class Record:
+    """A run as read, before it is compared with others.
+
+    Attributes:
+        run: its id and name may be those of another run too, and it has no settings yet.
+        source: where from.
+        config: plain data, empty when unknown.
+        overrides: as typed.
+        host: the machine, if the latency was measured on its processor.
+        started: when it began, ISO 8601.
+        updated: when it last wrote its status.
+    """
+
+    run: Run
+    source: Source
+    config: Mapping[str, Any] = field(default_factory=dict)
+    overrides: Sequence[str] = ()
+    host: str = ""
+    started: str = ""
+    updated: str = ""
 
 
 @dataclass(frozen=True)
@@ -109,3 +150,10 @@ class Collection:
                 if len(values) > 1:
                     found.append(key)
         return found
+
+
+def front_of(runs: Iterable[Run], objectives: Sequence[tuple[str, str]]) -> list[str]:
+    """Ids of the finished runs on the front of the objectives, in the order of `runs`."""
+    done = [run for run in runs if run.done]
+    points = [[run.figures.get(key) for _, key in objectives] for run in done]
+    return [done[index].id for index in pareto.front(points, [way for way, _ in objectives])]

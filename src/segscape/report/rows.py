@@ -11,7 +11,7 @@ from segscape.errors import UserError, nearest
 from segscape.report.effects import factors
 from segscape.report.figure_keys import direction, figure_keys, resolve, short_list
 from segscape.report.records import Collection, Run
-from segscape.runs.pareto import DONE, front
+from segscape.runs.pareto import front
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def rows(collection: Collection, group_seeds: bool = False) -> list[Row]:
             marks=_marks(run, names) | ({"seed": _seed(run)} if len(seeds) > 1 else {}),
             state=run.state,
             count=1,
-            done=run.state in DONE,
+            done=run.done,
             figures=run.figures,
             on_front=run.id in collection.front,
         )
@@ -79,8 +79,7 @@ def _seed(run: Run) -> str:
 
 
 def _marks(run: Run, names: Sequence[str]) -> dict[str, str]:
-    known = {**run.settings, **run.choices}
-    return {name: str(known.get(name, "")) for name in names}
+    return {name: run.value(name) or "" for name in names}
 
 
 def _designs(runs: Sequence[Run], names: Sequence[str]) -> list[Row]:
@@ -92,7 +91,7 @@ def _designs(runs: Sequence[Run], names: Sequence[str]) -> list[Row]:
 
 
 def _design(members: Sequence[Run], names: Sequence[str]) -> Row:
-    done = [run for run in members if run.state in DONE]
+    done = [run for run in members if run.done]
     counted = done or members
     values = {
         key: [run.figures[key] for run in counted if key in run.figures]

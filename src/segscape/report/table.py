@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.console import RenderableType
 
 from segscape.profiling.si_units import NONE
+from segscape.report.comparability import protocol, shared
 from segscape.report.figure_keys import figure_keys, kind, label, resolve
 from segscape.report.records import Collection, Effect, Run
 from segscape.report.rows import Row, rows, sort, sort_key, way_of
@@ -237,49 +238,9 @@ def _note(
     return " ".join([*parts, protocol(collection.runs, keys)]).strip()
 
 
-def protocol(runs: Sequence[Run], keys: Sequence[str]) -> str:
-    """What all runs agree in: the conditions of their costs and latencies.
-
-    Args:
-        runs: those that are shown.
-        keys: of the figures that are shown.
-    """
-    sentences = []
-    timed = [run.environment for run in runs if _has(run, keys, "latency/")]
-    shared = _shared(timed)
-    devices = {each["device"] for each in timed if "device" in each}
-    where = ["several devices" if len(devices) > 1 else shared.get("device")]
-    where += [shared.get(key) for key in ("latency precision", "backend")]
-    if shared.get("threads"):
-        where.append(f"{shared['threads']} thread" + "s" * (shared["threads"] != "1"))
-    if shared.get("latency size"):
-        where.append(f"{shared['latency size'].replace('x', ' × ')} (H × W)")
-    if shared.get("latency batch"):
-        where.append(f"batch {shared['latency batch']}")
-    if told := ", ".join(text for text in where if text):
-        sentences.append(f"Latency: {told}.")
-    counted = [run.environment for run in runs if _has(run, keys, "model/macs", "model/flops")]
-    if size := _shared(counted).get("input size"):
-        sentences.append(f"MACs at {size.replace('x', ' × ')}.")
-    return " ".join(sentences)
-
-
-def _has(run: Run, keys: Sequence[str], *kinds: str) -> bool:
-    """Whether a run has one of the figures, of those that begin so."""
-    return any(key in run.figures for key in keys if key.startswith(kinds))
-
-
-def _shared(many: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    if not many:
-        return {}
-    return {
-        key: value for key, value in many[0].items() if all(each.get(key) == value for each in many)
-    }
-
-
 def _common(runs: Sequence[Run]) -> str:
-    shared = _shared([run.choices for run in runs])
-    told = {group: option for group, option in shared.items() if option != "default"}
+    common = shared([run.choices for run in runs])
+    told = {group: option for group, option in common.items() if option != "default"}
     return " ".join(f"{group}={option}" for group, option in told.items())
 
 

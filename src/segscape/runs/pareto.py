@@ -5,11 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from segscape.report.records import Run
-
-DONE = ("finished", "unknown")
-"""States whose figures are final."""
-
 
 def front(points: Sequence[Sequence[float | None]], directions: Sequence[str]) -> list[int]:
     """Indices of the points that are on the Pareto front.
@@ -41,10 +36,3 @@ def front(points: Sequence[Sequence[float | None]], directions: Sequence[str]) -
 
 def _beats(one: Sequence[float], other: Sequence[float]) -> bool:
     return one != other and all(a >= b for a, b in zip(one, other, strict=True))
-
-
-def front_of_runs(runs: Sequence[Run], objectives: Sequence[tuple[str, str]]) -> list[str]:
-    """Ids of the finished runs on the front of the objectives, in the order of `runs`."""
-    done = [run for run in runs if run.state in DONE]
-    points = [[run.figures.get(key) for _, key in objectives] for run in done]
-    return [done[index].id for index in front(points, [way for way, _ in objectives])]

@@ -1,14 +1,12 @@
-"""The directory that holds everything about one run, each file always whole.
+"""The directory that holds everything about one run: the one place that names its files.
 
-Every file is written to a temporary neighbour, flushed to the disk and renamed into place, so a
-process that is killed at any moment leaves the previous version or the new one, never half of one.
+All of them are written and read by `segscape.runs.files`: each is always whole, a missing one is
+empty, and a damaged one is an error that names it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
 import json
 import math
 import os
@@ -18,9 +16,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from segscape.errors import UserError
+from segscape.runs.files import (
+    plain,
+    read_json,
+    read_table,
+    read_yaml,
+    write_atomically,
+    write_json,
+    write_table,
+    write_yaml,
+)
 from segscape.runs.locks import try_lock
 
 STATES = ("running", "finished", "failed", "stopped")
@@ -126,17 +132,19 @@ class RunDirectory:
 
     def write_config(self, config: Mapping[str, Any]) -> None:
         """Write `config.yaml` from plain, resolved data."""
-        write_atomically(self.config_path, _to_yaml(dict(config)))
+        write_yaml(self.config_path, dict(config))
 
     def read_config(self) -> dict[str, Any] | None:
         """Read `config.yaml`; None when there is none yet."""
-        if not self.config_path.is_file():
-            return None
-        return yaml.safe_load(self.config_path.read_text(encoding="utf-8"))
+        return read_yaml(self.config_path)
 
     def write_overrides(self, overrides: Sequence[str]) -> None:
         """Write `overrides.yaml`, one override a line."""
-        write_atomically(self.overrides_path, _to_yaml([str(each) for each in overrides]))
+        write_yaml(self.overrides_path, [str(each) for each in overrides])
+
+    def read_overrides(self) -> list[str]:
+        """Read `overrides.yaml`; empty when there is none."""
+        return read_yaml(self.overrides_path) or []
 
     def write_choices(self, choices: Mapping[str, str]) -> None:
         """Write `choices.json`: the option of each group."""
@@ -144,7 +152,7 @@ class RunDirectory:
 
     def read_choices(self) -> dict[str, str]:
         """Read `choices.json`; empty for runs that have none."""
-        return _read_json(self.path / "choices.json")
+        return read_json(self.path / "choices.json")
 
     def write_summary(self, values: Mapping[str, Any]) -> None:
         """Write `summary.json`; figures that are not finite become null."""
@@ -152,7 +160,7 @@ class RunDirectory:
 
     def read_summary(self) -> dict[str, Any]:
         """Read `summary.json`; empty when there is none yet."""
-        return _read_json(self.summary_path)
+        return read_json(self.summary_path)
 
     def write_cost(self, values: Mapping[str, Any]) -> None:
         """Write `cost.json`."""
@@ -160,7 +168,7 @@ class RunDirectory:
 
     def read_cost(self) -> dict[str, Any]:
         """Read `cost.json`; empty when there is none yet."""
-        return _read_json(self.cost_path)
+        return read_json(self.cost_path)
 
     def write_status(self, state: str, **info: Any) -> None:
         """Write `status.json`.
@@ -184,7 +192,7 @@ class RunDirectory:
 
     def read_status(self) -> dict[str, Any]:
         """Read `status.json`; empty when there is none yet."""
-        return _read_json(self.status_path)
+        return read_json(self.status_path)
 
     def write_environment(self, repo_dir: str | Path | None = None) -> Path:
         """Write `environment.json` and `git.diff`: what this start ran on.
@@ -204,10 +212,10 @@ class RunDirectory:
 
         taken = snapshot(repo_dir)
         diff = taken["git"].pop("diff") if taken["git"] else ""
-        content = _plain({**environment.describe(), **taken})
+        content = plain({**environment.describe(), **taken})
         number, path = 1, self.environment_path
         while path.is_file():
-            earlier = _read_json(path)
+            earlier = read_json(path)
             if all(earlier.get(key) == content[key] for key in ("git", "packages")):
                 return path
             number += 1
@@ -218,6 +226,10 @@ class RunDirectory:
             )
         write_json(path, content)
         return path
+
+    def read_environment(self) -> dict[str, Any]:
+        """Read `environment.json`, that of the first start; empty when there is none."""
+        return read_json(self.environment_path)
 
     # -- metrics ----------------------------------------------------------------------------------
 
@@ -233,7 +245,7 @@ class RunDirectory:
         Raises:
             ValueError: the file already holds a later step: `truncate_metrics` comes first.
         """
-        columns, rows = self._read_table()
+        columns, rows = read_table(self.metrics_path)
         step = int(row["step"])
         if rows and (last := int(rows[-1]["step"])) >= step:
             if last > step:
@@ -243,90 +255,28 @@ class RunDirectory:
                 )
             rows.pop()
         columns = _order([*columns, *(key for key in row if key not in columns)])
-        self._write_table(columns, [*rows, {key: _to_cell(value) for key, value in row.items()}])
+        write_table(
+            self.metrics_path,
+            columns,
+            [*rows, {key: _to_cell(value) for key, value in row.items()}],
+        )
 
     def read_metrics(self) -> list[dict[str, Any]]:
         """Rows of `metrics.csv` as int, float, str, or None for an empty cell."""
-        columns, rows = self._read_table()
-        return [{key: _from_cell(row.get(key, "")) for key in columns} for row in rows]
+        _, rows = read_table(self.metrics_path)
+        return [{key: _from_cell(cell) for key, cell in row.items()} for row in rows]
 
     def truncate_metrics(self, step: int) -> None:
         """Drop the rows after a step: what a resumed run will write again. -1 drops all.
 
         The columns stay, so that a resumed run ends with the same file as an unbroken one.
         """
-        columns, rows = self._read_table()
+        columns, rows = read_table(self.metrics_path)
         kept = [row for row in rows if int(row["step"]) <= step]
         if not kept:
             self.metrics_path.unlink(missing_ok=True)
         elif len(kept) < len(rows):
-            self._write_table(columns, kept)
-
-    def _read_table(self) -> tuple[list[str], list[dict[str, str]]]:
-        if not self.metrics_path.is_file():
-            return [], []
-        with self.metrics_path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            rows = list(reader)
-        return list(reader.fieldnames or ()), rows
-
-    def _write_table(self, columns: list[str], rows: list[dict[str, str]]) -> None:
-        buffer = io.StringIO(newline="")
-        writer = csv.DictWriter(buffer, columns, restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        write_atomically(self.metrics_path, buffer.getvalue())
-
-
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a file so that readers see the old or the new one, even after a power cut.
-
-    Args:
-        path: the file; its directory is made.
-        content: text (written as UTF-8) or bytes.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise
-
-
-def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Write strict JSON atomically: numpy and torch figures as plain ones, nan and inf as null."""
-    write_atomically(path, json.dumps(_plain(values), indent=2, allow_nan=False) + "\n")
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    except ValueError as error:  # written as a whole: only a disk that is full or fails does this
-        hint = "remove it; the same command writes another"
-        raise UserError(f"{path} is damaged: {error}", hint) from error
-
-
-def _to_yaml(data: Any) -> str:
-    return yaml.safe_dump(_plain(data, keep_nan=True), sort_keys=False, allow_unicode=True)
-
-
-def _plain(value: Any, keep_nan: bool = False) -> Any:
-    """The same data in types that JSON and YAML know."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(each, keep_nan) for key, each in value.items()}
-    if hasattr(value, "tolist"):  # numpy arrays and figures, torch tensors
-        value = value.tolist()
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [_plain(each, keep_nan) for each in value]
-    if isinstance(value, float) and not math.isfinite(value) and not keep_nan:
-        return None
-    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
+            write_table(self.metrics_path, columns, kept)
 
 
 def _to_cell(value: Any) -> str:
@@ -339,13 +289,14 @@ def _to_cell(value: Any) -> str:
     return value if isinstance(value, str) else repr(value)
 
 
-def _from_cell(cell: str | None) -> Any:
+def _from_cell(cell: str) -> Any:
     if not cell:
         return None
-    for kind in (int, float):
-        with contextlib.suppress(ValueError):
-            return kind(cell)
-    return cell
+    try:
+        number = float(cell)
+    except ValueError:
+        return cell
+    return int(cell) if cell.lstrip("-").isdigit() else number
 
 
 def _order(columns: Iterable[str]) -> list[str]:

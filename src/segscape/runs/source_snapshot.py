@@ -10,7 +10,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-
 MAX_DIFF_BYTES = 1_000_000
 FROZEN_GIT = "git.json"
 """Lies beside a frozen copy of the package, with git.diff."""
@@ -35,8 +34,9 @@ def snapshot(repo_dir: str | Path | None = None) -> dict[str, Any]:
 def git_state(repo_dir: str | Path | None = None) -> dict[str, Any] | None:
     """The part `git` of a snapshot.
 
-    The jobs of a sweep run from a copy of the source (`segscape.sweep.memory.code_snapshot`), which lies outside
-    the repository or within one that has moved on: there it is what the copy was made from.
+    The jobs of a sweep run from a copy of the source (`segscape.sweep.memory.code_snapshot`), which
+    lies outside the repository or within one that has moved on: there it is what the copy was made
+    from.
     """
     frozen = _package_dir().parent / FROZEN_GIT
     if repo_dir is None and frozen.is_file():

@@ -24,7 +24,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from segscape.errors import UserError, nearest
-from segscape.runs.run_directory import RunDirectory, write_atomically
+from segscape.runs.files import write_atomically
+from segscape.runs.run_directory import RunDirectory
 from segscape.tracking.trackers import GalleryItem
 from segscape.tracking.worker import Worker, say
 

@@ -87,7 +87,7 @@ def test_a_damaged_manifest_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "manifest.json").write_text(content)
     with pytest.raises(UserError, match=r"manifest\.json is damaged") as caught:
         sweep.jobs()
-    assert "run the command of the sweep again" in str(caught.value)
+    assert "run the command of its run or sweep again" in str(caught.value)
 
 
 def test_what_a_damaged_manifest_listed_is_found_again(tmp_path: Path) -> None:

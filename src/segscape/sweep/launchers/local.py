@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from segscape.errors import UserError
+from segscape.runs.files import read_json, write_json
 from segscape.runs.locks import is_locked
-from segscape.runs.run_directory import write_json
 from segscape.sweep.launchers.base import Live, QueueLauncher, new_attempt
-from segscape.sweep.memory.directory import Attempt, Job, SweepDirectory, read_json
+from segscape.sweep.memory.directory import Attempt, Job, SweepDirectory
 
 
 class LocalQueue:

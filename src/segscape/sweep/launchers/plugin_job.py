@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segscape.errors import UserError
-from segscape.sweep.memory.directory import now, read_json
+from segscape.runs.files import read_json
+from segscape.sweep.memory.directory import now
 
 if TYPE_CHECKING:
     from segscape.job import Request

@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from segscape.errors import UserError, nearest
-from segscape.runs.run_directory import write_json
+from segscape.runs.files import read_json, write_json
 from segscape.sweep.launchers import slurm_commands
 from segscape.sweep.launchers.base import REFUSED, Live, QueueLauncher, new_attempt
 from segscape.sweep.launchers.slurm_settings import SlurmSettings, gpus_of, read_slurm_settings
-from segscape.sweep.memory.directory import Attempt, Job, SweepDirectory, read_json
+from segscape.sweep.memory.directory import Attempt, Job, SweepDirectory
 
 # Lightning takes a job of one task for one rank of a larger training, and then waits for the
 # others: our job starts its own processes, one per GPU.

@@ -273,7 +273,7 @@ def _write(draft: Path, entries: Iterable[_Entry], contents: Mapping[PurePosixPa
 
 def _write_git(draft: Path) -> None:
     """Say which commit this was, and what differed from it."""
-    from segscape.runs.run_directory import write_json
+    from segscape.runs.files import write_json
     from segscape.runs.source_snapshot import FROZEN_GIT, git_state
 
     git = git_state()

@@ -7,7 +7,6 @@ before they decide who submits what; jobs never need it, each writes in its own 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import threading
@@ -20,8 +19,9 @@ from typing import Any
 
 from segscape.config.identity import design, identity
 from segscape.errors import UserError, nearest
+from segscape.runs.files import damaged, read_json, write_json
 from segscape.runs.locks import try_lock
-from segscape.runs.run_directory import RunDirectory, write_json
+from segscape.runs.run_directory import RunDirectory
 
 _LONGEST_FOLDER = 60
 
@@ -195,7 +195,7 @@ class SweepDirectory:
         try:
             return [Job(**{**each, "overrides": tuple(each["overrides"])}) for each in listed]
         except (KeyError, TypeError) as error:
-            raise _damaged(file, str(error)) from error
+            raise damaged(file, str(error)) from error
 
     def job(self, text: str) -> Job:
         """The job with this identity (or its beginning), folder or name.
@@ -320,37 +320,12 @@ def read_attempts(place: Path) -> list[Attempt]:
     try:
         return [Attempt(**each) for each in read_json(file).get("attempts", [])]
     except TypeError as error:
-        raise _damaged(file, str(error)) from error
+        raise damaged(file, str(error)) from error
 
 
 def now() -> str:
     """The time as the records have it."""
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON file of ours; empty when there is none.
-
-    Raises:
-        UserError: it is damaged: we write whole files only, but a disk may be full or fail.
-    """
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except ValueError as error:
-        raise _damaged(path, str(error)) from error
-    if not isinstance(found, dict):
-        raise _damaged(path, "no mapping")
-    return found
-
-
-def _damaged(file: Path, reason: str) -> UserError:
-    return UserError(
-        f"{file} is damaged: {reason}",
-        "remove it and run the command of the sweep again: it writes another, and goes on with "
-        "the jobs that are there",
-    )
 
 
 def _unwritable(path: Path, error: OSError) -> UserError:

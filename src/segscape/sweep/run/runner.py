@@ -17,9 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from segscape.runs.files import read_json
 from segscape.runs.locks import try_lock
 from segscape.sweep.launchers.local import gpus, read_entry, token_of, waiting
-from segscape.sweep.memory.directory import SweepDirectory, read_attempts, read_json
+from segscape.sweep.memory.directory import SweepDirectory, read_attempts
 from segscape.sweep.memory.status import worker_lives
 from segscape.sweep.run.fork_server import WarmJob, WarmStart
 from segscape.sweep.run.worker import arguments_of

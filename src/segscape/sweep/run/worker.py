@@ -21,15 +21,15 @@ from typing import Any, NoReturn
 
 from segscape.errors import UserError
 from segscape.fast_exit import exit_fast
+from segscape.runs.files import read_json, write_json
 from segscape.runs.locks import try_lock
-from segscape.runs.run_directory import RunDirectory, write_json
+from segscape.runs.run_directory import RunDirectory
 from segscape.sweep.memory.directory import (
     Attempt,
     Job,
     SweepDirectory,
     now,
     read_attempts,
-    read_json,
 )
 
 DONE, FAILED, WRONG, STOPPED = 0, 1, 2, 3

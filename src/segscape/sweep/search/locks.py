@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from segscape.runs.run_directory import write_atomically
+from segscape.runs.files import write_atomically
 
 FOLDER = "search"
 # Without locks in the file system the age of a file says whether its writer lives.

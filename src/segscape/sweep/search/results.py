@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from segscape.runs.files import write_json
 from segscape.runs.pareto import front
-from segscape.runs.run_directory import write_json
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
