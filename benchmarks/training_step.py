@@ -27,9 +27,11 @@ from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Table
 
-from segscape import build, job
+from segscape import build
 from segscape.config.composing import compose
+from segscape.engine import from_config
 from segscape.engine.fit import fit
+from segscape.runs.device import resolve_precision
 from segscape.runs.run_directory import RunDirectory
 from segscape.tracking.trackers import NullTracker
 
@@ -64,18 +66,19 @@ def framework(config: dict[str, Any], warmup: int, steps: int) -> float:
     data = build.data(config)
     network = build.model(config, num_classes=data.num_classes, classes=data.classes)
     watch = Stopwatch(warmup, steps)
-    trainer = job.trainer_arguments(config) | {
+    trainer = config["trainer"] | {
         "max_steps": warmup + steps,
         "limit_val_batches": 0,
-        "callbacks": [watch],
+        "precision": resolve_precision(config["trainer"]),
     }
     with tempfile.TemporaryDirectory() as folder:
         fit(
-            build.task(config, network, data),
+            from_config.task(config, network, data),
             data,
             RunDirectory(folder),
             NullTracker(),
             trainer=trainer,
+            callbacks=[watch],
             resume="never",
         )
     return steps * data.batch_size / watch.seconds
@@ -87,9 +90,9 @@ class Bare:
     def __init__(self, config: dict[str, Any], device: torch.device, total: int) -> None:
         self.data = build.data({**config, "data": {**config["data"], "num_workers": 0}})
         network = build.model(config, num_classes=self.data.num_classes)
-        self.task = build.task(config, network, self.data).to(device)
+        self.task = from_config.task(config, network, self.data).to(device)
         self.device = device
-        self.dtype = AUTOCAST[job.resolve_precision(config)]
+        self.dtype = AUTOCAST[resolve_precision(config["trainer"])]
         self.optimizer = self.task.make_optimizer(self.task.model)
         self.schedule = self.task.make_schedule(self.optimizer, total)
         batches = iter(self.data.train_dataloader())
@@ -133,7 +136,7 @@ def measure(options: argparse.Namespace) -> tuple[list[float], list[float], str]
     size = "x".join(str(side) for side in bare.batches[0]["label"].shape[1:])
     what = (
         f"{config['model']['name']} on {options.data}, batch {bare.data.batch_size} of {size}, "
-        f"{job.resolve_precision(config)}, {options.workers} worker, "
+        f"{resolve_precision(config['trainer'])}, {options.workers} worker, "
         f"{torch.get_num_threads()} threads, {device}"
     )
     return ours, plain_loop, what

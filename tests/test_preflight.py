@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 
 from segscape import build, preflight
 from segscape.config import composing
+from segscape.config.training import with_one_budget
 from segscape.errors import UserError
 
 
@@ -32,7 +33,7 @@ def test_the_default_is_right() -> None:
         ("+trainer.max_step=3", "did you mean trainer.max_steps?"),
         ("+trainr.max_steps=3", "did you mean trainer?"),
         ("+callbacks.galery_images=3", "did you mean callbacks.gallery_images?"),
-        ("metrics.void=ignored", "did you mean ignore?"),
+        ("metrics.void=ignored", "did you mean metrics.void=ignore?"),
         ("decoder._target_=segscape.models.decoders.fld.FDL", "did you mean"),
         ("decoder._target_=segscape.models.decoders.fdl.FLD", "cannot be imported"),
         ("callbacks.gallery_images=abc", "expected int"),
@@ -101,8 +102,6 @@ def test_a_missing_stride_names_those_that_exist() -> None:
 
 
 def test_typed_epochs_replace_the_steps_of_an_experiment() -> None:
-    from segscape.job import with_one_budget
-
     typed = ["experiment=ppliteseg_camvid", "trainer.max_epochs=2"]
     assert with_one_budget(settings(*typed), typed)["trainer"]["max_steps"] is None
     assert with_one_budget(settings(typed[0]), typed[:1])["trainer"]["max_steps"] == 10000

@@ -7,7 +7,7 @@ before, so that any part can be exchanged on its own.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,10 +16,12 @@ from segscape.config.targets import SUPPLIED, arguments
 from segscape.errors import UserError
 
 if TYPE_CHECKING:
+    from lightning import Callback
     from torch import nn
+    from torchmetrics import Metric
 
     from segscape.data.module import SegmentationDataModule
-    from segscape.engine.task import SegmentationTask
+    from segscape.metrics.metric_set import MetricSet
     from segscape.models.segmenter import Segmenter
     from segscape.tracking.trackers import Tracker
 
@@ -209,25 +211,110 @@ def criterion(node: Config, data: SegmentationDataModule, key: str = "loss") -> 
     return module
 
 
-def task(config: Config, network: Segmenter, data: SegmentationDataModule) -> SegmentationTask:
-    """Network, losses, optimiser and schedule as one LightningModule."""
-    from segscape.engine.task import SegmentationTask
-    from segscape.losses.heads import HeadLosses
+# What a metric is given if its constructor takes it and the configuration does not set it.
+METRIC_SUPPLIED = ("num_classes", "ignore_index", "extra_outputs", "void")
+# What torchmetrics.Metric takes as **kwargs and yaml can say.
+METRIC_KEYWORDS = (
+    *("compute_on_cpu", "dist_sync_on_step", "sync_on_compute", "compute_with_cache"),
+)
 
-    heads = auxiliary(config)
-    own = {
-        name: criterion(head.loss, data, f"model.auxiliary.{name}.loss")
-        for name, head in heads.items()
-        if head.loss is not None
+
+def metric_factories(node: Config) -> dict[str, partial[Metric]]:
+    """The metrics of the group `metrics` by name; they still take what METRIC_SUPPLIED says.
+
+    Raises:
+        UserError: a wrong argument, or a `_target_` that is no metric.
+    """
+    from torchmetrics import Metric
+
+    found = {}
+    for name, given in node.items():
+        if not isinstance(given, Mapping):
+            continue
+        key = f"metrics.{name}"
+        free = tuple(argument for argument in METRIC_SUPPLIED if argument not in given)
+        target, kept = arguments(_with_target(given, key), key, free, METRIC_KEYWORDS)
+        if not (inspect.isclass(target) and issubclass(target, Metric)):
+            raise UserError(f"{key}._target_={given['_target_']} is no torchmetrics.Metric")
+        found[name] = partial(target, **kept)
+    return found
+
+
+def metrics(node: Config, network: Segmenter, classes: Sequence[str] = ()) -> MetricSet:
+    """The metrics of a network.
+
+    Args:
+        node: the group `metrics`.
+        network: says the number of classes.
+        classes: their names, by default those of the network.
+
+    Raises:
+        UserError: a metric that cannot be made, or that cannot score the network.
+    """
+    from segscape.metrics.metric_set import IGNORE_INDEX, MetricSet
+
+    count = network.num_classes
+    supplied = {
+        "num_classes": count,
+        "ignore_index": IGNORE_INDEX,
+        "extra_outputs": network.extra_outputs,
+        "void": node["void"],
     }
-    weights = {"main": 1.0, **{name: head.weight for name, head in heads.items()}}
-    return SegmentationTask(
-        network,
-        HeadLosses(criterion(config["loss"], data), weights, own),
-        factory(config["optim"], "optim"),
-        factory(config["schedule"], "schedule"),
-        metrics=dict(config["metrics"]),
-    )
+    made = {}
+    for name, factory in metric_factories(node).items():
+        takes = inspect.signature(factory.func).parameters
+        if network.extra_outputs and "extra_outputs" not in takes:
+            raise UserError(
+                f"metrics.{name} cannot score a network with outputs that are no class",
+                f"leave it out: metrics.{name}=null",
+            )
+        more = {k: v for k, v in supplied.items() if k in takes and k not in factory.keywords}
+        try:
+            made[name] = factory(**more)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"metrics.{name}: {error}") from error
+    return MetricSet(made, classes or network.classes or [str(i) for i in range(count)])
+
+
+REFUSED_CALLBACKS = {
+    "Checkpoint": "segscape writes best.ckpt and last.ckpt; callbacks.save_every_steps and "
+    "callbacks.save_every_minutes say how often",
+    "ProgressBar": "segscape shows the progress; callbacks.progress=false turns that off",
+    "GradientAccumulationScheduler": "use trainer.accumulate_grad_batches",
+    "BatchSizeFinder": "it trains before the training: set data.batch_size",
+    "LearningRateFinder": "it trains before the training: set optim.lr",
+    "StochasticWeightAveraging": "it replaces the schedule: see the group schedule",
+}
+
+
+def callback_factories(node: Config) -> dict[str, partial[Callback]]:
+    """Lightning callbacks of the group `callbacks` by name, in the order in which they run.
+
+    Raises:
+        UserError: a wrong argument, a `_target_` that is no callback, or one that would do what
+            segscape's own do.
+    """
+    from lightning.pytorch import callbacks as lightning_callbacks
+
+    found = {}
+    for name, given in node.items():
+        if not isinstance(given, Mapping):
+            continue
+        key = f"callbacks.{name}"
+        target, kept = arguments(_with_target(given, key), key)
+        if not (inspect.isclass(target) and issubclass(target, lightning_callbacks.Callback)):
+            raise UserError(f"{key}._target_={given['_target_']} is no lightning.Callback")
+        for kind, reason in REFUSED_CALLBACKS.items():
+            if issubclass(target, getattr(lightning_callbacks, kind)):
+                raise UserError(f"{key}._target_={given['_target_']} cannot be used", reason)
+        found[name] = partial(target, **kept)
+    return found
+
+
+def _with_target(node: Config, key: str) -> Config:
+    if not node.get("_target_"):
+        raise UserError(f"{key} names no class", f"give it: {key}._target_=module.Class")
+    return node
 
 
 def tracker(config: Config) -> Tracker:

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import inspect
-import types
-import typing
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from segscape import build
 from segscape.config import targets
+from segscape.config.annotations import check_types, fits
+from segscape.config.command_line import keys_of
 from segscape.config.explaining import taken_out
 from segscape.config.systems import using
-from segscape.errors import UserError, nearest
+from segscape.config.training import (
+    PRECISIONS,
+    RESERVED_TRAINER,
+    SCORE,
+    Budget,
+    CallbackSettings,
+    ProfileSettings,
+    check_positive,
+    with_one_budget,
+)
+from segscape.errors import UserError, choice, nearest, unknown
 
 if TYPE_CHECKING:
     from torch import nn
@@ -32,13 +45,7 @@ MODEL_KEYS = (
 )
 _SHOWN = 8
 TOP_LEVEL = ("seed", "run_dir", "resume", "init", "model", "trainer", "metrics", "callbacks")
-RESERVED_TRAINER = (
-    "logger",
-    "callbacks",
-    "default_root_dir",
-    "enable_checkpointing",
-    "enable_progress_bar",
-)
+VOID_MODES = ("ignore", "as_false_positive")
 
 
 def check_config(config: Config, typed: Sequence[str] = ()) -> None:
@@ -54,7 +61,7 @@ def check_config(config: Config, typed: Sequence[str] = ()) -> None:
     known = [*TOP_LEVEL, *targets.SUPPLIED, "profile"]
     for key in config:
         if key not in known:
-            _unknown(key, known)
+            raise unknown(f"{key}: there is no such key", key, known, label="known")
     for key in known:
         if key not in config:
             raise taken_out(key)
@@ -65,14 +72,13 @@ def check_config(config: Config, typed: Sequence[str] = ()) -> None:
             check_types(target, given, key)
     _check_keys(config["model"], "model", MODEL_KEYS)
     _check_model(config["model"])
-    _check_keys(config["metrics"], "metrics", ("void",))
-    _check_keys(config["profile"], "profile", _parameters_of_profile())
-    _check_callbacks(config["callbacks"])
+    _check_metrics(config["metrics"], typed)
     _check_profile(config["profile"])
+    _check_callbacks(config["callbacks"])
     check_files(config)
-    _one_of("metrics.void", config["metrics"]["void"], ("ignore", "as_false_positive"))
-    _check_trainer(config["trainer"], typed)
-    check_parts(config, chosen=_keys(typed))
+    _check_trainer(config["trainer"])
+    with_one_budget(config, typed)
+    check_parts(config, chosen=keys_of(typed))
 
 
 def check_network(config: Config, typed: Sequence[str] = ()) -> None:
@@ -88,11 +94,7 @@ def check_network(config: Config, typed: Sequence[str] = ()) -> None:
         check_types(target, given, key)
     _check_keys(config["model"], "model", MODEL_KEYS)
     _check_model(config["model"])
-    check_parts(config, chosen=_keys(typed))
-
-
-def _keys(typed: Sequence[str]) -> set[str]:
-    return {text.split("=", 1)[0].lstrip("+~") for text in typed}
+    check_parts(config, chosen=keys_of(typed))
 
 
 def _check_model(node: Config) -> None:
@@ -103,17 +105,17 @@ def _check_model(node: Config) -> None:
         "auxiliary": (dict[str, Any] | None, "null or {decoder_16: 1.0, ...}"),
     }
     for name, (hint, words) in expected.items():
-        if not _fits(node.get(name), hint):
+        if not fits(node.get(name), hint):
             raise UserError(f"model.{name}={node.get(name)!r} cannot be used", f"expected {words}")
     extra = node.get("extra_outputs")
-    if extra is not None and (not _fits(extra, int) or extra < 0):
+    if extra is not None and (not fits(extra, int) or extra < 0):
         raise UserError(
             f"model.extra_outputs={extra!r} cannot be used", "expected null or a number, 0 or above"
         )
-    _one_of("model.channel_order", node.get("channel_order", "rgb"), ("rgb", "bgr"))
+    choice("model.channel_order", node.get("channel_order", "rgb"), ("rgb", "bgr"))
     for name, given in (node.get("auxiliary") or {}).items():
         weight = given.get("weight", 1.0) if isinstance(given, Mapping) else given
-        if not _fits(weight, float) or weight < 0:
+        if not fits(weight, float) or weight < 0:
             raise UserError(f"model.auxiliary.{name}={weight!r}", "expected a weight, 0 or above")
 
 
@@ -154,126 +156,73 @@ def check_parts(config: Config, chosen: Collection[str]) -> None:
             )
 
 
-def check_types(target: Any, given: Mapping[str, Any], key: str) -> None:
-    """Compare values with the annotations of the callable that will receive them.
-
-    Raises:
-        UserError: e.g. a word where a number belongs.
-    """
-    function = target.__init__ if inspect.isclass(target) else target
-    try:
-        hints = typing.get_type_hints(function)
-    except NameError:  # an annotation that is imported for type checkers only
-        return
-    for name, value in given.items():
-        if name in hints and not _fits(value, hints[name]):
-            raise UserError(
-                f"{key}.{name}={value!r} has the wrong type",
-                f"expected {_type_name(hints[name])}",
-            )
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    origin = typing.get_origin(hint)
-    if hint is Any:
-        return True
-    if origin in (typing.Union, types.UnionType):
-        return any(_fits(value, option) for option in typing.get_args(hint))
-    if origin is typing.Literal:
-        return value in typing.get_args(hint)
-    if hint is type(None):
-        return value is None
-    if hint is bool:
-        return isinstance(value, bool)
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if hint in (str, Path):
-        return isinstance(value, str)
-    kind = origin or hint
-    if kind in (dict, Mapping) or (inspect.isclass(kind) and issubclass(kind, Mapping)):
-        return isinstance(value, Mapping)
-    if kind is tuple:
-        return _fits_tuple(value, typing.get_args(hint))
-    if inspect.isclass(kind) and issubclass(kind, Iterable) and kind is not str:
-        return isinstance(value, list | tuple)
-    # Objects (a transform, a path) are not written in yaml as they are: nothing to compare.
-    return True
-
-
-def _fits_tuple(value: Any, args: tuple[Any, ...]) -> bool:
-    if not isinstance(value, list | tuple):
-        return False
-    if not args:
-        return True
-    if len(args) == 2 and args[1] is Ellipsis:
-        return all(_fits(item, args[0]) for item in value)
-    return len(value) == len(args) and all(_fits(v, a) for v, a in zip(value, args, strict=True))
-
-
-def _type_name(hint: Any) -> str:
-    return hint.__name__ if inspect.isclass(hint) else str(hint).replace("typing.", "")
-
-
-def _unknown(key: str, known: Iterable[str]) -> typing.NoReturn:
-    known = list(known)
-    close = nearest(key, known)
-    hint = f"did you mean {close}? " if close else ""
-    raise UserError(f"{key}: there is no such key", f"{hint}known: {', '.join(known)}")
-
-
 def _check_keys(node: Config, name: str, known: Sequence[str]) -> None:
     for key in node:
         if key not in known:
-            _unknown(f"{name}.{key}", [f"{name}.{k}" for k in known])
+            raise unknown(
+                f"{name}.{key}: there is no such key",
+                f"{name}.{key}",
+                [f"{name}.{k}" for k in known],
+                label="known",
+            )
 
 
-def _one_of(key: str, value: Any, choices: Sequence[str]) -> None:
-    if value not in choices:
-        close = nearest(str(value), choices)
-        hint = f"did you mean {close}? " if close else ""
-        raise UserError(f"{key}={value} is not a choice", f"{hint}choices: {', '.join(choices)}")
+def _settings_of(kind: Any) -> list[str]:
+    return [field.name for field in dataclasses.fields(kind)]
 
 
-def _parameters_of_profile() -> tuple[str, ...]:
-    return ("enabled", "size", "latency", "min_seconds", "max_seconds")
+def _check_metrics(node: Config, typed: Sequence[str]) -> None:
+    if not isinstance(node.get("confusion"), Mapping):
+        raise UserError(
+            f"metrics has no confusion, which gives {SCORE}",
+            "a yaml in conf/metrics begins with defaults: [default]",
+        )
+    if any(text.startswith("~metrics.confusion") for text in typed):
+        raise UserError(f"metrics.confusion gives {SCORE} and cannot be left out")
+    names = [key for key, given in node.items() if given is None or isinstance(given, Mapping)]
+    _check_keys(node, "metrics", ["void", *names])
+    choice("metrics.void", node.get("void"), VOID_MODES)
+    for name, factory in build.metric_factories(node).items():
+        check_types(factory.func, factory.keywords, f"metrics.{name}")
 
 
 def _check_callbacks(node: Config) -> None:
-    from segscape.engine.fit import fit
-
-    # What the job supplies itself; the rest are choices.
-    supplied = {"task", "datamodule", "run", "tracker", "trainer", "meta", "constants"}
-    supplied |= {"resume", "seed"}
-    known = sorted(set(inspect.signature(fit).parameters) - supplied)
-    _check_keys(node, "callbacks", known)
-    check_types(fit, node, "callbacks")
+    others = {key: given for key, given in node.items() if isinstance(given, Mapping)}
+    settings = {key: given for key, given in node.items() if key not in others}
+    _check_keys(settings, "callbacks", _settings_of(CallbackSettings))
+    check_types(CallbackSettings, settings, "callbacks")
+    for name, factory in build.callback_factories(others).items():
+        check_types(factory.func, factory.keywords, f"callbacks.{name}")
 
 
 def _check_profile(node: Config) -> None:
+    _check_keys(node, "profile", _settings_of(ProfileSettings))
     size = node.get("size")
-    if size is not None and not (_fits(size, tuple[int, int]) and min(size) > 0):
+    if size is not None and not (fits(size, tuple[int, int]) and min(size) > 0):
         raise UserError(f"profile.size={size!r} cannot be used", "expected null or [height, width]")
-    for name, hint in (("enabled", bool), ("latency", bool), ("min_seconds", float)):
-        if name in node and not _fits(node[name], hint):
-            raise UserError(f"profile.{name}={node[name]!r} has the wrong type")
+    check_types(ProfileSettings, node, "profile")
 
 
-def _check_trainer(node: Config, typed: Sequence[str]) -> None:
+def check_trainer_keys(node: Config) -> None:
+    """Check that lightning.Trainer takes these arguments and that they are not segscape's to set.
+
+    Raises:
+        UserError: it does not, or they are.
+    """
     from lightning import Trainer
 
+    if taken := [key for key in node if key in RESERVED_TRAINER]:
+        raise UserError(f"trainer.{taken[0]} cannot be set: segscape sets it")
     signature = inspect.signature(Trainer.__init__).parameters
     known = [name for name in signature if name not in ("self", *RESERVED_TRAINER)]
     _check_keys(node, "trainer", known)
-    for name in ("max_epochs", "max_steps", "accumulate_grad_batches", "check_val_every_n_epoch"):
-        value = node.get(name)
-        if value is None:
-            continue
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise UserError(f"trainer.{name}={value!r} has the wrong type", "expected int")
-        if value < 1:
-            raise UserError(f"trainer.{name}={value} must be at least 1")
+
+
+def _check_trainer(node: Config) -> None:
+    check_trainer_keys(node)
+    Budget.of(node)
+    for name in ("accumulate_grad_batches", "check_val_every_n_epoch"):
+        check_positive(f"trainer.{name}", node.get(name))
     if node.get("limit_val_batches") == 0:
         raise UserError("trainer.limit_val_batches=0 leaves no score to keep", "give at least 1")
     devices = node.get("devices")
@@ -282,19 +231,7 @@ def _check_trainer(node: Config, typed: Sequence[str]) -> None:
             f"trainer.devices={devices}: a run of several processes is not supported yet",
             "give trainer.devices=1, and trainer.accumulate_grad_batches for larger batches",
         )
-    keys = {text.split("=", 1)[0].lstrip("+") for text in typed}
-    if {"trainer.max_epochs", "trainer.max_steps"} <= keys:
-        raise UserError(
-            "trainer.max_epochs and trainer.max_steps are two budgets", "give one of them"
-        )
-    if node.get("max_epochs") is None and node.get("max_steps") is None:
-        raise UserError("the run has no budget", "give trainer.max_epochs= or trainer.max_steps=")
-    precision = node.get("precision")
-    _one_of(
-        "trainer.precision",
-        str(precision),
-        ("auto", "32-true", "16-mixed", "bf16-mixed", "bf16-true", "16-true", "64-true", "32"),
-    )
+    choice("trainer.precision", str(node.get("precision")), PRECISIONS)
 
 
 def check_training_step(network: Segmenter, batch: int, size: tuple[int, int]) -> None:
@@ -309,8 +246,6 @@ def check_training_step(network: Segmenter, batch: int, size: tuple[int, int]) -
         UserError: parts that do not fit, BatchNorm on 1x1 maps with a single image, or outputs
             that no label would train.
     """
-    import copy
-
     import torch
 
     if network.extra_outputs:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from segscape.config.identity import design, identity
-from segscape.config.moved import _MODULES, current_target, first_target
+from segscape.config.identity import changes, design, identity
+from segscape.config.moved import _MODULES, current_target, first_target, with_listed_metrics
 from segscape.config.targets import arguments, locate
 from segscape.models.heads.classifier import Classifier
 
@@ -39,3 +39,22 @@ def test_a_class_that_is_part_of_another_one_is_built_and_identified_as_before()
     )
     assert identity({"head": recorded}) == identity({"head": today})
     assert identity({"head": recorded}) != identity({"head": {**today, "bias": True}})
+
+
+def test_identity_does_not_depend_on_whether_the_standard_metrics_are_listed() -> None:
+    old = {"metrics": {"void": "ignore"}, "seed": 1}
+    new = with_listed_metrics(old)
+    assert set(new["metrics"]) == {"void", "confusion", "boundary_iou"}
+    assert identity(old) == identity(new) and not changes(old, new)
+    for name, value in (("boundary_iou", None), ("mine", {"_target_": "mine.Mine"})):
+        other = {**new, "metrics": {**new["metrics"], name: value}}
+        assert identity(other) != identity(old)
+        assert [key for key, _, _ in changes(old, other)] == [f"metrics.{name}"]
+
+
+def test_only_callbacks_of_others_belong_to_the_identity() -> None:
+    plain = {"callbacks": {"progress": True}, "seed": 1}
+    assert identity(plain) == identity({"callbacks": {"progress": False}, "seed": 1})
+    stopping = {"callbacks": {"progress": True, "stop": {"_target_": "x.EarlyStopping"}}, "seed": 1}
+    assert identity(plain) != identity(stopping)
+    assert changes(plain, stopping)

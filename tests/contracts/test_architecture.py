@@ -12,7 +12,7 @@ SRC = Path(__file__).resolve().parents[2] / "src"
 
 # From the ground up; rooms of one line know nothing of each other. A room may import those below.
 FLOORS = (
-    ("errors", "paths", "fast_exit"),
+    ("errors", "exit_codes", "paths", "fast_exit"),
     ("config",),
     ("models", "losses", "metrics", "optim"),
     ("data",),

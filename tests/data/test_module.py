@@ -19,8 +19,7 @@ import pytest
 import torch
 from miniature import Noise, NoiseModule
 
-from segscape import preflight
-from segscape.config import files, targets
+from segscape.config import annotations, files, targets
 from segscape.data.base import Sample
 from segscape.data.loader import (
     EvalItems,
@@ -316,12 +315,12 @@ def test_options_that_are_handed_on_are_checked_by_name_and_type(option: str) ->
     node = files.option("data", option)
     node = {**node.get("data", node), "seed": 0}
     target, given = targets.arguments(node, "data", targets.SUPPLIED["data"])
-    preflight.check_types(target, given, "data")
+    annotations.check_types(target, given, "data")
     assert given["cache"] == "none" and given["cache_dir"] is None and given["source"] is None
     with pytest.raises(UserError, match=r"did you mean data\.cache_dir\?"):
         targets.arguments({**node, "cache_dr": "x"}, "data", targets.SUPPLIED["data"])
     with pytest.raises(UserError, match=r"data\.num_workers='two' has the wrong type"):
-        preflight.check_types(target, {**given, "num_workers": "two"}, "data")
+        annotations.check_types(target, {**given, "num_workers": "two"}, "data")
 
 
 def test_an_option_of_its_own_keeps_its_default() -> None:

@@ -24,7 +24,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_killed_again_and_again(whole: Path, tmp_path: Path) -> None:
     """Five batches an epoch, validation at 5, 10, 15; last.ckpt every two steps."""
-    path, often = tmp_path / "run", {"save_every_steps": 2}
+    path, often = tmp_path / "run", {"settings": {"save_every_steps": 2}}
     # Before any checkpoint: starts over.
     assert run(path, kill=("batch", 1), **often) == KILLED
     # Inside the first epoch, a step after a checkpoint.
@@ -71,7 +71,7 @@ def test_killed_again_and_again(whole: Path, tmp_path: Path) -> None:
 def test_every_kind_of_schedule(
     tmp_path: Path, trainer: dict[str, Any], kills: list[tuple[str, int]]
 ) -> None:
-    options = {"trainer": trainer, "save_every_steps": 1}
+    options = {"trainer": trainer, "settings": {"save_every_steps": 1}}
     assert run(tmp_path / "whole", **options) == 0
     for kill in kills:
         assert run(tmp_path / "run", kill=kill, **options) == KILLED
@@ -86,7 +86,7 @@ def test_every_kind_of_schedule(
 @pytest.mark.parametrize("step", [10, 15])
 def test_a_signal_saves_and_stops(whole: Path, tmp_path: Path, point: str, step: int) -> None:
     """SIGTERM at any point: exit code 3, and the same end after resuming."""
-    path, slow = tmp_path / "run", {"save_every_minutes": None}
+    path, slow = tmp_path / "run", {"settings": {"save_every_minutes": None}}
     code = run(path, kill=(point, step, signal.SIGTERM), **slow)
     if (point, step) in (("batch", 15), ("row", 15)):
         # There is no such batch, and after the last row nothing is left to stop.

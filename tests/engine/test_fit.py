@@ -15,14 +15,16 @@ import torch
 from records import load, rows
 from standin import CLASSES, BlobData, make_task, network, train
 
+from segscape.config.training import Budget, CallbackSettings
 from segscape.engine.callbacks.signals import Signals
 from segscape.engine.checkpoint_io import AtomicCheckpointIO
-from segscape.engine.fit import fit, split_budget
-from segscape.engine.loop_state import Budget
+from segscape.engine.fit import fit
 from segscape.engine.resume import prepare
 from segscape.errors import UserError
 from segscape.runs.run_directory import RunDirectory
 from segscape.tracking.trackers import NullTracker
+
+QUIET = CallbackSettings(progress=False, gallery_images=0)
 
 
 class Ear(NullTracker):
@@ -42,7 +44,7 @@ class Ear(NullTracker):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("fit") / "run"
-    train(path, trainer={"max_epochs": 2}, save_every_steps=2)
+    train(path, trainer={"max_epochs": 2}, settings={"save_every_steps": 2})
     return path
 
 
@@ -117,8 +119,8 @@ def test_train_loss_is_the_mean_over_the_steps(tmp_path: Path) -> None:
 
     task.training_step = spy  # type: ignore[method-assign]
     run = RunDirectory(tmp_path / "run")
-    options = {"trainer": standin.TRAINER | {"max_steps": 4}, "progress": False}
-    result = fit(task, BlobData(), run, NullTracker(), gallery_images=0, **options)
+    trainer = standin.TRAINER | {"max_steps": 4}
+    result = fit(task, BlobData(), run, NullTracker(), trainer=trainer, settings=QUIET)
     assert result.last is not None
     assert result.last["train/loss"] == pytest.approx(np.mean(seen), rel=1e-12)
     assert len(seen) == 4
@@ -151,9 +153,9 @@ def test_the_last_step_has_the_last_learning_rate(finished: Path) -> None:
 
 def test_gallery_and_tracker(tmp_path: Path) -> None:
     run, ear = RunDirectory(tmp_path / "run"), Ear()
-    options = {"progress": False, "gallery_images": 3, "gallery_every": 2}
+    settings = CallbackSettings(progress=False, gallery_images=3, gallery_every=2)
     trainer = standin.TRAINER | {"max_epochs": 4}
-    fit(make_task(), BlobData(), run, ear, trainer=trainer, **options)
+    fit(make_task(), BlobData(), run, ear, trainer=trainer, settings=settings)
     written = run.read_metrics()
     assert [row["told step"] for row in ear.rows] == [5, 10, 15, 20]
     assert [row["val/miou"] for row in ear.rows] == [row["val/miou"] for row in written]
@@ -180,7 +182,7 @@ def test_a_loss_that_is_not_finite_stops_the_training(tmp_path: Path) -> None:
             RunDirectory(tmp_path / "run"),
             NullTracker(),
             trainer=standin.TRAINER,
-            progress=False,
+            settings=QUIET,
         )
     assert "main" not in caught.value.what
     assert not list(tmp_path.rglob("*.ckpt"))
@@ -208,10 +210,10 @@ def test_wrong_trainer_arguments(tmp_path: Path, trainer: dict[str, Any], messag
 
 
 def test_budget() -> None:
-    assert split_budget({"max_epochs": 9, "max_steps": 4})[0] == Budget(None, 4)
+    assert Budget.of({"max_epochs": 9, "max_steps": 4}) == Budget(None, 4)
     # Seven batches: two full accumulations of three, and the last batch steps on its own.
     assert Budget(epochs=5, steps=None).total_steps(7, 3) == 15
-    assert Budget(epochs=5, steps=8).total_steps(7, 3) == 8
+    assert Budget(epochs=None, steps=8).total_steps(7, 3) == 8
 
 
 def test_never_refuses_a_directory_that_holds_a_training(finished: Path) -> None:

@@ -23,7 +23,7 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
     """SIGKILL from outside, wherever the process happens to be, until the run gets through."""
     options = {
         "trainer": {"max_epochs": 6, "val_check_interval": 6, "accumulate_grad_batches": 3},
-        "save_every_steps": 1,
+        "settings": {"save_every_steps": 1},
         "data": {"num_workers": 1, "train": 40},
     }
     started = time.monotonic()

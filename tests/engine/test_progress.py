@@ -18,7 +18,7 @@ def shown(path: Path, *, terminal: bool) -> str:
     screen = io.StringIO()
     progress = Progress(Console(file=screen, force_terminal=terminal, width=100))
     progress.display.seconds = 0.0
-    standin.train(path, trainer={"callbacks": [progress], "max_epochs": 2})
+    standin.train(path, trainer={"max_epochs": 2}, callbacks=[progress])
     return screen.getvalue()
 
 

@@ -101,5 +101,5 @@ def test_images_that_are_not_valid_do_not_count() -> None:
 
 
 def test_a_width_that_is_no_fraction() -> None:
-    with pytest.raises(UserError, match="fraction of the diagonal"):
+    with pytest.raises(UserError, match="share of the image diagonal"):
         BoundaryIoU(CLASSES, width=12)

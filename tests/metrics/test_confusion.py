@@ -130,5 +130,5 @@ def test_ids_that_mean_nothing_are_named() -> None:
 
 
 def test_an_unknown_void_mode_names_the_nearest() -> None:
-    with pytest.raises(UserError, match=r"(?s)void=ignored.*did you mean 'ignore'"):
+    with pytest.raises(UserError, match=r"(?s)void=ignored.*did you mean metrics.void=ignore"):
         ConfusionMatrix(3, void="ignored")

@@ -10,16 +10,7 @@ import pytest
 import torch
 
 from segscape.runs import environment
-from segscape.runs.environment import best_precision, cpu_flags, cpu_model, describe
-
-CPUINFO = """processor\t: 0
-model name\t: Intel(R) Example CPU @ 2.00GHz
-flags\t\t: fpu sse2 avx512f {flag}
-
-processor\t: 1
-model name\t: Intel(R) Other CPU
-flags\t\t: fpu
-"""
+from segscape.runs.environment import cpu_flags, cpu_model, describe
 
 
 def test_the_record_is_plain_data() -> None:
@@ -29,33 +20,6 @@ def test_the_record_is_plain_data() -> None:
     assert record["packages"]["torch"] is not None
     assert record["cpu"]["cores_available"] >= 1
     assert record["cpu"]["model"]
-
-
-@pytest.mark.parametrize(
-    ("flag", "precision"),
-    [("amx_bf16", "bf16-mixed"), ("avx512_bf16", "bf16-mixed"), ("avx512_vnni", "32-true")],
-)
-def test_precision_follows_the_processor(
-    flag: str, precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    cpuinfo = tmp_path / "cpuinfo"
-    cpuinfo.write_text(CPUINFO.format(flag=flag))
-    assert cpu_model(cpuinfo) == "Intel(R) Example CPU @ 2.00GHz"
-    assert cpu_flags(cpuinfo) == {"fpu", "sse2", "avx512f", flag}
-    monkeypatch.setattr(environment, "cpu_flags", lambda: cpu_flags(cpuinfo))
-    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
-    assert best_precision("cpu") == precision
-    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
-    assert best_precision("cpu") == "32-true"
-
-
-@pytest.mark.parametrize(("capability", "precision"), [((7, 5), "32-true"), ((8, 0), "bf16-mixed")])
-def test_precision_follows_the_gpu(
-    capability: tuple[int, int], precision: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
-    assert best_precision() == precision
 
 
 def test_a_system_without_cpuinfo_has_no_flags(tmp_path: Path) -> None:

@@ -23,10 +23,10 @@ class SignalOneRank(lightning.Callback):
 
 def main(path: str, stop_at: str) -> int:
     callbacks = [SignalOneRank(int(stop_at))] if stop_at != "-" else []
-    trainer = {"devices": 2, "strategy": "ddp", "max_epochs": 2, "callbacks": callbacks}
+    trainer = {"devices": 2, "strategy": "ddp", "max_epochs": 2}
     # 7 validation samples on two ranks: one is repeated and must not count.
     data = {"train": 88, "val": 7, "batch_size": 4, "eval_batch_size": 1}
-    return standin.train(path, trainer=trainer, data=data).exit_code
+    return standin.train(path, trainer=trainer, data=data, callbacks=callbacks).exit_code
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,16 @@ import numpy as np
 import torch
 from torch import nn
 
+from segscape.config.training import CallbackSettings
 from segscape.data.base import Sample
 from segscape.data.module import SegmentationDataModule
 from segscape.engine.fit import FitResult, fit
 from segscape.engine.task import SegmentationTask
 from segscape.losses.cross_entropy import CrossEntropy
 from segscape.losses.heads import HeadLosses
+from segscape.metrics.boundary import BoundaryIoU
+from segscape.metrics.confusion import ConfusionMatrix
+from segscape.metrics.metric_set import MetricSet
 from segscape.models.contexts.none import NoContext
 from segscape.models.contracts import FeatureSpec
 from segscape.models.decoders.fld import FLD
@@ -139,7 +144,10 @@ def make_task(seed: int = 1, **settings: Any) -> SegmentationTask:
         HeadLosses(CrossEntropy(), {"main": 1.0, "decoder_16": 0.4}),
         partial(sgd, lr=0.05),
         partial(poly, warmup_steps=3),
-        metrics={"void": "ignore"},
+        MetricSet(
+            {"confusion": ConfusionMatrix(len(CLASSES)), "boundary_iou": BoundaryIoU(len(CLASSES))},
+            CLASSES,
+        ),
         **settings,
     )
 
@@ -150,18 +158,15 @@ def train(
     trainer: dict[str, Any] | None = None,
     kill: tuple[Any, ...] | None = None,
     data: dict[str, Any] | None = None,
+    settings: dict[str, Any] | None = None,
+    callbacks: Sequence[lightning.Callback] = (),
     **options: Any,
 ) -> FitResult:
     """One training with the stand-ins; `kill` is (point, step[, signal])."""
     torch.set_num_threads(1)
-    settings = {**TRAINER, **(trainer or {})}
-    if kill is not None:
-        settings["callbacks"] = [*settings.get("callbacks", []), KillAt(*kill)]
     defaults: dict[str, Any] = {
         "resume": "auto",
-        "progress": False,
         "seed": 3,
-        "gallery_images": 0,
         "meta": {"config": {"seed": 3}, "classes": list(CLASSES)},
     }
     return fit(
@@ -169,6 +174,8 @@ def train(
         BlobData(**(data or {})),
         RunDirectory(path),
         NullTracker(),
-        trainer=settings,
+        trainer={**TRAINER, **(trainer or {})},
+        settings=CallbackSettings(**{"gallery_images": 0, "progress": False, **(settings or {})}),
+        callbacks=[*callbacks, *([] if kill is None else [KillAt(*kill)])],
         **{**defaults, **options},
     )

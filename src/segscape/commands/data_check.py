@@ -69,8 +69,8 @@ def data_module(overrides: Sequence[str]) -> tuple[SegmentationDataModule, dict[
         )
     from omegaconf import OmegaConf
 
-    from segscape import build, preflight
-    from segscape.config import composing, files, targets
+    from segscape import build
+    from segscape.config import annotations, composing, files, targets
 
     composed, choices = composing.compose_with_choices(overrides)
     settings: Any = OmegaConf.to_container(composed, resolve=True)
@@ -78,7 +78,7 @@ def data_module(overrides: Sequence[str]) -> tuple[SegmentationDataModule, dict[
         node = settings.get(key)
         if node and node.get("_target_"):
             target, given = targets.arguments(node, key, targets.SUPPLIED[key])
-            preflight.check_types(target, given, key)
+            annotations.check_types(target, given, key)
     return build.data(settings), choices
 
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from segscape.config.moved import with_listed_metrics
 from segscape.errors import UserError, nearest
 
 if TYPE_CHECKING:
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "val", "test")
 # What may differ from the training when a run is scored.
-SCORING_KEYS = ("data", "profile", "metrics.void", "trainer.accelerator", "trainer.precision")
-SCORING_GROUPS = ("data.", "profile.")
+SCORING_KEYS = ("data", "profile", "metrics", "trainer.accelerator", "trainer.precision")
+SCORING_GROUPS = ("data.", "profile.", "metrics.")
 
 
 USAGE = """
@@ -69,10 +70,10 @@ def _score(
 ) -> None:
     from rich.console import Console
 
-    from segscape.inference.evaluate import choose_device
     from segscape.inference.evaluate import evaluate as score
-    from segscape.job import complexity, latency, resolve_precision
+    from segscape.profiling import run_cost
     from segscape.profiling.report import final_table
+    from segscape.runs.device import choose_device, resolve_precision
     from segscape.runs.run_directory import RunDirectory
 
     if network.num_classes != data.num_classes:
@@ -81,17 +82,16 @@ def _score(
             "choose the data set that the model was trained on",
         )
     data.check((split,))
-    precision = resolve_precision(settings)
+    precision = resolve_precision(settings["trainer"])
     summary: dict[str, Any] = score(
         network,
         data,
         split,
-        void=settings["metrics"]["void"],
+        metrics=settings["metrics"],
         device=choose_device(str(settings["trainer"]["accelerator"])),
         precision=precision,
     )
-    summary |= complexity(settings, network, data)
-    summary |= latency(settings, network, data)
+    summary |= run_cost.measure(settings, network, data)
     summary |= {"precision": precision, "void": settings["metrics"]["void"], "split": split}
     directory = RunDirectory(out)
     directory.write_config(settings)
@@ -127,7 +127,7 @@ def _from_run(
     if checkpoint not in ("best", "last"):
         raise UserError(f"checkpoint={checkpoint} is not a choice", "choices: best, last")
     path = find(place, f"{checkpoint}.ckpt")
-    settings = _changed(read(path)["segscape"]["config"], overrides)
+    settings = _changed(with_listed_metrics(read(path)["segscape"]["config"]), overrides)
     return settings, api.load_model(path), build.data(settings, training=False)
 
 
@@ -143,7 +143,7 @@ def _changed(settings: dict[str, Any], overrides: Sequence[str]) -> dict[str, An
         if key not in SCORING_KEYS and not key.startswith(SCORING_GROUPS):
             raise UserError(
                 f"{text} has no effect on the score of a trained run",
-                "what can be changed: data, data.KEY, metrics.void, profile.KEY, "
+                "what can be changed: data, data.KEY, metrics, metrics.KEY, profile.KEY, "
                 "trainer.accelerator, trainer.precision",
             )
     chosen = [text for text in overrides if text.partition("=")[0] in known]

@@ -23,8 +23,8 @@ def predict(rest: Sequence[str]) -> int:
     parser.add_argument("given", nargs="+", metavar="run=DIR IMAGE", help="image files or folders")
     parser.add_argument("-o", "--out", required=True, metavar="DIR", help="where to write")
     given = parser.parse_args(rest)
-    from segscape.inference.evaluate import choose_device
     from segscape.inference.predictor import predict_files
+    from segscape.runs.device import choose_device
 
     settings = [text for text in given.given if "=" in text and not Path(text).exists()]
     paths = [text for text in given.given if text not in settings]

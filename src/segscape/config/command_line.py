@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from segscape.config.targets import SUPPLIED
 from segscape.errors import UserError
 
-# An argument of a group whose options are a class or function.
-_ARGUMENT = re.compile(rf"^({'|'.join(SUPPLIED)})\.[\w.]+=")
+# An argument of a group whose options are a class or function, or of a named entry of a group.
+_ARGUMENT = re.compile(rf"^(({'|'.join(SUPPLIED)})\.[\w.]+|(metrics|callbacks)\.\w+\.[\w.]+)=")
 
 
 # A mapping of the user's own keys.
@@ -94,3 +94,8 @@ def refuse_sweep_words(arguments: Sequence[str]) -> None:
 def as_typed(overrides: Sequence[str]) -> list[str]:
     """Take back what `admit` added."""
     return [text.removeprefix("++") for text in overrides]
+
+
+def keys_of(overrides: Sequence[str]) -> set[str]:
+    """The keys and groups that overrides set, add or take out."""
+    return {text.split("=", 1)[0].lstrip("+~") for text in overrides}

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from segscape.config.moved import with_first_targets
+from segscape.config.moved import as_first_recorded
 
 # What may differ between a run and its continuation without changing the result.
 FREE_ON_RESUME = ("run_dir", "resume", "logger", "callbacks", "profile", "init")
@@ -45,7 +45,18 @@ def essence(config: Mapping[str, Any]) -> dict[str, Any]:
     kept = {key: value for key, value in config.items() if key not in free}
     if isinstance(kept.get("data"), Mapping):
         kept["data"] = {k: v for k, v in kept["data"].items() if k not in FREE_DATA}
-    return with_first_targets(kept)
+    # Settings of segscape's own callbacks change no result; other callbacks may.
+    settings = config.get("callbacks")
+    if isinstance(settings, Mapping):
+        others = {key: node for key, node in settings.items() if isinstance(node, Mapping)}
+        kept |= {"callbacks": others} if others else {}
+    return as_first_recorded(kept)
+
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """Dotted key, old and new value of what keeps `now` from continuing the run `before`."""
+    old, new = essence(before), essence(now)
+    return differences({**old, "init": None}, {**new, "init": None})
 
 
 def differences(old: Any, new: Any, prefix: str = "") -> list[tuple[str, Any, Any]]:

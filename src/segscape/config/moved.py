@@ -100,6 +100,44 @@ def option_today(group: str, name: str) -> tuple[str, ...]:
     return ()
 
 
+# The metrics of every training from before conf/metrics listed them.
+_STANDARD_METRICS = {
+    "confusion": {"_target_": "segscape.metrics.confusion.ConfusionMatrix"},
+    "boundary_iou": {"_target_": "segscape.metrics.boundary.BoundaryIoU", "width": 0.02},
+}
+
+
+def with_listed_metrics(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A recorded configuration with the metrics that a run of its time was scored with.
+
+    Args:
+        config: plain data; it is not changed.
+    """
+    metrics = config.get("metrics")
+    if not isinstance(metrics, Mapping) or any(isinstance(n, Mapping) for n in metrics.values()):
+        return dict(config)
+    return {**config, "metrics": {**metrics, **_STANDARD_METRICS}}
+
+
+def as_first_recorded(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration as the first version would have recorded it: what identifies a run stays.
+
+    Args:
+        config: plain data; it is not changed.
+    """
+    first: dict[str, Any] = with_first_targets(config)
+    if isinstance(first.get("metrics"), Mapping):
+        listed = with_listed_metrics(first)["metrics"]
+        other = {
+            key: listed.get(key) or "left out"
+            for key, node in _STANDARD_METRICS.items()
+            if listed.get(key) != node
+        }
+        kept = {k: v for k, v in first["metrics"].items() if k not in _STANDARD_METRICS}
+        first["metrics"] = {**kept, **other}
+    return first
+
+
 def _renamed(target: str, names: Mapping[str, str]) -> str:
     module, _, name = target.rpartition(".")
     return f"{names.get(module, module)}.{name}"

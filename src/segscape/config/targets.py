@@ -55,13 +55,16 @@ def locate(target: str, key: str) -> Callable[..., Any]:
     return found
 
 
-def arguments(node: Config, key: str, supplied: tuple[str, ...] = ()) -> tuple[Any, dict[str, Any]]:
+def arguments(
+    node: Config, key: str, supplied: tuple[str, ...] = (), passed_on: tuple[str, ...] | None = None
+) -> tuple[Any, dict[str, Any]]:
     """The callable of a node and the keyword arguments that the node gives it.
 
     Args:
         node: a group's configuration with `_target_`.
         key: where it stands, for the message.
         supplied: arguments that are given at build time, not in yaml.
+        passed_on: what the signature's `**kwargs` takes, None for anything.
 
     Raises:
         UserError: an argument that the signature does not have, or a required one left out.
@@ -71,6 +74,8 @@ def arguments(node: Config, key: str, supplied: tuple[str, ...] = ()) -> tuple[A
     parameters = inspect.signature(target).parameters
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     names = [n for n, p in parameters.items() if p.kind is not p.VAR_KEYWORD and n not in supplied]
+    if takes_any and passed_on is not None:
+        takes_any, names = False, [*names, *passed_on]
     for name in given:
         if name not in names and not takes_any:
             close = nearest(name, names)
@@ -80,6 +85,7 @@ def arguments(node: Config, key: str, supplied: tuple[str, ...] = ()) -> tuple[A
                 f"{hint}it takes: {', '.join(names) or 'none'}",
             )
     for name in names:
-        if parameters[name].default is inspect.Parameter.empty and name not in given:
+        required = name in parameters and parameters[name].default is inspect.Parameter.empty
+        if required and name not in given:
             raise UserError(f"{key}.{name} is required", f"give it: {key}.{name}=VALUE")
     return target, given

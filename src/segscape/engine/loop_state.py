@@ -4,7 +4,7 @@ Lightning restores its progress counters too, but guesses from them whether a ba
 validation was finished when the checkpoint was written, and guesses wrong in the middle of an
 epoch (pytorch-lightning#19549: a repeated or a skipped validation). Here the position is explicit
 plain data, and `stand_at` puts Lightning's counters where an unbroken run has them. All knowledge
-of Lightning's loops is in this file; tests/engine/test_resume.py holds it to the last bit.
+of Lightning's loops is in this file; tests/engine/test_exact_resume.py compares bit by bit.
 """
 
 from __future__ import annotations
@@ -57,33 +57,6 @@ class Position:
     def from_dict(cls, data: Mapping[str, Any]) -> Position:
         """What `as_dict` gave."""
         return cls(**data)
-
-
-@dataclass(frozen=True)
-class Budget:
-    """How long to train: whichever ends first.
-
-    Args:
-        epochs: or None.
-        steps: optimiser steps, or None.
-    """
-
-    epochs: int | None
-    steps: int | None
-
-    def total_steps(self, batches_per_epoch: int, accumulate: int) -> int:
-        """Optimiser steps of the whole training; the last batch of an epoch always steps."""
-        totals = [] if self.steps is None else [self.steps]
-        if self.epochs is not None:
-            totals.append(math.ceil(batches_per_epoch / accumulate) * self.epochs)
-        return min(totals)
-
-    def spent(self, position: Position) -> bool:
-        """Whether a training that stands there has nothing left to do."""
-        if not position.validated:
-            return False
-        ended = self.epochs is not None and position.epoch >= self.epochs
-        return ended or (self.steps is not None and position.step >= self.steps)
 
 
 def here(trainer: Trainer, *, validated: bool) -> Position:

@@ -25,6 +25,7 @@ class Resume:
         seed: that the run was started with.
         row: of the last validation before it, None when there was none.
         best: row of the best validation before it.
+        ended: whether a callback ended the training there, before its budget was spent.
     """
 
     path: Path
@@ -32,6 +33,7 @@ class Resume:
     seed: int
     row: dict[str, Any] | None
     best: dict[str, Any] | None
+    ended: bool = False
 
 
 def prepare(run: RunDirectory, resume: str | Path) -> Resume | None:
@@ -84,4 +86,5 @@ def _describe(path: Path) -> Resume:
         seed=int(notes["seed"]),
         row=notes["row"],
         best=notes["best"],
+        ended=notes.get("ended", False),
     )

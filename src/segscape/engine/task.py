@@ -1,4 +1,4 @@
-"""The network, its losses, its optimiser and its scores, as Lightning wants them."""
+"""The network, its losses, its optimiser and its metrics as one LightningModule."""
 
 from __future__ import annotations
 
@@ -13,17 +13,14 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from segscape.engine.loop_state import Budget
+from segscape.config.training import Budget
 from segscape.engine.means import RunningMeans
-from segscape.errors import UserError, nearest
+from segscape.errors import UserError
 from segscape.losses.heads import HeadLosses
-from segscape.metrics.boundary import BoundaryIoU
-from segscape.metrics.confusion import ConfusionMatrix
+from segscape.metrics.metric_set import IGNORE_INDEX, MetricSet
 from segscape.models.segmenter import Segmenter
 
 Batch = Mapping[str, Tensor]
-IGNORE_INDEX = 255
-METRICS = ("void", "boundary_width")
 PREFIX = "model."
 
 
@@ -38,13 +35,12 @@ class SegmentationTask(lightning.LightningModule):
         losses: the criterion over its heads.
         optimizer: makes the optimiser of a module.
         schedule: makes the schedule of an optimiser for a number of optimiser steps.
-        metrics: `void`, see `ConfusionMatrix`; `boundary_width`, share of the image's diagonal,
-            or None to leave boundary IoU out.
+        metrics: score the validation.
         meta: plain data that every checkpoint carries under the key `segscape`.
-        channels_last: keep weights and images in the memory format that convolutions like.
+        channels_last: keep weights and images in the memory format in which convolutions are fast.
 
     Raises:
-        UserError: heads and loss weights do not match; an unknown key in `metrics`.
+        UserError: heads and loss weights do not match.
     """
 
     def __init__(
@@ -53,18 +49,12 @@ class SegmentationTask(lightning.LightningModule):
         losses: HeadLosses,
         optimizer: Callable[[nn.Module], Optimizer],
         schedule: Callable[[Optimizer, int], LRScheduler],
-        metrics: Mapping[str, Any] | None = None,
+        metrics: MetricSet,
         meta: Mapping[str, Any] | None = None,
         *,
         channels_last: bool = True,
     ) -> None:
         super().__init__()
-        settings = dict(metrics or {})
-        for key in settings:
-            if key not in METRICS:
-                close = nearest(key, METRICS)
-                hint = f"did you mean metrics.{close}?" if close else f"keys: {', '.join(METRICS)}"
-                raise UserError(f"metrics.{key}: there is no such key", hint)
         losses.check(["main", *model.auxiliary])
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.model = model.to(memory_format=self.memory_format)
@@ -76,10 +66,7 @@ class SegmentationTask(lightning.LightningModule):
         self.budget: Budget | None = None
         self.means = RunningMeans()
         self.scores: dict[str, float] = {}
-        classes, void = model.num_classes, settings.get("void", "ignore")
-        self.confusion = ConfusionMatrix(classes, void=void, ignore_index=IGNORE_INDEX)
-        width = settings.get("boundary_width", 0.02)
-        self.boundary = None if width is None else BoundaryIoU(classes, width=width)
+        self.metrics = metrics
         self._val_loss = torch.zeros(2, dtype=torch.float64)
 
     # -- optimisation ------------------------------------------------------------------------------
@@ -107,7 +94,7 @@ class SegmentationTask(lightning.LightningModule):
             self.trainer.fit_loop.setup_data()
         except UserError:
             raise
-        except ValueError as error:  # Lightning's words for an interval longer than the epoch
+        except ValueError as error:  # Lightning: a validation interval longer than the epoch
             raise UserError(f"trainer: {' '.join(str(error).split())}") from error
         per_epoch = int(self.trainer.num_training_batches)
         return self.budget.total_steps(per_epoch, self.trainer.accumulate_grad_batches)
@@ -125,16 +112,14 @@ class SegmentationTask(lightning.LightningModule):
         return loss
 
     def _prepare(self, images: Tensor) -> Tensor:
-        # A loader's workers may hand over another memory format; converting bytes is the cheap way.
+        # Workers may give another memory format; converting bytes is cheaper than floats.
         return self.model.normalize(images.contiguous(memory_format=self.memory_format))
 
     # -- validation --------------------------------------------------------------------------------
 
     def on_validation_epoch_start(self) -> None:
         """Forget the last validation, also one that was broken off."""
-        self.confusion.reset()
-        if self.boundary is not None:
-            self.boundary.reset()
+        self.metrics.reset()
         self._val_loss = torch.zeros(2, dtype=torch.float64, device=self.device)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -151,9 +136,7 @@ class SegmentationTask(lightning.LightningModule):
         logits = self.model(self._prepare(batch["image"]))
         label, valid = batch["label"].long(), batch["valid"]
         prediction = logits.argmax(1)
-        self.confusion.update(prediction, label, valid)
-        if self.boundary is not None:
-            self.boundary.update(prediction, label, valid)
+        self.metrics.add(prediction, label, valid)
         label = label.masked_fill(~valid[:, None, None], IGNORE_INDEX)
         total = F.cross_entropy(
             logits.float(), label, ignore_index=IGNORE_INDEX, reduction="sum"
@@ -163,19 +146,15 @@ class SegmentationTask(lightning.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Gather the scores of all processes in `scores`, keys as in metrics.csv."""
-        found = self.confusion.compute()
         total, pixels = self.trainer.strategy.reduce(self._val_loss, reduce_op="sum").tolist()
-        names = self.model.classes or [str(i) for i in range(self.model.num_classes)]
-        self.scores = found.as_keys("val", names)
-        if self.boundary is not None:
-            self.scores["val/boundary_iou"] = float(self.boundary.compute())
+        self.scores = self.metrics.scores("val")
         self.scores["val/loss"] = total / pixels if pixels else math.nan
 
     # -- checkpoints -------------------------------------------------------------------------------
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the network only, and add what makes the file speak for itself."""
-        # The position is in `notes`; Lightning's own counters would have it guess again.
+        """Keep the network only, and add the configuration and the position in the training."""
+        # The position is in `notes`; from its own counters Lightning would guess another.
         checkpoint.pop("loops", None)
         state = checkpoint["state_dict"]
         checkpoint["state_dict"] = {k: v for k, v in state.items() if k.startswith(PREFIX)}

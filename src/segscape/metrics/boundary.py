@@ -30,6 +30,7 @@ class BoundaryIoU(Metric):
     Args:
         num_classes: number of classes, at most 254.
         width: band width as a fraction of the image diagonal.
+        extra_outputs: further values of a prediction, `num_classes` and above, that are no class.
 
     Raises:
         UserError: a width that is not in (0, 1).
@@ -41,14 +42,17 @@ class BoundaryIoU(Metric):
     intersection: Tensor
     union: Tensor
 
-    def __init__(self, num_classes: int, width: float = 0.02, **kwargs: Any) -> None:
+    def __init__(
+        self, num_classes: int, width: float = 0.02, extra_outputs: int = 0, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         if not 0 < width < 1:
-            raise UserError(f"the band width {width} is not a fraction of the diagonal in (0, 1)")
-        assert 0 < num_classes < 255, num_classes
+            raise UserError(f"width={width} is not a share of the image diagonal between 0 and 1")
+        assert 0 < num_classes + extra_outputs < 255, (num_classes, extra_outputs)
         self.num_classes = num_classes
+        self.outputs = num_classes + extra_outputs
         self.width = width
-        zeros = torch.zeros(num_classes, dtype=torch.int64)
+        zeros = torch.zeros(self.outputs, dtype=torch.int64)
         self.add_state("intersection", default=zeros.clone(), dist_reduce_fx="sum")
         self.add_state("union", default=zeros.clone(), dist_reduce_fx="sum")
 
@@ -63,10 +67,10 @@ class BoundaryIoU(Metric):
         Raises:
             ValueError: shapes differ, or ids are out of range.
         """
-        prediction, label = as_bytes(prediction, label, valid, self.num_classes)
+        prediction, label = as_bytes(prediction, label, valid, self.outputs)
         radius = max(1, round(self.width * math.hypot(*label.shape[-2:])))
-        void = label >= self.num_classes
-        outside = self.num_classes  # row and column of the pixels that are in no band
+        void = label >= self.outputs
+        outside = self.outputs  # row and column of the pixels that are in no band
         truth = label.masked_fill(~boundary_band(label, void, radius), outside)
         predicted = prediction.masked_fill(~boundary_band(prediction, void, radius), outside)
         counts = count_pairs(truth, predicted, outside + 1, outside + 1)
@@ -76,7 +80,7 @@ class BoundaryIoU(Metric):
 
     def compute(self) -> float:
         """Return the mean over the classes with a band; nan when there is none."""
-        return float((self.intersection.double() / self.union).nanmean())
+        return float((self.intersection.double() / self.union)[: self.num_classes].nanmean())
 
 
 def boundary_band(label: Tensor, void: Tensor, radius: int) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from segscape.errors import UserError, nearest
+from segscape.errors import choice
 from segscape.metrics.counting import LABEL_IDS, as_bytes, count_pairs
 
 VOID_MODES = ("ignore", "as_false_positive")
@@ -67,6 +67,8 @@ class ConfusionMatrix(Metric):
         num_classes: number of classes, at most 255.
         void: `ignore` or `as_false_positive`.
         ignore_index: label of void pixels, 0..255.
+        extra_outputs: further values of a prediction, `num_classes` and above, that are no class: a
+            miss of the pixel's class and a false positive of none.
 
     Raises:
         UserError: an unknown `void`.
@@ -78,24 +80,24 @@ class ConfusionMatrix(Metric):
     matrix: Tensor
 
     def __init__(
-        self, num_classes: int, void: str = "ignore", ignore_index: int = 255, **kwargs: Any
+        self,
+        num_classes: int,
+        void: str = "ignore",
+        ignore_index: int = 255,
+        extra_outputs: int = 0,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if void not in VOID_MODES:
-            close = nearest(str(void), VOID_MODES)
-            raise UserError(
-                f"metrics.void={void} is unknown",
-                (f"did you mean '{close}'? " if close else "")
-                + f"choices: {', '.join(VOID_MODES)}",
-            )
+        choice("metrics.void", void, VOID_MODES)
         assert 0 < num_classes < LABEL_IDS, num_classes
         assert num_classes <= ignore_index < LABEL_IDS, ignore_index
         self.num_classes = num_classes
+        self.outputs = num_classes + extra_outputs
         self.void = void
         self.ignore_index = ignore_index
         # One row per 8-bit label, whatever it means: counting needs no mask and no table, and a
         # label that is neither a class nor void is found at the end, without a check per batch.
-        zeros = torch.zeros(LABEL_IDS, num_classes, dtype=torch.int64)
+        zeros = torch.zeros(LABEL_IDS, self.outputs, dtype=torch.int64)
         self.add_state("matrix", default=zeros, dist_reduce_fx="sum")
 
     def update(self, prediction: Tensor, label: Tensor, valid: Tensor | None = None) -> None:
@@ -109,8 +111,8 @@ class ConfusionMatrix(Metric):
         Raises:
             ValueError: shapes differ, or ids are out of range.
         """
-        prediction, label = as_bytes(prediction, label, valid, self.num_classes)
-        self.matrix += count_pairs(label, prediction, LABEL_IDS, self.num_classes)
+        prediction, label = as_bytes(prediction, label, valid, self.outputs)
+        self.matrix += count_pairs(label, prediction, LABEL_IDS, self.outputs)
 
     def compute(self) -> Scores:
         """Compute the scores of everything counted so far, over all processes.
@@ -122,9 +124,9 @@ class ConfusionMatrix(Metric):
         self._check_labels(matrix)
         counts = matrix[: self.num_classes].double()
         hits, in_truth = counts.diagonal(), counts.sum(1)
-        union = in_truth + counts.sum(0) - hits
+        union = in_truth + counts.sum(0)[: self.num_classes] - hits
         if self.void == "as_false_positive":
-            union = union + matrix[self.ignore_index]
+            union = union + matrix[self.ignore_index, : self.num_classes]
         iou = hits / union  # 0 / 0 = nan: the class does not occur
         recall = hits / in_truth
         return Scores(

@@ -1,4 +1,4 @@
-"""The machine and the software that a figure was taken on, and the precision that suits them."""
+"""The machine and the software that a figure was taken on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import platform
 import socket
 import subprocess
 import sys
-from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,9 +29,6 @@ _PACKAGES = (
     "safetensors",
     "wandb",
 )
-
-#: Processor flags (x86) that mean bfloat16 products in hardware.
-_BFLOAT16_FLAGS = frozenset({"amx_bf16", "avx512_bf16"})
 
 _GPU_FIELDS = (
     "name",
@@ -69,36 +65,6 @@ def describe() -> dict[str, Any]:
             k: os.environ[k] for k in ("OMP_NUM_THREADS", "MKL_NUM_THREADS") if k in os.environ
         },
     }
-
-
-def best_precision(device: str | None = None) -> str:
-    """The fastest of Lightning's precisions that trains like 32 bit on a device.
-
-    bfloat16 keeps the range of float32, so it needs no loss scaling; it pays only where the
-    hardware multiplies it. NVIDIA GPUs do from compute capability 8.0 on, x86 processors with
-    AMX-BF16 or AVX512-BF16.
-
-    Args:
-        device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ...; None is the GPU if there is one.
-
-    Returns:
-        ``"bf16-mixed"`` or ``"32-true"``.
-    """
-    import torch
-
-    chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    if chosen.type == "cuda":
-        native = torch.cuda.get_device_capability(chosen) >= (8, 0)
-    elif chosen.type == "cpu":
-        native = multiplies_bfloat16(cpu_flags()) and torch.backends.mkldnn.is_available()
-    else:
-        native = False
-    return "bf16-mixed" if native else "32-true"
-
-
-def multiplies_bfloat16(flags: Collection[str]) -> bool:
-    """Whether a processor with these flags multiplies bfloat16 in hardware."""
-    return not _BFLOAT16_FLAGS.isdisjoint(flags)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""best.ckpt and last.ckpt, and the stop at a safe point."""
+"""best.ckpt and last.ckpt, and the stop between two optimiser steps."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 
+from segscape.config.training import SCORE
 from segscape.engine.callbacks.clock import Clock
 from segscape.engine.callbacks.signals import Signals, Stopped
 from segscape.engine.loop_state import (
@@ -21,8 +22,7 @@ from segscape.engine.loop_state import (
 from segscape.engine.task import as_task
 from segscape.runs.run_directory import RunDirectory
 
-SCORE = "val/miou"
-# Ranks ask rank zero's clock only so often: it costs a collective operation.
+# Ranks agree on the time only so often: it costs a collective operation.
 ASK_EVERY = 16
 
 
@@ -64,13 +64,13 @@ class Checkpoint(Callback):
         self._saved_at = monotonic()
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Tell the data where to begin, before its loader is opened."""
+        """Set where the data begins, before its loader is opened."""
         if self.start is not None:
             data: Any = trainer.datamodule  # type: ignore[attr-defined]
             data.start_at(*self.start.next_batch)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take the signals; run the validation that a stopped run owes."""
+        """Take the signals; run the validation that a stopped run left out."""
         self.signals.own()
         self._saved_at = monotonic()
         if self.start is None:
@@ -112,8 +112,10 @@ class Checkpoint(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save the best and the last; best first, as only the last one says that it is done."""
-        notes = as_task(pl_module).notes
-        position = here(trainer, validated=True)
+        task = as_task(pl_module)
+        notes, position = task.notes, here(trainer, validated=True)
+        # True: by a callback, since the budget is not spent.
+        notes["ended"] = trainer.should_stop and trainer.global_step < task.total_steps()
         if notes["best"] is None or _score(notes["row"]) > _score(notes["best"]):
             notes["best"] = notes["row"]
             notes["position"] = position.as_dict()

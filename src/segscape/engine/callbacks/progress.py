@@ -21,6 +21,7 @@ from rich.progress import (
 from rich.progress import Progress as RichProgress
 from rich.text import Text
 
+from segscape.config.training import SCORE
 from segscape.engine.callbacks.record import base_lr
 from segscape.engine.task import SegmentationTask, as_task
 
@@ -263,13 +264,13 @@ class Progress(Callback):
         row = task.notes["row"]
         best = task.notes["best"]
         # Checkpoint, the last callback, has not judged this row yet.
-        is_best = best is None or not row["val/miou"] <= best["val/miou"]
+        is_best = best is None or not row[SCORE] <= best[SCORE]
         self._validations += 1
         self._val_seconds += monotonic() - self._val_started
         self._looked, self._images, self._seen = monotonic(), 0, None
         text = (
             f"epoch {row['epoch']} step {row['step']}/{task.total_steps()}"
-            f"  mIoU {row['val/miou']:.4f}{' (best)' if is_best else ''}"
+            f"  mIoU {row[SCORE]:.4f}{' (best)' if is_best else ''}"
             f"  acc {row['val/pixel_accuracy']:.4f}  loss val {row['val/loss']:.3f}"
         )
         if "train/loss" in row:
@@ -304,7 +305,7 @@ class Progress(Callback):
             total=task.total_steps(),
             losses=self._recent_losses(task),
             images_per_second=images * trainer.world_size / seconds if seconds else 0.0,
-            miou=None if row is None else row["val/miou"],
+            miou=None if row is None else row[SCORE],
             lr=base_lr(trainer.optimizers[0]),
             seconds_left=self._seconds_left(trainer, task),
         )

@@ -15,7 +15,7 @@ from segscape.errors import UserError
 from segscape.runs.run_directory import RunDirectory
 from segscape.tracking.trackers import Tracker
 
-# Looking at the loss makes a GPU finish its queue: only so often. A CPU has no queue.
+# Reading the loss synchronises with a GPU: only so often.
 CHECK_EVERY = 50
 
 
@@ -27,9 +27,10 @@ class Record(Callback):
         tracker: mirrors it.
         clock: counts what training does.
         constants: keys that every row repeats, such as the cost of the model.
+        logged: what callbacks have logged since the last row; emptied with each row.
 
     Raises:
-        UserError: (while training) the loss is not a number.
+        UserError: (while training) the loss is not a number; a callback logs a key of the row.
     """
 
     def __init__(
@@ -38,8 +39,10 @@ class Record(Callback):
         tracker: Tracker,
         clock: Clock,
         constants: Mapping[str, Any] | None = None,
+        logged: dict[str, float] | None = None,
     ) -> None:
         self.constants = dict(constants or {})
+        self.logged = {} if logged is None else logged
         self.run = run
         self.tracker = tracker
         self.clock = clock
@@ -54,17 +57,18 @@ class Record(Callback):
         means = as_task(pl_module).means
         total = trainer.strategy.reduce(means.total(pl_module.device), reduce_op="sum")
         assert isinstance(total, torch.Tensor)
-        checkpoint["record"] = {**means.state(total), "lr": self.lr}
+        checkpoint["record"] = {**means.state(total), "lr": self.lr, "logged": dict(self.logged)}
 
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Continue with the sums."""
         state = checkpoint["record"]
-        if trainer.global_rank > 0:  # the sums of all ranks are in rank zero's hands now
+        if trainer.global_rank > 0:  # rank zero continues with the sums of all ranks
             state = {**state, "total": torch.zeros_like(state["total"])}
         as_task(pl_module).means.load(state)
         self.lr = state["lr"]
+        self.logged.update(state.get("logged", {}))
 
     # -- training ----------------------------------------------------------------------------------
 
@@ -114,6 +118,9 @@ class Record(Callback):
         row = self._row(trainer, task)
         task.means.clear()
         task.notes["row"] = row
+        # For callbacks that monitor a key, such as EarlyStopping.
+        numbers = {k: torch.tensor(v) for k, v in row.items() if isinstance(v, int | float)}
+        trainer.callback_metrics.update(numbers)
         if trainer.is_global_zero:
             self.run.append_metrics(row)
             self.tracker.log(row, trainer.global_step)
@@ -127,7 +134,7 @@ class Record(Callback):
         total = trainer.strategy.reduce(task.means.total(task.device), reduce_op="sum")
         assert isinstance(total, torch.Tensor)
         means = task.means.read(total) if task.means.names else {}
-        return {
+        row = {
             "epoch": epochs_done(trainer),
             "step": trainer.global_step,
             **task.scores,
@@ -137,6 +144,11 @@ class Record(Callback):
             "train/data_wait": self.clock.data_wait,
             **self.constants,
         }
+        if twice := sorted(row.keys() & self.logged.keys()):
+            raise UserError(f"a callback logs {twice[0]}, which is a column of every row")
+        row |= self.logged
+        self.logged.clear()
+        return row
 
 
 def base_lr(optimizer: torch.optim.Optimizer) -> float:

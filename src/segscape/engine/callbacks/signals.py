@@ -1,4 +1,4 @@
-"""Signals that ask a training to stop: noted at once, obeyed at the next safe point."""
+"""Signals that ask a training to stop: noted at once, acted on between two optimiser steps."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from lightning import Trainer
 
-# The order of the day on clusters: SIGTERM on preemption, SIGUSR1 or SIGUSR2 before the time limit.
+# Clusters send SIGTERM on preemption, SIGUSR1 or SIGUSR2 before the time limit.
 NAMES = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2")
 # Ranks agree with each other only so often: it costs a collective operation.
 AGREE_EVERY = 8

@@ -150,7 +150,7 @@ class Reader:
     def _budget(self, job: Job) -> tuple[int | None, int | None, int]:
         """Epochs or steps of a job, and its images per step."""
         if job.id not in self._budgets:
-            from segscape.job import with_one_budget
+            from segscape.config.training import with_one_budget
 
             config = self.sweep.frozen(job).get("config") or {}
             if config.get("trainer"):

@@ -63,8 +63,8 @@ def measure_designs(
 
 def _latency(sweep: SweepDirectory, one: Standing) -> dict[str, Any]:
     from segscape.api import load_model
-    from segscape.inference.evaluate import choose_device
     from segscape.profiling.latency import measure
+    from segscape.runs.device import choose_device
 
     config = sweep.frozen(one.job)["config"]
     profile = config["profile"]
