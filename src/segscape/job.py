@@ -20,6 +20,7 @@ from segscape.config import targets
 from segscape.config.identity import changes
 from segscape.config.moved import with_listed_metrics
 from segscape.config.training import CallbackSettings, with_one_budget
+from segscape.data.checks import quick_check
 from segscape.data.module import SegmentationDataModule
 from segscape.engine import from_config, resume
 from segscape.engine.fit import FitResult, fit
@@ -172,7 +173,7 @@ def quieten() -> None:
 
 def prepare(config: Config, data: SegmentationDataModule) -> Segmenter:
     """The seeded network, checked against data and batch before anything runs."""
-    data.check()
+    quick_check(data)
     lightning.seed_everything(int(config["seed"]), workers=True, verbose=False)
     network = build.model(
         config,

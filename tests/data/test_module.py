@@ -21,6 +21,7 @@ from miniature import Noise, NoiseModule
 
 from segscape.config import annotations, files, targets
 from segscape.data.base import Sample
+from segscape.data.checks import quick_check
 from segscape.data.loader import (
     EvalItems,
     Failure,
@@ -302,11 +303,11 @@ def test_wrong_options_are_named(options: dict, message: str) -> None:
 
 
 def test_unknown_split_names_the_nearest() -> None:
-    with pytest.raises(UserError, match="Did you mean val"):
+    with pytest.raises(UserError, match="did you mean val"):
         module().dataset("vall")
     with pytest.raises(UserError, match="fewer than one batch"):
-        module(batch_size=12).check()
-    module().check()
+        quick_check(module(batch_size=12))
+    quick_check(module())
 
 
 @pytest.mark.parametrize("option", sorted(files.groups()["data"]))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from segscape.errors import UserError, nearest
 
 if TYPE_CHECKING:
-    from segscape.data.checks.inspection import Tell
+    from segscape.data.checks.inspection import Progress
     from segscape.data.module import SegmentationDataModule
 
 SPLITS = ("train", "val", "test")
@@ -29,17 +29,17 @@ def data_check(rest: Sequence[str]) -> int:
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as for train.py")
     parser.add_argument("--json", action="store_true", help="machine-readable, with all problems")
     parser.add_argument(
-        "--sample", type=int, metavar="N", help="look at N samples of each split only"
+        "--sample", type=int, metavar="N", help="inspect N samples of each split only"
     )
     given = parser.parse_intermixed_args(rest)
     if given.sample is not None and given.sample < 1:
         raise UserError(f"--sample {given.sample} cannot be used", "give 1 or more")
     splits, overrides = split_choice(given.overrides, ("train", "val"))
     data, _ = data_module(overrides)
-    from segscape.data.checks import examine
+    from segscape.data.checks import inspect_data
 
-    with _progress() as tell:
-        report = examine(data, splits, given.sample, tell)
+    with _progress() as progress:
+        report = inspect_data(data, splits, given.sample, progress)
     if given.json:
         print(json.dumps(report.as_data(), indent=2))
     else:
@@ -109,22 +109,26 @@ def split_choice(
 
 
 @contextmanager
-def _progress() -> Iterator[Tell | None]:
+def _progress() -> Iterator[Progress | None]:
     """A bar on the terminal, if there is one; standard output is left to the report."""
     if not sys.stderr.isatty():
         yield None
         return
+    from rich import progress
     from rich.console import Console
-    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
     console = Console(stderr=True)
-    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
+    columns = (
+        *progress.Progress.get_default_columns()[:2],
+        progress.MofNCompleteColumn(),
+        progress.TimeRemainingColumn(),
+    )
+    with progress.Progress(*columns, console=console, transient=True) as bar:
         tasks: dict[str, Any] = {}
 
-        def tell(split: str, done: int, total: int) -> None:
+        def show_progress(split: str, done: int, total: int) -> None:
             if split not in tasks:
                 tasks[split] = bar.add_task(split, total=total)
             bar.update(tasks[split], completed=done)
 
-        yield tell
+        yield show_progress

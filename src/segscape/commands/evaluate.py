@@ -70,6 +70,7 @@ def _score(
 ) -> None:
     from rich.console import Console
 
+    from segscape.data.checks import quick_check
     from segscape.inference.evaluate import evaluate as score
     from segscape.profiling import run_cost
     from segscape.profiling.report import final_table
@@ -81,7 +82,7 @@ def _score(
             f"the model has {network.num_classes} classes, data={data.name} {data.num_classes}",
             "choose the data set that the model was trained on",
         )
-    data.check((split,))
+    quick_check(data, (split,))
     precision = resolve_precision(settings["trainer"])
     summary: dict[str, Any] = score(
         network,

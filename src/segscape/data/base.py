@@ -11,7 +11,14 @@ from typing import Protocol, runtime_checkable
 import cv2
 import numpy as np
 
-from segscape.data.codecs import decode_image, decode_label, image_size, read_bytes
+from segscape.data.codecs import (
+    decode_colours,
+    decode_image,
+    decode_label,
+    image_size,
+    read_bytes,
+    read_image,
+)
 from segscape.errors import UserError
 
 IGNORE_INDEX = 255
@@ -80,7 +87,8 @@ class SegmentationDataset(Protocol):
     """One split of a data set, read by index.
 
     A data set may also have `open(index) -> LazySample`, from which a crop reads only the pixels
-    that it needs, and `files(index)`, the paths behind a sample; see `open_sample`.
+    that it needs (see `open_sample`), `files(index)`, the paths behind a sample, and
+    `has_labels = False` where the labels of a split are not public (see `has_labels`).
     """
 
     classes: tuple[str, ...]
@@ -187,10 +195,25 @@ def open_sample(dataset: SegmentationDataset, index: int) -> LazySample:
     return lazy
 
 
+def read_whole(lazy: LazySample) -> Sample:
+    """All pixels of a sample.
+
+    Raises:
+        UserError: naming the file that is at fault.
+    """
+    height, width = lazy.size
+    return lazy.window(slice(0, height), slice(0, width))
+
+
+def has_labels(dataset: SegmentationDataset) -> bool:
+    """Whether the labels of a split can be read; False for test splits with images only."""
+    return bool(getattr(dataset, "has_labels", True))
+
+
 class FileDataset:
     """A split whose samples are pairs of an image file and a label file.
 
-    Subclasses set `classes` and `palette`, and say how a label file becomes ids.
+    Subclasses set `classes` and `palette`, and one of `_ids` and `_colours`, or override `to_ids`.
 
     Args:
         pairs: image and label file of each sample.
@@ -199,6 +222,10 @@ class FileDataset:
     classes: tuple[str, ...]
     palette: Palette
     ignore_index: int = IGNORE_INDEX
+    has_labels: bool = True
+    # What label files hold: ids, or colours. Both are part of the name of a disk cache.
+    _ids: LabelMap | None = None
+    _colours: ColourMap | None = None
 
     def __init__(self, pairs: Sequence[tuple[Path, Path]]) -> None:
         self.pairs = [Pair(image, label) for image, label in pairs]
@@ -208,9 +235,11 @@ class FileDataset:
 
     def read(self, index: int) -> Sample:
         """Read one sample; raises UserError naming the file that is at fault."""
-        lazy = self.open(index)
-        height, width = lazy.size
-        return lazy.window(slice(0, height), slice(0, width))
+        return read_whole(self.open(index))
+
+    def image(self, index: int) -> np.ndarray:
+        """The image (H, W, 3), RGB uint8; raises UserError naming the file that is at fault."""
+        return read_image(self.pairs[index].image)
 
     def open(self, index: int) -> FileSample:
         """One sample, of which windows can be read."""
@@ -226,8 +255,10 @@ class FileDataset:
         return self.pairs[index].image.stem
 
     def decode(self, data: np.ndarray, path: Path, stop: int | None) -> np.ndarray:
-        """The raw label of a file, rows from `stop` on not needed: by default ids (H, W)."""
-        return decode_label(data, path, stop)
+        """The raw label of a file, ids (H, W) or colours (H, W, 3); rows from `stop` on are not
+        needed."""
+        decoder = decode_label if self._colours is None else decode_colours
+        return decoder(data, path, stop)
 
     def label_size(self, data: np.ndarray, path: Path) -> tuple[int, int] | None:
         """Height and width from a label file's header; None when only decoding tells."""
@@ -235,7 +266,9 @@ class FileDataset:
 
     def to_ids(self, raw: np.ndarray, path: Path) -> np.ndarray:
         """Training ids (H, W) of a window of the raw label."""
-        raise TypeError(f"{type(self).__name__} does not say what its labels mean")
+        mapping = self._ids if self._colours is None else self._colours
+        assert mapping is not None, f"{type(self).__name__} sets neither _ids nor _colours"
+        return mapping(raw, path)
 
 
 @dataclass(frozen=True)

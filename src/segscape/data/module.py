@@ -1,4 +1,4 @@
-"""The data module: splits, loaders, and the position of a training that is resumed."""
+"""The data module: splits, loaders, and the position from which a training resumes."""
 
 from __future__ import annotations
 
@@ -22,13 +22,12 @@ from segscape.data.loader import (
 )
 from segscape.data.options import spell_out
 from segscape.data.sampler import EvalOrder, TrainOrder
-from segscape.data.storage.cache import cached, require_cache
+from segscape.data.storage.cache import CACHES, cached
 from segscape.data.storage.shards import ShardDataset
-from segscape.data.transforms import Transform, check_size, for_classes
-from segscape.errors import UserError, nearest
+from segscape.data.transforms import Transform, check_size
+from segscape.errors import UserError, choice, unknown
 
 SPLITS = ("train", "val", "test")
-CHECK_SECONDS = 4.0
 
 
 class SegmentationDataModule(lightning.LightningDataModule, ABC):
@@ -50,13 +49,13 @@ class SegmentationDataModule(lightning.LightningDataModule, ABC):
         augment: training transform; None trains on whole images.
         seed: of the order and the augmentation, 0 or above.
         crop: height and width of training images. The augment cuts them; here they only
-            have to agree with it.
-        cache: of decoded samples, so that a crop costs the crop: none, memory (shared by all
-            processes of this user on the machine) or disk (shared by all jobs, kept). It
+            must agree with it.
+        cache: of decoded samples, so that only the pixels of a crop are read: none, memory (shared
+            by all processes of this user on the machine) or disk (shared by all jobs, kept). It
             changes no pixel.
-        cache_dir: where the disk cache lies; None: segscape/ in the user's cache folder.
+        cache_dir: folder of the disk cache; None: segscape/ in the user's cache folder.
         source: folder or URL of shards written by `segscape data prepare --format webdataset`,
-            which are read in the place of the original files.
+            which are read instead of the original files.
 
     Raises:
         UserError: an argument is out of range.
@@ -66,7 +65,7 @@ class SegmentationDataModule(lightning.LightningDataModule, ABC):
     classes: tuple[str, ...]
     palette: Palette
     ignore_index: int = IGNORE_INDEX
-    # Samples come out of a program: there are no files that could be damaged.
+    # Whether samples are generated: there are no files that could be damaged.
     generated: bool = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -100,9 +99,10 @@ class SegmentationDataModule(lightning.LightningDataModule, ABC):
         if self.crop is not None and cut is not None and self.crop != tuple(cut):
             raise UserError(
                 f"data.crop={list(self.crop)} and augment.crop={list(cut)} differ",
-                "Set data.crop only: the augments of conf/augment follow it.",
+                "set data.crop only: the augments of conf/augment follow it",
             )
-        self.cache = require_cache(cache)
+        choice("data.cache", cache, CACHES)
+        self.cache = cache
         self.cache_dir = None if cache_dir is None else Path(cache_dir).expanduser()
         self.source = None if source is None else str(source)
         self._datasets: dict[str, SegmentationDataset] = {}
@@ -131,11 +131,7 @@ class SegmentationDataModule(lightning.LightningDataModule, ABC):
             UserError: no such split, or its files are missing.
         """
         if split not in SPLITS:
-            close = nearest(split, SPLITS)
-            raise UserError(
-                f"there is no split {split!r}",
-                (f"Did you mean {close}? " if close else "") + f"Splits: {', '.join(SPLITS)}.",
-            )
+            raise unknown(f"there is no split {split!r}", split, SPLITS, label="splits")
         if split not in self._datasets:
             self._datasets[split] = cached(
                 self.open(split), self.cache, f"{self.name}-{split}", self.cache_dir
@@ -143,7 +139,7 @@ class SegmentationDataModule(lightning.LightningDataModule, ABC):
         return self._datasets[split]
 
     def open(self, split: str) -> SegmentationDataset:
-        """A split from where it is stored, without a cache.
+        """A split, without a cache.
 
         Raises:
             UserError: its files, or shards, are missing.
@@ -151,21 +147,6 @@ class SegmentationDataModule(lightning.LightningDataModule, ABC):
         if self.source is None:
             return self.build_dataset(split)
         return ShardDataset(self.source, split, self.classes, self.palette)
-
-    def check(self, splits: Sequence[str] = ("train", "val")) -> None:
-        """Find out now what would stop the run later: lists, files, samples.
-
-        Files are read for at most CHECK_SECONDS per split, spread over it: a small data set is
-        read whole, of a large one a sample.
-
-        Raises:
-            UserError: what is missing or unreadable, naming each file that was found; or a class
-                in the augment's options that the data does not have.
-        """
-        from segscape.data.checks import quick_check
-
-        for_classes(self.augment, self.classes)
-        quick_check(self, splits, CHECK_SECONDS, self._processes())
 
     def start_at(self, epoch: int, batch: int) -> None:
         """Make the next training iterator begin at this batch of this epoch.
@@ -185,10 +166,10 @@ class SegmentationDataModule(lightning.LightningDataModule, ABC):
             dataset = self.dataset("train")
             self._train_loader = TrainLoader(
                 TrainItems(dataset, self.augment, self.seed),
-                TrainOrder(len(dataset), self.batch_size, self.seed, *self._processes()),
+                TrainOrder(len(dataset), self.batch_size, self.seed, *self.processes),
                 self._workers(),
                 self._pins_memory(),
-                # Weak: in a circle with its module the loader would outlive it.
+                # Weak: a reference cycle would keep the loader alive longer than the module.
                 functools.partial(_epoch_of, weakref.ref(self)),
             )
         return self._train_loader
@@ -207,7 +188,7 @@ class SegmentationDataModule(lightning.LightningDataModule, ABC):
             dataset = self.dataset(split)
             self._eval_loaders[split] = BatchLoader(
                 EvalItems(dataset),
-                EvalOrder(len(dataset), self.eval_batch_size, *self._processes()),
+                EvalOrder(len(dataset), self.eval_batch_size, *self.processes),
                 self._workers(),
                 self._pins_memory(),
             )
@@ -220,7 +201,8 @@ class SegmentationDataModule(lightning.LightningDataModule, ABC):
         for loader in self._eval_loaders.values():
             loader.close()
 
-    def _processes(self) -> tuple[int, int]:
+    @property
+    def processes(self) -> tuple[int, int]:
         """Rank and number of processes."""
         if self.trainer is not None:
             return self.trainer.global_rank, self.trainer.world_size
@@ -252,6 +234,6 @@ def require_count(name: str, value: int, least: int = 1, most: int = 2**63) -> i
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
         limit = f"from {least} to {most}" if most < 2**63 else f"{least} or above"
         raise UserError(
-            f"data.{name}={value!r} cannot be used", f"Expected a whole number, {limit}."
+            f"data.{name}={value!r} cannot be used", f"expected a whole number, {limit}"
         )
     return value

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from segscape.data.datasets.official_download import ImagesOnly, OfficialDataModule
+from segscape.data.base import FileDataset
+from segscape.data.datasets.official_download import OfficialDataModule
 from segscape.errors import UserError
 from segscape.inference.predictor import Predictable, predict
 
@@ -44,7 +45,7 @@ def write_submission(
     target.mkdir(parents=True, exist_ok=True)
     written = []
     for index in range(len(dataset)):
-        if isinstance(dataset, ImagesOnly):
+        if isinstance(dataset, FileDataset):  # the label is not read
             image = dataset.image(index)
         else:
             image = dataset.read(index).image

@@ -1,4 +1,4 @@
-"""The doctor names every damage of a tree, and never stumbles over one."""
+"""`segscape data check` names every damage of a tree, and none stops it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 from miniature import Noise, NoiseModule, ids, picture, save
 from official_trees import DAMAGES, as_palette, cityscapes
 
-from segscape.data.checks import Report, examine, quick_check
-from segscape.data.checks.samples import count_ids, look
+from segscape.data.checks import Report, inspect_data, quick_check
+from segscape.data.checks.samples import count_ids, inspect_samples
 from segscape.data.datasets.camvid import CamVid
 from segscape.data.datasets.cityscapes import Cityscapes
 from segscape.data.datasets.folder import Folder
@@ -80,7 +80,7 @@ def files_of(report: Report, kind: str) -> list[Path]:
 def test_a_whole_tree_is_counted_to_the_pixel(segnet_root: Path) -> None:
     # a label that its palette paints is as good as a grey one
     as_palette(segnet_root / "trainannot" / "straße.png")
-    report = examine(camvid(segnet_root))
+    report = inspect_data(camvid(segnet_root))
     assert report.ok and report.complete and not report.problems
     train = report.splits["train"]
     assert (train.samples, train.checked, report.splits["val"].checked) == (4, 4, 2)
@@ -103,7 +103,7 @@ def test_every_damage_is_named_in_one_report(tmp_path: Path) -> None:
         path = labels / f"straße {number}.png"
         spoil(path)
         spoiled.setdefault(KINDS[name], []).append(path)
-    report = examine(folder(root))
+    report = inspect_data(folder(root))
     assert not report.ok
     for kind, paths in spoiled.items():
         assert files_of(report, kind) == sorted(paths), kind
@@ -120,7 +120,7 @@ def test_every_damage_is_named_in_one_report(tmp_path: Path) -> None:
 def test_damaged_images_are_named(segnet_root: Path, damage: str) -> None:
     image = segnet_root / "train" / "with blank.png"
     SPOILERS[damage](image)
-    report = examine(camvid(segnet_root))
+    report = inspect_data(camvid(segnet_root))
     kind = "missing" if damage == "directory" else "unreadable"
     assert files_of(report, kind) == [image] and not report.ok
 
@@ -135,13 +135,13 @@ def test_all_missing_files_are_named_not_only_the_first(segnet_root: Path) -> No
         path.unlink()
     gone[1].symlink_to(gone[1].name)  # in a circle
     data = camvid(segnet_root)
-    report = examine(data)
+    report = inspect_data(data)
     assert files_of(report, "missing") == sorted(gone)
     (loop,) = (p for p in report.problems if p.file == str(gone[1]))
     assert "symbolic link" in loop.what
     assert report.splits["train"].checked == 2
     with pytest.raises(UserError) as caught:
-        data.check()
+        quick_check(data)
     for path in gone:
         assert str(path) in str(caught.value)
     assert "3 problems" in caught.value.what and "segscape data check" in str(caught.value.hint)
@@ -151,7 +151,7 @@ def test_folders_without_lists_and_labels_without_images(segnet_root: Path) -> N
     (segnet_root / "train.txt").unlink()
     (segnet_root / "train" / "straße.png").unlink()
     (segnet_root / "trainannot" / "0006R0_f00930.png").unlink()
-    report = examine(camvid(segnet_root), ["train"])
+    report = inspect_data(camvid(segnet_root), ["train"])
     assert files_of(report, "missing") == [
         segnet_root / "train" / "straße.png",
         segnet_root / "trainannot" / "0006R0_f00930.png",
@@ -166,7 +166,7 @@ def test_cityscapes_names_every_frame_that_lacks_one_half(tmp_path: Path) -> Non
         if frame == 5:
             shutil.copy(label, label.with_name(label.name.replace("000005", "000009")))
     cityscapes(tmp_path, "val", "ulm", 7, ids(7, count=34))
-    report = examine(Cityscapes(tmp_path, batch_size=2, num_workers=0))
+    report = inspect_data(Cityscapes(tmp_path, batch_size=2, num_workers=0))
     names = [path.name for path in files_of(report, "missing")]
     assert names == [
         "aachen_000000_000000_gtFine_labelIds.png",
@@ -177,7 +177,7 @@ def test_cityscapes_names_every_frame_that_lacks_one_half(tmp_path: Path) -> Non
 
 
 def test_a_folder_that_is_not_there_is_said_once(tmp_path: Path) -> None:
-    report = examine(camvid(tmp_path / "nowhere"))
+    report = inspect_data(camvid(tmp_path / "nowhere"))
     (problem,) = report.problems
     assert problem.kind == "split" and problem.split == "train, val" and not report.ok
     assert "there is no such folder" in problem.what
@@ -185,7 +185,7 @@ def test_a_folder_that_is_not_there_is_said_once(tmp_path: Path) -> None:
 
 def test_a_list_that_is_no_text(segnet_root: Path) -> None:
     (segnet_root / "val.txt").write_bytes(b"\xff\xfe\x00caf\xe9")
-    report = examine(camvid(segnet_root))
+    report = inspect_data(camvid(segnet_root))
     (problem,) = report.problems
     assert (problem.kind, problem.split) == ("split", "val") and not report.ok
 
@@ -200,7 +200,7 @@ def test_a_file_that_may_not_be_read(segnet_root: Path, monkeypatch: pytest.Monk
         return fromfile(path, kind)
 
     monkeypatch.setattr(np, "fromfile", guarded)
-    report = examine(camvid(segnet_root))
+    report = inspect_data(camvid(segnet_root))
     assert files_of(report, "unreadable") == [closed]
     assert "Permission denied" in report.problems[0].what
 
@@ -208,7 +208,7 @@ def test_a_file_that_may_not_be_read(segnet_root: Path, monkeypatch: pytest.Monk
 def test_the_same_image_in_two_splits(segnet_root: Path) -> None:
     shutil.copy(segnet_root / "train" / "with blank.png", segnet_root / "val" / "0016E5_07959.png")
     shutil.copy(segnet_root / "train" / "straße.png", segnet_root / "train" / "0001TP_006690.png")
-    report = examine(camvid(segnet_root))
+    report = inspect_data(camvid(segnet_root))
     assert report.ok  # a training would run, its score would mean little
     (overlap,) = (p for p in report.problems if p.kind == "overlap")
     assert "0016E5_07959.png" in overlap.what and "with blank.png" in overlap.what
@@ -220,7 +220,7 @@ def test_equal_names_of_different_images_are_counted(tmp_path: Path) -> None:
     root = tree(tmp_path, 4)
     save(root / "images" / "val" / "straße 1.png", picture(500))
     save(root / "labels" / "val" / "straße 1.png", ids(500, count=3))
-    (overlap,) = (p for p in examine(folder(root)).problems if p.kind == "overlap")
+    (overlap,) = (p for p in inspect_data(folder(root)).problems if p.kind == "overlap")
     assert overlap.what.startswith("1 names are in train and val: straße 1")
 
 
@@ -229,15 +229,15 @@ def test_what_a_training_would_refuse(tmp_path: Path) -> None:
     for split in ("train", "val"):
         save(root / "images" / split / "wide.png", picture(9, 36, 60))
         save(root / "labels" / split / "wide.png", ids(9, 36, 60, count=3))
-    assert examine(folder(root)).ok
-    refused = examine(folder(root, batch_size=6, eval_batch_size=2, augment=Identity()))
+    assert inspect_data(folder(root)).ok
+    refused = inspect_data(folder(root, batch_size=6, eval_batch_size=2, augment=Identity()))
     said = [p.what for p in refused.problems if p.kind == "refused"]
     assert len(said) == 3 and not refused.ok
     assert "5 samples, fewer than one batch" in said[0]
     assert "without a crop" in said[1] and "48x36, 60x36" in said[1]
     assert "data.eval_batch_size=2" in said[2]
     with pytest.raises(UserError, match="3 problems"):
-        folder(root, batch_size=6, eval_batch_size=2, augment=Identity()).check()
+        quick_check(folder(root, batch_size=6, eval_batch_size=2, augment=Identity()))
 
 
 def test_labels_without_a_class_and_classes_without_a_pixel(tmp_path: Path) -> None:
@@ -245,14 +245,14 @@ def test_labels_without_a_class_and_classes_without_a_pixel(tmp_path: Path) -> N
     for number in range(3):
         save(root / "labels" / "train" / f"straße {number}.png", ids(number, count=2))
     save(root / "labels" / "train" / "straße 0.png", np.full((36, 48), 255, np.uint8))
-    report = examine(folder(root))
+    report = inspect_data(folder(root))
     assert report.ok
     assert files_of(report, "unlabelled") == [root / "images" / "train" / "straße 0.png"]
     (absent,) = (p for p in report.problems if p.kind == "classes")
     assert absent.what == "1 of 3 classes do not occur in train and cannot be learnt: sky"
     for number in (1, 2):
         save(root / "labels" / "train" / f"straße {number}.png", np.full((36, 48), 255, np.uint8))
-    assert not examine(folder(root), ["train"]).ok
+    assert not inspect_data(folder(root), ["train"]).ok
 
 
 def test_data_sets_without_files() -> None:
@@ -262,25 +262,27 @@ def test_data_sets_without_files() -> None:
             sample.label[0, :3] = 2 if index == 1 else 0
             return sample
 
-    report = examine(NoiseModule(Noise(8, broken=5), batch_size=2, num_workers=0), ["train"])
+    report = inspect_data(NoiseModule(Noise(8, broken=5), batch_size=2, num_workers=0), ["train"])
     (problem,) = report.problems
     assert problem.kind == "unreadable" and problem.what.startswith("street.png: the file is empty")
-    report = examine(NoiseModule(Wrong(8), batch_size=2, num_workers=0), ["val"])
+    report = inspect_data(NoiseModule(Wrong(8), batch_size=2, num_workers=0), ["val"])
     assert [p.what for p in report.problems] == ["1: id 2 of no class (3 pixels)"]
 
 
 def test_a_part_of_the_samples(segnet_root: Path) -> None:
     seen: list[tuple[str, int, int]] = []
-    report = examine(camvid(segnet_root), sample=2, tell=lambda *said: seen.append(said))
+    report = inspect_data(camvid(segnet_root), sample=2, progress=lambda *said: seen.append(said))
     assert not report.complete and report.splits["train"].checked == 2
     assert seen == [("train", 1, 2), ("train", 2, 2), ("val", 1, 2), ("val", 2, 2)]
-    again = examine(camvid(segnet_root), sample=2)
+    again = inspect_data(camvid(segnet_root), sample=2)
     np.testing.assert_array_equal(report.splits["train"].pixels, again.splits["train"].pixels)
 
 
 def test_threads_change_nothing(segnet_root: Path) -> None:
     dataset = camvid(segnet_root).dataset("train")
-    one, four = (list(look(dataset, "train", [3, 0, 2, 1], threads)) for threads in (1, 4))
+    one, four = (
+        list(inspect_samples(dataset, "train", [3, 0, 2, 1], threads)) for threads in (1, 4)
+    )
     assert [f.name for f in one] == [f.name for f in four]
     for a, b in zip(one, four, strict=True):
         np.testing.assert_array_equal(a.pixels, b.pixels)
@@ -289,13 +291,13 @@ def test_threads_change_nothing(segnet_root: Path) -> None:
 
 def test_time_is_kept(segnet_root: Path) -> None:
     dataset = camvid(segnet_root).dataset("train")
-    assert list(look(dataset, "train", range(4), seconds=-1)) == []
+    assert list(inspect_samples(dataset, "train", range(4), seconds=-1)) == []
 
 
 def test_a_single_problem_before_a_training_keeps_its_words(segnet_root: Path) -> None:
     (segnet_root / "valannot" / "0016E5_07961.png").write_bytes(b"")
     with pytest.raises(UserError) as caught:
-        camvid(segnet_root).check()
+        quick_check(camvid(segnet_root))
     assert caught.value.what.endswith("0016E5_07961.png: the file is empty (0 bytes)")
 
 

@@ -10,6 +10,7 @@ import pytest
 from miniature import SEGNET_NAMES, ids, picture, save
 from official_trees import DAMAGES, as_palette
 
+from segscape.data.checks import quick_check
 from segscape.data.codecs import read_label
 from segscape.data.datasets.camvid import CamVid, CamVidDataset
 from segscape.data.datasets.camvid_labels import CLASSES, COLOURS, PALETTE, colour_ids
@@ -78,7 +79,7 @@ def test_listed_file_that_is_missing_is_named(segnet_root: Path) -> None:
     with pytest.raises(UserError, match=r"val\.txt, line 1: expected two columns"):
         CamVidDataset(segnet_root, "val")
     (segnet_root / "val.txt").write_text("\n")
-    with pytest.raises(UserError, match="the val split is empty"):
+    with pytest.raises(UserError, match="the list is empty"):
         CamVidDataset(segnet_root, "val")
 
 
@@ -144,21 +145,21 @@ def test_original_layout_names_what_is_wrong(original_root: Path) -> None:
 
 def test_wrong_requests_name_the_nearest(segnet_root: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"data\.root=DIR is needed"):
-        CamVid().check()
-    with pytest.raises(UserError, match=r"no such folder\nDid you mean .*CamVid\?.*cam\.ac\.uk"):
-        CamVid(root=segnet_root.parent / "camvid").check()
+        quick_check(CamVid())
+    with pytest.raises(UserError, match=r"no such folder\ndid you mean .*CamVid\?.*cam\.ac\.uk"):
+        quick_check(CamVid(root=segnet_root.parent / "camvid"))
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="does not look like CamVid"):
-        CamVid(root=tmp_path / "empty").check()
-    with pytest.raises(UserError, match=r"data\.layout=segnett is not known\nDid you mean segnet"):
+        quick_check(CamVid(root=tmp_path / "empty"))
+    with pytest.raises(UserError, match=r"not a choice\ndid you mean data\.layout=segnet\?"):
         CamVid(root=segnet_root, layout="segnett")
     with pytest.raises(UserError, match=r"data\.merge=strict needs the original labels"):
-        CamVid(root=segnet_root, merge="strict").check()
+        quick_check(CamVid(root=segnet_root, merge="strict"))
     with pytest.raises(UserError, match="the test split is missing"):
         CamVid(root=segnet_root).dataset("test")
     with pytest.raises(UserError, match="4 samples, fewer than one batch"):
-        CamVid(root=segnet_root, batch_size=5).check()
-    CamVid(root=segnet_root, batch_size=4).check()
+        quick_check(CamVid(root=segnet_root, batch_size=5))
+    quick_check(CamVid(root=segnet_root, batch_size=4))
 
 
 def test_classes_agree_with_the_reference(shared: Path) -> None:
@@ -185,8 +186,8 @@ def test_real_labels_have_the_published_frequencies(shared: Path) -> None:
 
 
 def test_a_damaged_file_in_the_middle_is_found_before_training(segnet_root: Path) -> None:
-    CamVid(root=segnet_root, batch_size=2).check()
+    quick_check(CamVid(root=segnet_root, batch_size=2))
     broken = segnet_root / "train" / "with blank.png"
     broken.write_bytes(broken.read_bytes()[:300])
     with pytest.raises(UserError, match=r"with blank\.png"):
-        CamVid(root=segnet_root, batch_size=2).check()
+        quick_check(CamVid(root=segnet_root, batch_size=2))

@@ -10,6 +10,7 @@ import pytest
 from miniature import picture, save
 from official_trees import DAMAGES, as_palette, cityscapes
 
+from segscape.data.checks import quick_check
 from segscape.data.datasets.cityscapes import CLASSES, PALETTE, Cityscapes
 from segscape.errors import UserError
 
@@ -113,7 +114,7 @@ def test_the_test_split_has_images_only(root: Path) -> None:
     assert (len(test), test.name(0)) == (1, "berlin_000000_000019")
     np.testing.assert_array_equal(test.image(0), picture(5, 4, 6))
     with pytest.raises(UserError, match=r"not public\nscore split=val"):
-        Cityscapes(root).check(("test",))
+        quick_check(Cityscapes(root), ("test",))
 
 
 def test_what_is_missing_is_named(root: Path, tmp_path: Path) -> None:
@@ -121,7 +122,7 @@ def test_what_is_missing_is_named(root: Path, tmp_path: Path) -> None:
         Cityscapes().dataset("train")
     with pytest.raises(UserError, match="no such folder"):
         Cityscapes(tmp_path / "nowhere").dataset("train")
-    with pytest.raises(UserError, match=r"no images.*\nDid you mean data\.root=.*cityscapes\?"):
+    with pytest.raises(UserError, match=r"no images.*\ndid you mean data\.root=.*cityscapes\?"):
         Cityscapes(tmp_path).dataset("train")
     label = next((root / "gtFine" / "val" / "lindau").glob("*_labelIds.png"))
     label.unlink()

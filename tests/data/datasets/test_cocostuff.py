@@ -166,7 +166,7 @@ def test_mat_files_with_other_content_are_named(small: Path) -> None:
 def test_what_is_missing_of_the_10k_is_named(small: Path) -> None:
     with pytest.raises(UserError, match=r"DIR is needed\n.*cocostuff-10k-v1\.1\.zip.*nightrome"):
         CocoStuff10k().dataset("train")
-    with pytest.raises(UserError, match=r"list imageLists/train\.txt\nDid you mean data\.root="):
+    with pytest.raises(UserError, match=r"list imageLists/train\.txt\ndid you mean data\.root="):
         CocoStuff10k(small.parent).dataset("train")
     (small / "annotations" / "COCO_train2014_000000000009.mat").unlink()
     with pytest.raises(UserError, match=r"009\.mat: the file does not exist\n.*train\.txt, line 2"):
@@ -179,7 +179,7 @@ def test_what_is_missing_of_the_10k_is_named(small: Path) -> None:
 def test_what_is_missing_of_the_164k_is_named(large: Path) -> None:
     with pytest.raises(UserError, match=r"DIR is needed\n.*stuffthingmaps_trainval2017\.zip"):
         CocoStuff164k().dataset("train")
-    with pytest.raises(UserError, match=r"no images train2017/\*\.jpg\nDid you mean data\.root="):
+    with pytest.raises(UserError, match=r"no images train2017/\*\.jpg\ndid you mean data\.root="):
         CocoStuff164k(large.parent).dataset("train")
     (large / "annotations" / "train2017" / "000000000025.png").unlink()
     with pytest.raises(UserError, match=r"25\.png: there is no label for .*25\.jpg"):

@@ -11,6 +11,7 @@ import pytest
 from miniature import picture, save
 from official_trees import DAMAGES, as_palette
 
+from segscape.data.checks import quick_check
 from segscape.data.datasets.folder import Folder
 from segscape.errors import UserError
 
@@ -31,7 +32,7 @@ def root(tmp_path: Path) -> Path:
 
 def test_the_usual_folders_need_no_patterns(root: Path) -> None:
     data = Folder(root, CLASSES, batch_size=1)
-    data.check()
+    quick_check(data)
     train = data.dataset("train")
     assert [train.name(i) for i in range(3)] == ["a street", "b", "straße"]
     assert train.read(0).label.tolist() == LABEL.tolist()
@@ -79,7 +80,7 @@ def test_patterns_that_do_not_fit_say_what_was_found(root: Path) -> None:
         Folder(root, CLASSES, images="images/*/*").dataset("train")
     with pytest.raises(UserError, match=r"data\.labels=labels/train has no star"):
         Folder(root, CLASSES, labels="labels/SPLIT").dataset("train")
-    with pytest.raises(UserError, match=r"says nothing about the split val\nIt has train: x/\*"):
+    with pytest.raises(UserError, match=r"has no entry for the split val\nit has train: x/\*"):
         Folder(root, CLASSES, images={"train": "x/*"}).dataset("val")
     save(root / "images" / "val" / "c.jpg", picture(1, 2, 4))
     with pytest.raises(UserError, match=r"two files for one sample\n.*c\.jpg and .*c\.png"):
@@ -134,11 +135,11 @@ def test_label_maps(root: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({7: "rood"}, "there is no class 'rood'\nDid you mean road"),
+        ({7: "rood"}, "there is no class 'rood'\ndid you mean road"),
         ({7: 3}, r"there is no class 3\n.*0\.\.2"),
         ({256: 1}, "256 is no id of a label file"),
         ({"seven": 1}, "'seven' is no id of a label file"),
-        ([1, 2], "Expected a mapping"),
+        ([1, 2], "expected a mapping"),
         ({255: "road"}, r"data\.label_ignore=255 is class 'road' in data\.label_map"),
         ("nowhere.yaml", "there is no such file"),
     ],
@@ -173,13 +174,13 @@ def test_painted_labels(root: Path) -> None:
     [
         ({"label_colours": {"road": [1, 2]}}, r"label_colours\.road: \[1, 2\] is no colour"),
         ({"label_colours": {"road": [1, 2, 300]}}, "is no colour"),
-        ({"label_colours": {"rod": [1, 2, 3]}}, "no class 'rod'\nDid you mean road"),
+        ({"label_colours": {"rod": [1, 2, 3]}}, "no class 'rod'\ndid you mean road"),
         ({"label_colours": {"road": [1, 2, 3], "car": [1, 2, 3]}}, "is both 'road' and 'car'"),
         ({"label_colours": {"road": [1, 2, 3]}}, "no colour for car, sky"),
         ({"label_map": {1: "road"}}, r"data\.label_map has no effect"),
         ({}, "needs the colours of the labels"),
         ({"label_format": "ids", "label_colours": COLOURS}, r"label_colours has no effect"),
-        ({"label_format": "colors"}, "Did you mean colours"),
+        ({"label_format": "colors"}, "did you mean data.label_format=colours"),
     ],
 )
 def test_wrong_colours(options: dict, message: str) -> None:
@@ -231,9 +232,9 @@ def test_damaged_labels_are_named(root: Path, damage: str) -> None:
 
 def test_the_root_must_be_there(root: Path) -> None:
     with pytest.raises(UserError, match=r"data\.root=DIR is needed"):
-        Folder(classes=CLASSES).check()
-    with pytest.raises(UserError, match=r"no such folder\nDid you mean .*my data\?"):
-        Folder(root.parent / "my dat", CLASSES).check()
+        quick_check(Folder(classes=CLASSES))
+    with pytest.raises(UserError, match=r"no such folder\ndid you mean .*my data\?"):
+        quick_check(Folder(root.parent / "my dat", CLASSES))
 
 
 def test_circles_of_links_end(root: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from segscape.data.base import SegmentationDataset
+from segscape.data.checks import quick_check
 from segscape.data.datasets.streets.module import Streets, StreetsDataset
 from segscape.data.transforms import TrainTransform
 from segscape.errors import UserError
@@ -14,7 +15,7 @@ from segscape.errors import UserError
 
 def test_splits_are_different_scenes_of_one_town() -> None:
     data = Streets((64, 128), train_size=3, val_size=2, test_size=2, num_workers=0, batch_size=2)
-    data.check(("train", "val", "test"))
+    quick_check(data, ("train", "val", "test"))
     first = [data.dataset(split).read(0) for split in ("train", "val", "test")]
     for sample in first:
         assert sample.image.shape == (64, 128, 3) and sample.label.shape == (64, 128)

@@ -333,9 +333,9 @@ def test_void_does_not_count_as_a_class() -> None:
     label[:, 20:] = 255
     placement = TrainTransform((64, 64), max_class_share=0.75).placement
     rows = columns = Axis.whole(64, 1.0)
-    assert not placement._is_mixed(label, rows, columns)
+    assert not placement.is_mixed(label, rows, columns)
     label[:, 20:40] = 1
-    assert placement._is_mixed(label, rows, columns)
+    assert placement.is_mixed(label, rows, columns)
 
 
 def test_the_label_is_asked_for_once_and_only_if_needed() -> None:
@@ -404,7 +404,7 @@ def test_classes_by_name() -> None:
     assert automatic.placement.rare_classes is None
     with pytest.raises(UserError, match="no class 'poles'") as caught:
         for_classes(TrainTransform((8, 8), rare_classes=["poles"]), names)
-    assert "Did you mean pole?" in str(caught.value.hint)
+    assert "did you mean pole?" in str(caught.value.hint)
     with pytest.raises(UserError, match="no class 3"):
         for_classes(TrainTransform((8, 8), rare_classes=[3]), names)
 

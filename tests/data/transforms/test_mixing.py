@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from segscape.data.base import Sample, WholeSample
+from segscape.data.checks import quick_check
 from segscape.data.loader import Failure, TrainItems
 from segscape.data.transforms import TrainTransform
 from segscape.errors import UserError
@@ -231,4 +232,4 @@ def test_names_of_classes_are_checked_before_the_run() -> None:
     augment = TrainTransform((32, 48), rare_probability=0.5, rare_classes=["pole", "trafic"])
     data = Streets(size=(32, 48), train_size=4, val_size=1, batch_size=1, augment=augment)
     with pytest.raises(UserError, match=r"augment\.rare_classes: the data has no class 'trafic'"):
-        data.check()
+        quick_check(data)

@@ -10,7 +10,7 @@ import pytest
 
 from segscape.data.base import Sample
 from segscape.data.transforms import ColourJitter, TrainTransform
-from segscape.data.transforms.colour import _shift_hue
+from segscape.data.transforms.colour import turn_hsv
 from segscape.data.transforms.geometry import Axis, Resampling
 from segscape.data.transforms.rotation import Rotation
 from segscape.errors import UserError
@@ -322,7 +322,7 @@ def test_colour_operations_follow_their_formulas() -> None:
 def test_hue_turns_by_degrees() -> None:
     colours = np.array([[[200, 40, 40], [40, 160, 90], [90, 90, 220]]], np.uint8)
     for degrees in (-25.0, 18.0, 120.0):
-        for before, after in zip(colours[0], _shift_hue(colours, degrees)[0], strict=True):
+        for before, after in zip(colours[0], turn_hsv(colours, 1.0, degrees)[0], strict=True):
             h, s, v = colorsys.rgb_to_hsv(*(before / 255))
             wanted = np.array(colorsys.hsv_to_rgb((h + degrees / 360) % 1, s, v)) * 255
             # the hue circle has 256 steps in 8 bits
@@ -405,4 +405,4 @@ def test_wrong_arguments_are_named(options: dict, message: str) -> None:
 def test_the_nearest_choice_is_named(options: dict, meant: str) -> None:
     with pytest.raises(UserError, match=r"is not a choice") as caught:
         TrainTransform((8, 8), **options)
-    assert f"Did you mean {meant}?" in str(caught.value.hint)
+    assert f"={meant}?" in str(caught.value.hint)

@@ -1,10 +1,10 @@
-"""The doctor of data sets: finds all that is wrong with one before a training does.
+"""Checks of a data set: everything that would make a training fail, found before it starts.
 
-`examine` looks at every file of the splits once and reports; `quick_check` does what can be done
-of this in a few seconds, before a training starts.
+`inspect_data` reads every file of the splits once and reports; `quick_check` does the part of this
+that takes a few seconds, before a training.
 """
 
-from segscape.data.checks.inspection import examine, quick_check
+from segscape.data.checks.inspection import inspect_data, quick_check
 from segscape.data.checks.report import Problem, Report, SplitReport
 
-__all__ = ["Problem", "Report", "SplitReport", "examine", "quick_check"]
+__all__ = ["Problem", "Report", "SplitReport", "inspect_data", "quick_check"]

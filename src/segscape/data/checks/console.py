@@ -1,4 +1,4 @@
-"""The report as text: tables of 80 columns, problems last, where the eye is."""
+"""The report as text: tables of 80 columns, problems last, next to the prompt."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _splits(splits: Sequence[SplitReport]) -> Table:
 
 
 def _print_classes(report: Report, counted: SplitReport, console: Console) -> None:
-    """Shares and weights; of very many classes the rarest."""
+    """Shares and weights of the classes; the rarest if there are very many."""
     shares, seldom = counted.shares, set(rare(counted.shares))
     shown = list(range(len(shares)))
     title = f"classes in {counted.split}"
@@ -116,7 +116,7 @@ def _print_problems(
     word, style = ("error", "bold red") if fatal else ("warning", "yellow")
     console.print(Text(f"{word}: {KINDS[kind]} ({len(problems)})", style), soft_wrap=True)
     for problem in problems[:_PROBLEMS]:
-        # one line each, however long: they are searched for and cut by other programs
+        # one line each, however long, so that grep and cut work on it
         line = f"  {problem.split}: {_within(problem.what, root)}"
         console.print(Text(line), soft_wrap=True)
     if len(problems) > _PROBLEMS:
@@ -127,24 +127,23 @@ def _print_problems(
 
 
 def _different(hints: Iterable[str | None]) -> list[str]:
-    """Hints without repetitions; none where each problem has one of its own."""
-    found = list(dict.fromkeys(hint for hint in hints if hint))
-    return found[:3]
+    """The first three hints, without repetitions."""
+    return list(dict.fromkeys(hint for hint in hints if hint))[:3]
 
 
 def _within(text: str, root: str | None) -> str:
-    """Paths as seen from the data set's folder, which the heading names."""
+    """The text with paths relative to the data set's folder, which the heading names."""
     return text.replace(f"{root.rstrip('/')}/", "") if root else text
 
 
 def _verdict(report: Report) -> Text:
     errors = sum(problem.fatal for problem in report.problems)
     warnings = len(report.problems) - errors
-    looked = sum(split.checked for split in report.splits.values())
+    checked = sum(split.checked for split in report.splits.values())
     also = f", {_count(warnings, 'warning')}" if warnings else ""
     if errors:
         return Text(f"a training would fail: {_count(errors, 'error')}{also}", "bold red")
-    scope = "" if report.complete else f" as far as {looked} samples tell"
+    scope = "" if report.complete else f" as far as {checked} samples tell"
     return Text(f"ready to train{scope}{also}", "bold green")
 
 

@@ -1,51 +1,52 @@
-"""The whole examination of a data set, and the short one before a training."""
+"""The complete inspection of a data set, and the short one before a training."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from segscape.data.base import SegmentationDataset
+from segscape.data.base import SegmentationDataset, has_labels
 from segscape.data.checks import verdicts
 from segscape.data.checks.report import Pace, Problem, Report, SplitReport, in_order
-from segscape.data.checks.samples import look
-from segscape.data.datasets.missing_files import Absent, collecting
+from segscape.data.checks.samples import inspect_samples
+from segscape.data.datasets.missing_files import MissingFile, collect_missing
+from segscape.data.loader import Failure, TrainItems, default_workers
+from segscape.data.module import SegmentationDataModule
+from segscape.data.resource_limits import available_cpus
 from segscape.errors import UserError
 
-if TYPE_CHECKING:
-    from segscape.data.module import SegmentationDataModule
+# Called after each sample with the split, the samples done and the samples to do.
+Progress = Callable[[str, int, int], None]
 
-# Told after each sample: split, samples done, samples to look at.
-Tell = Callable[[str, int, int], None]
-
+CHECK_SECONDS = 4.0
 MOST_THREADS = 16
-# Of scenes that a program draws, none can be damaged: so many tell what there is to tell.
+# Generated scenes cannot be damaged: a few of them are enough.
 GENERATED_SAMPLES = 64
 _PACE_SAMPLES, _PACE_SECONDS = 48, 3.0
 _LISTED = 8
 
 
-def examine(
+def inspect_data(
     data: SegmentationDataModule,
     splits: Sequence[str] = ("train", "val"),
     sample: int | None = None,
-    tell: Tell | None = None,
+    progress: Progress | None = None,
 ) -> Report:
-    """Look at splits of a data set, every file once.
+    """Inspect splits of a data set, every file once.
 
     Args:
         data: the data module.
         splits: train, val or test.
-        sample: look at so many samples of each split only, spread over it.
-        tell: hears of the progress.
+        sample: inspect only so many samples of each split, spread over it.
+        progress: called after each sample.
 
     Returns:
-        All that was found; nothing that is wrong with the data set raises.
+        Everything that was found; no fault of the data set raises.
     """
     if sample is None and data.generated:
         sample = GENERATED_SAMPLES
@@ -56,7 +57,7 @@ def examine(
         dataset = _opened(data, report)
         if dataset is not None:
             datasets[split] = dataset
-            _look_at(dataset, report, sample, tell)
+            _inspect_split(dataset, report, sample, progress)
     problems = [problem for report in reports.values() for problem in report.problems]
     complete = all(report.checked == report.samples for report in reports.values())
     problems += verdicts.overlaps(list(reports.values()))
@@ -76,19 +77,19 @@ def examine(
 
 def quick_check(
     data: SegmentationDataModule,
-    splits: Sequence[str],
-    seconds: float,
-    processes: tuple[int, int] = (0, 1),
+    splits: Sequence[str] = ("train", "val"),
+    seconds: float = CHECK_SECONDS,
+    processes: tuple[int, int] | None = None,
 ) -> None:
-    """Find out before a training what would end it later.
+    """Find out before a training what would stop it later: lists, files, samples, options.
 
-    A small data set is read whole, of a large one what can be read in the time, spread over it.
+    A small data set is read completely, of a large one as much as fits in the time, at random.
 
     Args:
         data: the data module.
         splits: those that will be used.
         seconds: for the files of each split.
-        processes: rank and number of those that train.
+        processes: rank and number of the training processes; None: those of the data module.
 
     Raises:
         UserError: the problem, or a list of all that were found.
@@ -99,22 +100,21 @@ def quick_check(
         report = reports[split] = SplitReport(split, data.classes)
         try:
             dataset = data.dataset(split)
-            if verdicts.keeps_labels(dataset):
-                dataset.read(0)  # says why nothing can be scored
+            if not has_labels(dataset):
+                dataset.read(0)  # raises the reason why nothing can be scored
         except UserError:
-            absent = _absent(data, split)
-            if not absent:  # no folder, no list: whatever else there is follows from it
+            missing = _missing(data, split)
+            if not missing:  # no folder or no list: every other problem would follow from it
                 raise
-            problems += absent
+            problems += missing
             continue
         report.samples = len(dataset)
         order = np.random.default_rng(0).permutation(len(dataset)).tolist()
-        for finding in look(
-            dataset, split, order[: 1 if data.generated else None], _threads(), seconds
-        ):
+        indices = order[: 1 if data.generated else None]
+        for finding in inspect_samples(dataset, split, indices, _threads(), seconds):
             report.add(finding)
         problems += [problem for problem in report.problems if problem.fatal]
-    problems += verdicts.refusals(data, reports, processes)
+    problems += verdicts.refusals(data, reports, processes or data.processes)
     problems = _merged(problems)
     if len(problems) == 1:
         raise problems[0].error()
@@ -124,12 +124,9 @@ def quick_check(
 
 def measure(data: SegmentationDataModule, dataset: SegmentationDataset) -> Pace | None:
     """How fast one process reads and augments training samples; None if it cannot."""
-    from segscape.data.loader import Failure, TrainItems, default_workers
-    from segscape.data.resource_limits import available_cpus
-
     try:
         items = TrainItems(dataset, data.augment, data.seed)
-    except UserError:  # the augment names a class that is not there
+    except UserError:  # the augment names an unknown class
         return None
     order = np.random.default_rng(1).permutation(len(dataset))[: _PACE_SAMPLES + 1]
     done, spent = -1, 0.0  # the first one warms up
@@ -150,24 +147,24 @@ def measure(data: SegmentationDataModule, dataset: SegmentationDataset) -> Pace 
 
 
 def _opened(data: SegmentationDataModule, report: SplitReport) -> SegmentationDataset | None:
-    """The samples of a split that have their files; what lacks one is noted in the report."""
-    split = report.split
-    with collecting() as absent:
+    """The samples of a split that have their files; missing ones are added to the report."""
+    split, dataset = report.split, None
+    with collect_missing() as missing:
         try:
             dataset = data.open(split)  # not data.dataset: nothing is written into a cache
         except UserError as error:
-            problem = Problem("split", split, error.what, error.hint)
-            report.problems += [*_as_problems(absent, split), problem]
-            return None
+            failure = Problem("split", split, error.what, error.hint)
         except (OSError, UnicodeError) as error:
             what = f"{split} cannot be opened ({type(error).__name__}: {error})"
-            report.problems += [*_as_problems(absent, split), Problem("split", split, what)]
-            return None
-    report.problems += _as_problems(absent, split)
+            failure = Problem("split", split, what)
+    report.problems += _as_problems(missing, split)
+    if dataset is None:
+        report.problems.append(failure)
+        return None
     report.samples = len(dataset)
     for index in range(len(dataset)):
         report.names[dataset.name(index)] = _file(dataset, index)
-    report.labelled = not verdicts.keeps_labels(dataset)
+    report.labelled = has_labels(dataset)
     return dataset
 
 
@@ -177,42 +174,38 @@ def _file(dataset: SegmentationDataset, index: int) -> str:
     return str(files(index)[0]) if files is not None else dataset.name(index)
 
 
-def _look_at(
-    dataset: SegmentationDataset, report: SplitReport, sample: int | None, tell: Tell | None
+def _inspect_split(
+    dataset: SegmentationDataset, report: SplitReport, sample: int | None, progress: Progress | None
 ) -> None:
     count = report.samples if sample is None else min(sample, report.samples)
     indices = np.sort(np.random.default_rng(0).permutation(report.samples)[:count]).tolist()
-    for done, finding in enumerate(look(dataset, report.split, indices, _threads()), 1):
+    findings = inspect_samples(dataset, report.split, indices, _threads())
+    for done, finding in enumerate(findings, 1):
         report.add(finding)
-        if tell is not None:
-            tell(report.split, done, count)
+        if progress is not None:
+            progress(report.split, done, count)
 
 
 def _threads() -> int:
-    from segscape.data.resource_limits import available_cpus
-
     return min(available_cpus(), MOST_THREADS)
 
 
-def _absent(data: SegmentationDataModule, split: str) -> list[Problem]:
-    """All files that keep a split from being opened."""
-    with collecting() as absent:
-        try:
-            data.open(split)
-        except UserError:
-            return _as_problems(absent, split)
-    return _as_problems(absent, split)
+def _missing(data: SegmentationDataModule, split: str) -> list[Problem]:
+    """All files whose absence prevents a split from being opened."""
+    with collect_missing() as missing, suppress(UserError):
+        data.open(split)
+    return _as_problems(missing, split)
 
 
-def _as_problems(absent: Sequence[Absent], split: str) -> list[Problem]:
+def _as_problems(missing: Sequence[MissingFile], split: str) -> list[Problem]:
     return [
-        Problem("missing", split, note.error.what, note.error.hint, str(note.file))
-        for note in absent
+        Problem("missing", split, each.error.what, each.error.hint, str(each.file))
+        for each in missing
     ]
 
 
 def _merged(problems: Sequence[Problem]) -> list[Problem]:
-    """What concerns several splits alike, such as a folder that is not there, is said once."""
+    """One problem for what concerns several splits alike, such as a folder that does not exist."""
     merged: dict[tuple[str, str], Problem] = {}
     for problem in problems:
         key = problem.kind, problem.what
@@ -228,16 +221,16 @@ def _several(
     problems: Sequence[Problem],
     reports: Mapping[str, SplitReport],
 ) -> UserError:
-    looked = " and ".join(f"{r.checked} of {r.samples} of {r.split}" for r in reports.values())
+    checked = " and ".join(f"{r.checked} of {r.samples} of {r.split}" for r in reports.values())
     lines = [f"\n       - {problem.what}" for problem in problems[:_LISTED]]
     more = len(problems) - _LISTED
     rest = f"\n       and {more} more" if more > 0 else ""
     root = getattr(data, "root", None)
     place = f" data.root={Path(root)}" if root is not None else ""
-    # What to do about the first one is often what to do about all: fetch the right files.
+    # What helps with the first one often helps with all: fetch the right files.
     first = next((problem.hint for problem in problems if problem.hint), None)
     return UserError(
-        f"data={data.name}: {len(problems)} problems (samples looked at: {looked})"
+        f"data={data.name}: {len(problems)} problems (samples checked: {checked})"
         f"{''.join(lines)}{rest}",
         f"{first + ' ' if first else ''}"
         f"segscape data check data={data.name}{place} lists all of them",

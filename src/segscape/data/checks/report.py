@@ -1,4 +1,4 @@
-"""What the doctor finds out: about one sample, about a split, about a data set."""
+"""Findings about one sample, about a split, and the report about a data set."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from segscape.data.base import IGNORE_INDEX
 from segscape.errors import UserError
 from segscape.losses.class_weights import class_weights
 
-# Kinds of problems with their headings, in the order in which they are told.
+# Kinds of problems with their headings, in the order of the report.
 KINDS = {
     "split": "splits that cannot be opened",
     "missing": "missing files",
@@ -34,15 +34,15 @@ RULES = ("median_frequency", "enet")
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that is not as it should be.
+    """A fault of a data set.
 
     Attributes:
         kind: one of KINDS.
-        split: where; two with a comma between for what concerns both.
-        what: a line that names the file, sample or option.
-        hint: what to do about it.
-        file: the file at fault, if it is one.
-        fatal: a training or a scoring would fail.
+        split: where it is; two, separated by a comma, for what concerns both.
+        what: one line that names the file, sample or option.
+        hint: how to correct it.
+        file: the file at fault, if any.
+        fatal: whether a training or a scoring would fail.
     """
 
     kind: str
@@ -70,7 +70,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Finding:
-    """What one sample turned out to be.
+    """The result of inspecting one sample.
 
     Attributes:
         name: of the sample, unique within its split.
@@ -91,20 +91,20 @@ class Finding:
 
 @dataclass
 class SplitReport:
-    """A split, of which some or all samples were looked at.
+    """A split, of which some or all samples were inspected.
 
     Attributes:
         split: its name.
         classes: names of the classes.
-        samples: of the split, those that lack a file not counted.
+        samples: of the split, without those that lack a file.
         labelled: whether the split has labels.
-        checked: samples that were looked at.
-        sizes: (height, width) of the images and how many have it.
+        checked: samples that were inspected.
+        sizes: number of images by (height, width).
         pixels: of each training id.
         images: in which each training id occurs.
         names: file by name of the sample.
-        digests: file by content; the first where several are the same.
-        problems: in the order in which they were found.
+        digests: file by content; the first of several equal ones.
+        problems: in the order of the samples.
     """
 
     split: str
@@ -120,7 +120,7 @@ class SplitReport:
     problems: list[Problem] = field(default_factory=list)
 
     def add(self, finding: Finding) -> None:
-        """Take in one sample."""
+        """Add one sample."""
         self.checked += 1
         self.problems.extend(finding.problems)
         if finding.size is not None:
@@ -129,12 +129,12 @@ class SplitReport:
             first = self.digests.setdefault(finding.digest, finding.file)
             if first != finding.file:
                 what = f"{finding.file}: has the same content as {first}"
-                self._note("repeated", what, finding.file)
+                self._warn("repeated", what, finding.file)
         if finding.pixels is not None:
             self.pixels += finding.pixels
             self.images += finding.pixels > 0
             if not finding.pixels[:IGNORE_INDEX].any():
-                self._note("unlabelled", f"{finding.file}: every pixel is ignored", finding.file)
+                self._warn("unlabelled", f"{finding.file}: every pixel is ignored", finding.file)
 
     @property
     def shares(self) -> list[float]:
@@ -163,20 +163,20 @@ class SplitReport:
             else None,
         }
 
-    def _note(self, kind: str, what: str, file: str) -> None:
+    def _warn(self, kind: str, what: str, file: str) -> None:
         self.problems.append(Problem(kind, self.split, what, file=file, fatal=False))
 
 
 @dataclass(frozen=True)
 class Pace:
-    """How fast training samples come, measured, and what follows from it.
+    """The measured rate of training samples, and the time of an epoch that follows.
 
     Attributes:
         per_process: samples per second of one process: read, decode, augment.
         workers: loader processes of the configuration.
-        processes: of them those that the machine has a CPU for.
+        processes: those of them that run at the same time, by the CPUs of the machine.
         samples: of an epoch.
-        measured: samples that were read for this.
+        measured: samples that were read for the measurement.
     """
 
     per_process: float
@@ -192,7 +192,7 @@ class Pace:
 
     @property
     def epoch_seconds(self) -> float:
-        """Time that the loader needs for an epoch, if the model is not slower."""
+        """Seconds that the loader needs for an epoch."""
         return self.samples / self.per_second
 
     def as_data(self) -> dict[str, Any]:
@@ -209,15 +209,15 @@ class Pace:
 
 @dataclass(frozen=True)
 class Report:
-    """What there is to say about a data set.
+    """Everything found about a data set.
 
     Attributes:
         data: its name.
         root: its folder, if it has one.
-        splits: in the order in which they were asked for.
+        splits: in the order requested.
         problems: of all of them, in the order of KINDS.
         pace: None when nothing could be measured.
-        complete: whether every sample was looked at.
+        complete: whether every sample was inspected.
     """
 
     data: str
@@ -229,12 +229,12 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether a training would get through its data."""
+        """Whether a training could read all its data."""
         return not any(problem.fatal for problem in self.problems)
 
     @property
     def counted(self) -> SplitReport | None:
-        """The split whose classes decide: train, or the first with labels."""
+        """The split whose class shares are reported: train, or the first with labels."""
         found = [s for s in self.splits.values() if s.labelled and sum(s.shares) > 0]
         return next((s for s in found if s.split == "train"), found[0] if found else None)
 
@@ -271,7 +271,7 @@ def rare(shares: Sequence[float]) -> list[int]:
 
 
 def in_order(problems: Iterable[Problem]) -> list[Problem]:
-    """Without repetitions, fatal ones first, then by kind."""
+    """Problems without repetitions, fatal ones first, then by kind."""
     kinds = list(KINDS)
     unique = dict.fromkeys(problems)
     return sorted(unique, key=lambda p: (not p.fatal, kinds.index(p.kind)))

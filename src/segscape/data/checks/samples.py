@@ -1,4 +1,4 @@
-"""One look at the samples of a split: every file is read, decoded and counted once."""
+"""Inspection of the samples of a split: every file is read, decoded and counted once."""
 
 from __future__ import annotations
 
@@ -27,35 +27,35 @@ _T = TypeVar("_T")
 _COUNTABLE = 1 << 24
 
 
-def look(
+def inspect_samples(
     dataset: SegmentationDataset,
     split: str,
     indices: Sequence[int],
     threads: int = 1,
     seconds: float | None = None,
 ) -> Iterator[Finding]:
-    """Look at samples, several at a time.
+    """Inspect samples, several at a time.
 
-    Threads do: nearly all of the time goes into reading, decoding, hashing and counting, which
-    run outside of Python's lock, and a thread starts at once where a process would import torch
-    first. A data set that is no `FileDataset` is read by one, it may not be made for more.
+    In threads: nearly all of the time goes into reading, decoding, hashing and counting, which run
+    outside of Python's lock, and a process would have to import torch first. A data set that is no
+    `FileDataset` may not be thread-safe, and is read by one thread.
 
     Args:
         dataset: the split.
         split: its name.
         indices: of the samples, in this order.
-        threads: that read.
-        seconds: after which no further sample is begun; None for no limit.
+        threads: number of threads.
+        seconds: after which no further sample is started; None: no limit.
 
     Yields:
-        What was found, in the order of the indices.
+        One finding per sample, in the order of the indices.
     """
     end = None if seconds is None else monotonic() + seconds
 
     def one(index: int) -> Finding | None:
         if end is not None and monotonic() > end:
             return None
-        return inspect(dataset, split, index)
+        return inspect_sample(dataset, split, index)
 
     pool = ThreadPoolExecutor(threads if isinstance(dataset, FileDataset) else 1)
     try:
@@ -63,28 +63,28 @@ def look(
             if finding is not None:
                 yield finding
     finally:
-        # also when the reader stops early: by Ctrl-C, or because it has seen enough
+        # also when the iteration ends early, e.g. by Ctrl-C
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def inspect(dataset: SegmentationDataset, split: str, index: int) -> Finding:
-    """Read one sample and say all that is wrong with it; never raises for a damaged file."""
+def inspect_sample(dataset: SegmentationDataset, split: str, index: int) -> Finding:
+    """Read one sample and list all its problems; a damaged file does not raise."""
     if isinstance(dataset, FileDataset):
         files = dataset.files(index)
         label = files[1] if len(files) > 1 else None
-        return _Look(split).files(dataset, dataset.name(index), files[0], label)
-    return _Look(split).sample(dataset, index)
+        return _Inspection(split).files(dataset, dataset.name(index), files[0], label)
+    return _Inspection(split).sample(dataset, index)
 
 
-class _Look:
-    """What is seen of one sample."""
+class _Inspection:
+    """Collects the problems of one sample."""
 
     def __init__(self, split: str) -> None:
         self.split = split
         self.problems: list[Problem] = []
 
     def files(self, dataset: FileDataset, name: str, image: Path, label: Path | None) -> Finding:
-        """A sample in files; all that is wrong with both is found, not only the first."""
+        """A sample in files; the problems of both files are found, not only the first."""
         size, digest, pixels = None, None, None
         data = self._attempt("unreadable", image, lambda: read_bytes(image))
         if data is not None:
@@ -96,7 +96,7 @@ class _Look:
         return Finding(name, str(image), size, pixels, digest, tuple(self.problems))
 
     def sample(self, dataset: SegmentationDataset, index: int) -> Finding:
-        """A sample of which nothing is known but how to read it."""
+        """A sample of a data set that is not known to have files."""
         name = dataset.name(index)
         sample = self._attempt("unreadable", None, lambda: dataset.read(index), name)
         if sample is None:
@@ -104,13 +104,13 @@ class _Look:
         image, label = sample.image, sample.label
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             found = f"{image.dtype} {image.shape}"
-            self._note("unreadable", None, f"{name}: the image is {found}, not uint8 (H, W, 3)")
+            self._add("unreadable", None, f"{name}: the image is {found}, not uint8 (H, W, 3)")
             return Finding(name, name, problems=tuple(self.problems))
         digest = _digest(np.ascontiguousarray(image))
         pixels = None
         if label.dtype != np.uint8 or label.ndim != 2:
             found = f"{label.dtype} {label.shape}"
-            self._note("unreadable", None, f"{name}: the label is {found}, not uint8 (H, W)")
+            self._add("unreadable", None, f"{name}: the label is {found}, not uint8 (H, W)")
         elif image.shape[:2] != label.shape:
             self._attempt(
                 "size",
@@ -147,7 +147,7 @@ class _Look:
             return pixels
         listed = ", ".join(map(str, strange))
         what = f"{name}: id {listed} of no class ({int(pixels[strange].sum())} pixels)"
-        self._note("ids", file, what, f"The training ids are 0..{classes - 1} and {IGNORE_INDEX}.")
+        self._add("ids", file, what, f"the training ids are 0..{classes - 1} and {IGNORE_INDEX}")
         return None
 
     def _attempt(
@@ -156,13 +156,13 @@ class _Look:
         try:
             return action()
         except UserError as error:
-            self._note(kind, file, error.what, error.hint)
-        except Exception as error:  # damage shows anywhere in a decoder, as anything
+            self._add(kind, file, error.what, error.hint)
+        except Exception as error:  # a damaged file can raise anything in a decoder
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
-            self._note(kind, file, f"{file or name}: cannot be read ({reason})")
+            self._add(kind, file, f"{file or name}: cannot be read ({reason})")
         return None
 
-    def _note(self, kind: str, file: Path | None, what: str, hint: str | None = None) -> None:
+    def _add(self, kind: str, file: Path | None, what: str, hint: str | None = None) -> None:
         where = None if file is None else str(file)
         self.problems.append(Problem(kind, self.split, what, hint, where))
 
@@ -179,5 +179,5 @@ def count_ids(ids: np.ndarray) -> np.ndarray:
 
 
 def _digest(data: np.ndarray) -> bytes:
-    # any buffer will do, whatever its annotation says
+    # takes any buffer; the annotation is too narrow
     return hashlib.sha1(data, usedforsecurity=False).digest()  # type: ignore[arg-type]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -12,12 +11,10 @@ from PIL import Image, ImageDraw
 
 from segscape.data.base import IGNORE_INDEX
 from segscape.data.loader import EvalItems, Failure, TrainItems
+from segscape.data.module import SegmentationDataModule
 from segscape.data.overlay import distinct_colours, font, legend, overlay
 from segscape.data.sampler import TrainOrder
 from segscape.errors import UserError
-
-if TYPE_CHECKING:
-    from segscape.data.module import SegmentationDataModule
 
 WIDTH = 1600
 _MARGIN, _GAP, _LINE = 16, 12, 20
@@ -27,7 +24,7 @@ _INK, _FAINT, _VOID = (25, 25, 25), (110, 110, 110), (150, 150, 150)
 
 @dataclass(frozen=True)
 class Tile:
-    """One sample: RGB uint8 (H, W, 3), ids uint8 (H, W), and what it is called."""
+    """One sample: its name, RGB uint8 (H, W, 3), ids uint8 (H, W)."""
 
     name: str
     image: np.ndarray
@@ -44,10 +41,10 @@ def sheet(
     """Draw samples of a data set with their labels.
 
     Args:
-        data: the data module; its augment is what happens to samples of train.
+        data: the data module; its augment is applied to samples of train.
         count: samples; no more than the split has.
         split: of train the first ones of the first epoch, augmented; of others the first ones.
-        heading: what stands on top.
+        heading: line at the top.
         width: of the sheet, pixels.
 
     Returns:

@@ -1,25 +1,15 @@
-"""What follows from what was found: overlaps, what a training would refuse, remarks."""
+"""Conclusions from the findings: overlaps, what a training would refuse, remarks."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
-from segscape.data.base import SegmentationDataset
 from segscape.data.checks.report import Problem, SplitReport
+from segscape.data.module import SegmentationDataModule
+from segscape.data.sampler import TrainOrder
 from segscape.data.transforms import Identity, for_classes
 from segscape.errors import UserError
-
-if TYPE_CHECKING:
-    from segscape.data.module import SegmentationDataModule
-
-
-def keeps_labels(dataset: SegmentationDataset) -> bool:
-    """Whether a split has images only, because its owners keep the labels."""
-    from segscape.data.datasets.official_download import ImagesOnly
-
-    return isinstance(dataset, ImagesOnly)
 
 
 def overlaps(reports: Sequence[SplitReport]) -> list[Problem]:
@@ -42,7 +32,7 @@ def overlaps(reports: Sequence[SplitReport]) -> list[Problem]:
         if names:
             listed = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
             what = f"{len(names)} names are in {first.split} and {second.split}: {listed}"
-            hint = "The images differ; only their names are the same."
+            hint = "the images differ; only their names are the same"
             found.append(Problem("overlap", both, what, hint, fatal=False))
     return found
 
@@ -57,7 +47,7 @@ def refusals(
     Args:
         data: the data module.
         reports: by split.
-        processes: rank and number of those that train.
+        processes: rank and number of the training processes.
     """
     found = []
     for split, report in reports.items():
@@ -67,7 +57,7 @@ def refusals(
             found += _of_training(data, report, processes)
         elif data.eval_batch_size > 1 and len(report.sizes) > 1:
             what = f"data.eval_batch_size={data.eval_batch_size}: {_sizes(report)}"
-            hint = "Use data.eval_batch_size=1: a batch holds images of one size."
+            hint = "use data.eval_batch_size=1: a batch holds images of one size"
             found.append(Problem("refused", split, what, hint))
     return found
 
@@ -75,8 +65,6 @@ def refusals(
 def _of_training(
     data: SegmentationDataModule, report: SplitReport, processes: tuple[int, int]
 ) -> list[Problem]:
-    from segscape.data.sampler import TrainOrder
-
     found = []
     for attempt in (
         lambda: TrainOrder(report.samples, data.batch_size, data.seed, *processes),
@@ -89,7 +77,7 @@ def _of_training(
     whole = data.augment is None or isinstance(data.augment, Identity)
     if whole and data.batch_size > 1 and len(report.sizes) > 1:
         what = f"data.batch_size={data.batch_size} without a crop: {_sizes(report)}"
-        found.append(Problem("refused", "train", what, "Use an augment that crops."))
+        found.append(Problem("refused", "train", what, "use an augment that crops"))
     if report.labelled and report.pixels.any() and not any(report.shares):
         found.append(Problem("refused", "train", "no pixel of the training split has a class"))
     return found
@@ -98,7 +86,7 @@ def _of_training(
 def remarks(
     data: SegmentationDataModule, reports: Mapping[str, SplitReport], complete: bool
 ) -> list[Problem]:
-    """What hinders no training, but is worth knowing."""
+    """What does not stop a training, but matters for its result."""
     found = []
     where = "" if complete else " (in the samples that were looked at)"
     for split, report in reports.items():

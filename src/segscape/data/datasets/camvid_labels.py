@@ -7,7 +7,7 @@ Brostow, Fauqueur, Cipolla: "Semantic object classes in video", Pattern Recognit
 from __future__ import annotations
 
 from segscape.data.base import IGNORE_INDEX, Palette
-from segscape.errors import UserError, nearest
+from segscape.errors import choice
 
 CLASSES = (
     "sky",
@@ -84,20 +84,10 @@ def colour_ids(merge: str = "segnet") -> dict[tuple[int, int, int], int]:
     Raises:
         UserError: no such merge.
     """
-    require_choice("merge", merge, MERGES)
+    choice("data.merge", merge, MERGES)
     ids = {VOID_COLOUR: IGNORE_INDEX}
     for number, name in enumerate(CLASSES):
         for position, colour in enumerate(COLOURS[name].values()):
             kept = merge == "segnet" or position == 0
             ids[colour] = number if kept else IGNORE_INDEX
     return ids
-
-
-def require_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    """Raise UserError unless `value` is one of the choices of the option data.`name`."""
-    if value not in choices:
-        close = nearest(str(value), choices)
-        hint = f"Did you mean {close}? " if close else ""
-        raise UserError(
-            f"data.{name}={value} is not known", f"{hint}Choices: {', '.join(choices)}."
-        )

@@ -8,9 +8,9 @@ official download is read as it is:
     root/leftImg8bit/train_extra/CITY/CITY_SEQ_FRAME_leftImg8bit.png           19998, coarse=true
     root/gtCoarse/train_extra/CITY/CITY_SEQ_FRAME_gtCoarse_labelIds.png
 
-The labelIds are mapped to the 19 training ids while they are read. Where somebody has made
-`*_labelTrainIds.png` with the authors' scripts for every frame of a split, those are read instead,
-after the first was compared with its labelIds. The licence plate, id -1, is ignored: 8-bit files
+The labelIds are mapped to the 19 training ids while they are read. If
+`*_labelTrainIds.png`, made with the authors' scripts, exist for every frame of a split, those are
+read instead, after the first was compared with its labelIds. The licence plate, id -1, is ignored: 8-bit files
 hold it as 255. Colours are not decoded: pole and polegroup share one, car and licence plate too.
 
 The labels of the test split are not public (its files hold void only): its images can be opened
@@ -108,6 +108,7 @@ class CityscapesDataset(FileDataset):
 
     classes = CLASSES
     palette = PALETTE
+    _ids: LabelMap
 
     def __init__(self, root: Path | str, split: str, coarse: bool = False) -> None:
         self.root = Path(root)
@@ -144,7 +145,7 @@ class CityscapesDataset(FileDataset):
         return pairs
 
     def _compare(self, converted: Path, own: Path) -> None:
-        """Training ids that somebody made must be those of the 19 classes.
+        """Converted labels must hold the training ids of the 19 classes.
 
         Raises:
             UserError: they differ from the label ids of the same frame.
@@ -154,13 +155,13 @@ class CityscapesDataset(FileDataset):
         if not np.array_equal(given, expected):
             raise UserError(
                 f"{converted}: these training ids are not those of {own.name}",
-                f"Delete the *{_TRAIN_IDS} files (labelIds are read then), or make them again "
-                "with csCreateTrainIdLabelImgs.",
+                f"delete the *{_TRAIN_IDS} files (labelIds are read then), or make them again "
+                "with csCreateTrainIdLabelImgs",
             )
 
 
 class Cityscapes(OfficialDataModule):
-    """Cityscapes, 19 classes, from a folder on this machine.
+    """Cityscapes, 19 classes, from a local folder.
 
     Args:
         root: folder with leftImg8bit/ and gtFine/.
@@ -169,8 +170,7 @@ class Cityscapes(OfficialDataModule):
             eval_batch_size works.
 
     Raises:
-        UserError: an argument is out of range. The folder is looked at by `check` and
-            `dataset`, not here.
+        UserError: an argument is out of range. The folder is read by `dataset`, not here.
     """
 
     name = "cityscapes"

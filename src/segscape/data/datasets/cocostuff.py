@@ -30,7 +30,7 @@ Protocol: mean IoU of 171 classes where there is a label (metrics.void=ignore), 
 photograph; sizes differ, so eval_batch_size is 1. Crops are 512 x 512 (mmsegmentation, AFFormer;
 CoinCheung for BiSeNet) or 640 x 640 (BiSeNetV2). The scores of real-time papers (BiSeNet,
 BiSeNetV2, ICNet, FaPN) are on 10k, CoinCheung's on 164k: they cannot be compared. mmsegmentation
-resizes photographs to a short side of 512 before the network; here it sees them at their own size.
+resizes photographs to a short side of 512 before the network; here they have their own size.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ import numpy as np
 
 from segscape.data.base import IGNORE_INDEX, FileDataset, LabelMap, SegmentationDataset
 from segscape.data.datasets.labels import label_table
-from segscape.data.datasets.missing_files import report_absent
-from segscape.data.datasets.official_download import Download, OfficialDataModule, absence, inverse
-from segscape.data.datasets.pairing import Folder, pair_up
+from segscape.data.datasets.missing_files import none_missing
+from segscape.data.datasets.official_download import Download, OfficialDataModule, inverse
+from segscape.data.datasets.pairing import Folder, Pairs, list_lines, pair_up
 from segscape.errors import UserError
 
 CLASSES, PALETTE = label_table("cocostuff")
@@ -101,11 +101,7 @@ class CocoStuff10kDataset(FileDataset):
         return decode_mat(data, path)
 
     def label_size(self, data: np.ndarray, path: Path) -> None:
-        """Only decoding tells."""
-
-    def to_ids(self, raw: np.ndarray, path: Path) -> np.ndarray:
-        """Training ids of the ids of a file."""
-        return self._ids(raw, path)
+        """Unknown before decoding."""
 
 
 class CocoStuff164kDataset(FileDataset):
@@ -134,10 +130,6 @@ class CocoStuff164kDataset(FileDataset):
         known = {key: path for key, path in known.items() if not key.endswith("_labelTrainIds")}
         super().__init__(pair_up(found, known, images, labels, DOWNLOAD_164K.hint()))
         self._ids = LabelMap(IDS_164K)
-
-    def to_ids(self, raw: np.ndarray, path: Path) -> np.ndarray:
-        """Training ids of the ids of a file."""
-        return self._ids(raw, path)
 
 
 class CocoStuff10k(OfficialDataModule):
@@ -186,10 +178,10 @@ def decode_mat(data: np.ndarray, path: Path | str) -> np.ndarray:
 
     try:
         fields = loadmat(io.BytesIO(data.tobytes()), variable_names=["S"])
-    except Exception as error:  # damage shows anywhere in the parser, as anything
+    except Exception as error:  # a damaged file can raise anything anywhere in the parser
         raise UserError(
             f"{path}: cannot be read as a MATLAB file ({type(error).__name__}: {error})",
-            "Is the file complete? Unpack it again.",
+            "unpack it again: it may be incomplete",
         ) from error
     label = fields.get("S")
     if label is None:
@@ -200,36 +192,28 @@ def decode_mat(data: np.ndarray, path: Path | str) -> np.ndarray:
         )
     if int(label.min()) < 0 or int(label.max()) >= IGNORE_INDEX:
         strange = int(label.min()) if int(label.min()) < 0 else int(label.max())
-        raise UserError(f"{path}: label id {strange} is not known", "The ids are 0..182.")
-    # MATLAB stores columns, everything here reads rows
+        raise UserError(f"{path}: label id {strange} is not known", "the ids are 0..182")
+    # MATLAB stores columns, OpenCV reads rows
     return np.ascontiguousarray(label, np.uint8)
 
 
-def _listed(root: Path, path: Path) -> list[tuple[Path, Path]]:
+def _listed(root: Path, path: Path) -> Pairs:
     """Image and label of each name in a list, in its order."""
     if not path.is_file():
         what = f"there is no list imageLists/{path.name}"
         raise DOWNLOAD_10K.missing(root, what, "imageLists")
-    images = Folder(root / "images", ".jpg")
-    labels = Folder(root / "annotations", ".mat")
-    known = [(images, images.files()), (labels, labels.files())]
+    folders = Folder(root / "images", ".jpg"), Folder(root / "annotations", ".mat")
+    images, labels = (folder.files() for folder in folders)
     pairs = []
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
-        name = line.strip()
-        if not name:
-            continue
+    for number, name in list_lines(path):
+        known = zip(folders, (images, labels), strict=True)
         missing = [folder.file(name) for folder, files in known if name not in files]
-        for file in missing:
-            hint = f"{path}, line {number} lists it. {DOWNLOAD_10K.hint()}"
-            report_absent(file, UserError(f"{file}: {absence(file)}", hint))
-        if not missing:
-            pairs.append((known[0][1][name], known[1][1][name]))
-    if not pairs:
-        raise UserError(f"{path}: the list is empty")
+        if none_missing(missing, f"{path}, line {number} lists it. {DOWNLOAD_10K.hint()}"):
+            pairs.append((images[name], labels[name]))
     return pairs
 
 
 def _first(root: Path, places: tuple[str, ...], year: str, ending: str) -> Folder:
-    """The first place that has such files; the usual one when none has."""
+    """The first folder that has such files; the usual one when none has."""
     folders = [Folder(root / place / year, ending) for place in places]
     return next((f for f in folders if next(f.path.glob(f"*{ending}"), None)), folders[0])

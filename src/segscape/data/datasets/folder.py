@@ -1,25 +1,25 @@
-"""Anybody's own pairs of images and labels, described in yaml.
+"""A user's own pairs of images and labels, described in yaml.
 
 Where the files are, one of:
 
     images: images/SPLIT/*.jpg        patterns; SPLIT is train, val or test. Image and label belong
     labels: labels/SPLIT/*.png        together when the stars stand for the same
     images: {train: ..., val: ...}    a pattern per split
-    lists: SPLIT.txt                  a list per split, image and label in a line, apart by a tab
-                                      or blanks
+    lists: SPLIT.txt                  a list per split, image and label in a line, separated by a
+                                      tab or blanks
 
 What the labels mean:
 
     classes: [road, car]              or a yaml or JSON file with the list
-    palette: [[128, 64, 128], ...]    colours for pictures; made up when left out
+    palette: [[128, 64, 128], ...]    colours for pictures; generated when left out
     label_format: ids                 one channel (grey or palette) whose values are ids
     label_map: {7: road, 8: 0, 9: ignore}     id in a file -> class; left out: the training ids
     label_ignore: 255                 ids in the files that mean no class
     label_format: colours             labels painted in RGB, or palette images meant as such
     label_colours: {road: [128, 64, 128], car: [[0, 0, 142], [0, 0, 143]], ignore: [0, 0, 0]}
 
-Whatever is ignored becomes 255 in training. An id or a colour that is not described is an error
-that names the file. Scores are at the size of the labels; images may differ in size when
+Ignored pixels become 255 in training. An id or a colour that is not described is an error that
+names the file. Scores are at the size of the labels; images may differ in size when
 eval_batch_size is 1.
 """
 
@@ -33,19 +33,19 @@ import numpy as np
 
 from segscape.data.base import ColourMap, FileDataset, LabelMap, Palette
 from segscape.data.codecs import decode_colours, decode_label
-from segscape.data.datasets.camvid_labels import require_choice
-from segscape.data.datasets.folder_files import Pairs, by_list, by_patterns, of_split, sample_names
+from segscape.data.datasets.folder_files import by_list, by_patterns, of_split, sample_names
 from segscape.data.datasets.folder_labels import class_table, colour_map, id_map
-from segscape.data.datasets.official_download import absence
+from segscape.data.datasets.missing_files import why_missing
+from segscape.data.datasets.pairing import Pairs
 from segscape.data.module import SegmentationDataModule
 from segscape.data.options import LoaderOptions
-from segscape.errors import UserError, nearest
+from segscape.errors import UserError, choice, unknown
 
 FORMATS = ("ids", "colours")
 
 
 class FolderDataset(FileDataset):
-    """One split of somebody's own data.
+    """One split of a user's own data.
 
     Args:
         pairs: image and label files.
@@ -77,17 +77,17 @@ class FolderDataset(FileDataset):
         return self._meaning(raw, path)
 
     def name(self, index: int) -> str:
-        """The image's name, with folders where names repeat."""
+        """The image's name, with its folders where names repeat."""
         return self._names[index]
 
 
 class Folder(SegmentationDataModule):
-    """Pairs of images and labels in a folder on this machine.
+    """Pairs of images and labels in a local folder.
 
     Args:
-        root: where patterns and names in lists begin.
+        root: patterns and names in lists are relative to it.
         classes: names in the order of the training ids, or a yaml or JSON file with them.
-        palette: their colours, or a file with them; None makes some up.
+        palette: their colours, or a file with them; None: generated.
         images: pattern of the images, with SPLIT in it, or one per split.
         labels: the same of the labels.
         lists: file with the pairs, with SPLIT in its name, or one per split, instead of patterns.
@@ -99,7 +99,7 @@ class Folder(SegmentationDataModule):
             one size.
 
     Raises:
-        UserError: an argument cannot be. The folder is looked at by `check` and `dataset`.
+        UserError: an argument is invalid. The folder is read by `dataset`, not here.
     """
 
     name = "folder"
@@ -119,7 +119,7 @@ class Folder(SegmentationDataModule):
         **options: Unpack[LoaderOptions],
     ) -> None:
         super().__init__(**options)
-        require_choice("label_format", label_format, FORMATS)
+        choice("data.label_format", label_format, FORMATS)
         self.root = root
         self.images, self.labels, self.lists = images, labels, lists
         self.classes, self.palette = class_table(classes, palette)
@@ -143,12 +143,9 @@ class Folder(SegmentationDataModule):
             raise UserError("data=folder needs the folder of the data set: data.root=DIR is needed")
         root = Path(self.root)
         if not root.is_dir():
-            known = (f.name for f in root.parent.iterdir()) if root.parent.is_dir() else ()
-            close = nearest(root.name, known)
-            raise UserError(
-                f"data.root={root}: {absence(root, 'folder')}",
-                f"Did you mean {root.parent / close}?" if close else None,
-            )
+            names = [f.name for f in root.parent.iterdir()] if root.parent.is_dir() else []
+            what = f"data.root={root}: {why_missing(root, 'folder')}"
+            raise unknown(what, root.name, names, typed=f"{root.parent}/{{}}", label="")
         return FolderDataset(self._pairs(root, split), self.classes, self.palette, self._meaning)
 
     def _pairs(self, root: Path, split: str) -> Pairs:

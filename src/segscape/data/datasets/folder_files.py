@@ -1,7 +1,7 @@
 """Pairs of image and label files: by two patterns, or from a list.
 
-In a pattern `*` stands for any text within a name, `**/` for any folders, `?` for one sign. An
-image and a label belong together when the stars of their patterns stand for the same; an
+In a pattern `*` stands for any text within a name, `**/` for any folders, `?` for one character. An
+image and a label belong together when the stars of their patterns stand for the same text; an
 extension under a last star (`*` or `.*`) is left out. SPLIT stands for train, val or test.
 """
 
@@ -11,14 +11,11 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePath
 
-from segscape.data.datasets.missing_files import report_absent
-from segscape.data.datasets.official_download import absence
+from segscape.data.datasets.missing_files import report_missing, why_missing
+from segscape.data.datasets.pairing import SUFFIXES, Pairs, listed_pairs
 from segscape.errors import UserError, nearest
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 SPLIT = "SPLIT"
-
-Pairs = list[tuple[Path, Path]]
 # A pattern or a file for all splits, with SPLIT in it, or one per split.
 PerSplit = str | Mapping[str, str] | None
 # What the stars of a pattern stand for.
@@ -27,13 +24,10 @@ Key = tuple[str, ...]
 _MAGIC = re.compile(r"[*?\[]")
 _TOKEN = re.compile(r"\*\*/|\*\*|\*|\?|\[[^\]]*\]")
 _REGEX = {"**/": "((?:[^/]+/)*)", "**": "(.*)", "*": "([^/]*)", "?": "([^/])"}
-_EXTENSION = "|".join(suffix[1:] for suffix in SUFFIXES)
-# Names may hold blanks: a column ends after the extension of an image.
-_COLUMNS = re.compile(rf"^(.+?\.(?:{_EXTENSION}))\s+(\S.*)$", re.IGNORECASE)
 
 
 def of_split(option: str, given: PerSplit, split: str) -> str:
-    """What an option says about a split.
+    """The value of an option for a split.
 
     Args:
         option: its key, for the message.
@@ -41,12 +35,12 @@ def of_split(option: str, given: PerSplit, split: str) -> str:
         split: train, val or test.
 
     Raises:
-        UserError: nothing.
+        UserError: there is none.
     """
     if isinstance(given, Mapping):
         if given.get(split) is None:
-            said = ", ".join(f"{k}: {v}" for k, v in given.items()) or "nothing"
-            raise UserError(f"{option} says nothing about the split {split}", f"It has {said}.")
+            listed = ", ".join(f"{k}: {v}" for k, v in given.items()) or "nothing"
+            raise UserError(f"{option} has no entry for the split {split}", f"it has {listed}")
         return str(given[split])
     assert given is not None
     return given.replace(SPLIT, split)
@@ -68,13 +62,13 @@ def by_patterns(root: Path, images: str, labels: str) -> Pairs:
     for option, pattern in (("data.images", images), ("data.labels", labels)):
         if not _MAGIC.search(pattern):
             raise UserError(
-                f"{option}={pattern} has no star", "Expected a pattern such as images/SPLIT/*.jpg"
+                f"{option}={pattern} has no star", "expected a pattern such as images/SPLIT/*.jpg"
             )
     counts = [len(_TOKEN.findall(_stem(pattern))) for pattern in (images, labels)]
     if counts[0] != counts[1]:
         raise UserError(
             f"data.images={images} has {counts[0]} stars, data.labels={labels} {counts[1]}",
-            "Each star of the one must have its partner in the other.",
+            "each star of one needs its counterpart in the other",
         )
     found, known = _matched(root, "data.images", images), _matched(root, "data.labels", labels)
     alone = [key for key in found if key not in known]
@@ -83,50 +77,26 @@ def by_patterns(root: Path, images: str, labels: str) -> Pairs:
         error = UserError(
             f"{found[key]}: there is no label for this image" + count,
             f"data.labels={labels} matches {len(known)} files, none with {_shown(key)!r} in place "
-            f"of its stars, but {_alike(key, known)!r}.",
+            f"of its stars, but {_alike(key, known)!r}",
         )
-        report_absent(root / _filled(labels, key), error)
+        report_missing(root / _filled(labels, key), error)
     return [(image, known[key]) for key, image in found.items() if key in known]
 
 
 def by_list(root: Path, path: Path) -> Pairs:
-    """The files in a list: image and label in a line, apart by a tab or blanks.
+    """The files in a list: image and label in a line, separated by a tab or blanks.
 
     Args:
-        root: where relative names begin.
+        root: folder of relative names.
         path: of the list, UTF-8.
 
     Raises:
-        UserError: the list or a file in it is missing, or a line is not understood.
+        UserError: the list or a file in it is missing, or a line has not two columns.
     """
     if not path.is_file():
-        raise UserError(f"{path}: the list of pairs: {absence(path)}", holds(path.parent))
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: is not a text file in UTF-8 ({error})") from None
-    pairs = []
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
-            continue
-        columns = [c.strip() for c in line.split("\t") if c.strip()] if "\t" in line else []
-        matched = _COLUMNS.match(line.strip())
-        if not columns and matched:
-            columns = list(matched.groups())
-        if len(columns) != 2:
-            raise UserError(
-                f"{path}, line {number}: expected two columns, image and label: {line.strip()!r}",
-                "Example: images/a street.jpg images/a street_label.png (or with a tab between)",
-            )
-        image, label = (root / column for column in columns)
-        missing = [file for file in (image, label) if not file.is_file()]
-        for file in missing:
-            report_absent(file, UserError(f"{file}: {absence(file)}", f"{path}, line {number}"))
-        if not missing:
-            pairs.append((image, label))
-    if not pairs:
-        raise UserError(f"{path}: the list is empty")
-    return pairs
+        raise UserError(f"{path}: the list of pairs: {why_missing(path)}", holds(path.parent))
+    example = "images/a street.jpg images/a street_label.png (or with a tab between)"
+    return listed_pairs(path, root.joinpath, example)
 
 
 def sample_names(pairs: Pairs) -> list[str]:
@@ -144,13 +114,13 @@ def sample_names(pairs: Pairs) -> list[str]:
 
 
 def holds(folder: Path) -> str:
-    """What lies in a folder, or in the next one above that is there, for a message."""
+    """The content of a folder, or of the nearest parent that exists, for a message."""
     while not folder.is_dir() and folder != folder.parent:
         folder = folder.parent
     names = sorted(f.name + "/" * f.is_dir() for f in folder.iterdir())
     shown = ", ".join(names[:8]) or "nothing"
     more = f" and {len(names) - 8} more" if len(names) > 8 else ""
-    return f"{folder} holds {shown}{more}."
+    return f"{folder} holds {shown}{more}"
 
 
 def _matched(root: Path, option: str, pattern: str) -> dict[Key, Path]:
@@ -159,7 +129,7 @@ def _matched(root: Path, option: str, pattern: str) -> dict[Key, Path]:
     fixed = next(i for i, part in enumerate(parts) if _MAGIC.search(part))
     folder, rest = root.joinpath(*parts[:fixed]), "/".join(parts[fixed:])
     stars = _regex(_stem(rest))
-    bare = rest.endswith("*")  # then images only, and their extension is no part of the key
+    bare = rest.endswith("*")  # then only images match, and their extension is not in the key
     found: dict[Key, Path] = {}
     for path in sorted(folder.glob(rest)) if folder.is_dir() else ():
         if path.name.startswith(".") or (bare and path.suffix.lower() not in SUFFIXES):
@@ -190,7 +160,7 @@ def _alike(key: Key, known: Iterable[Key]) -> str:
 
 
 def _filled(pattern: str, key: Key) -> str:
-    """The file that a pattern would match with these texts in place of its stars."""
+    """The file that a pattern matches with these texts in place of its stars."""
     values = iter(key)
 
     def text(token: re.Match[str]) -> str:
@@ -201,7 +171,7 @@ def _filled(pattern: str, key: Key) -> str:
 
 
 def _stem(pattern: str) -> str:
-    """A pattern without a last `.*`, which is any extension."""
+    """A pattern without a final `.*`, which is any extension."""
     return pattern.removesuffix(".*")
 
 

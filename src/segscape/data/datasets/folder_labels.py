@@ -1,10 +1,12 @@
-"""What the labels of somebody's own data mean: classes, colours, and ids or colours of files."""
+"""What the labels of a user's own data mean: classes, colours, and ids or colours of files."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from segscape.data.base import IGNORE_INDEX, ColourMap, LabelMap, Palette
 from segscape.data.datasets.folder_files import as_text
@@ -24,12 +26,12 @@ def class_table(
 
     Args:
         classes: names in the order of the training ids, or a yaml or JSON file: a list of names,
-            or a mapping with `classes` and maybe `palette`.
+            or a mapping with `classes` and optionally `palette`.
         palette: their colours [red, green, blue], 0..255, or such a file; None takes those of
-            the file of classes, or makes some up.
+            the file of classes, or generates them.
 
     Raises:
-        UserError: no names, too many, a name twice, or colours that do not go with them.
+        UserError: no names, too many, a name twice, or another number of colours.
     """
     given = from_file("data.classes", classes)
     if isinstance(given, Mapping):
@@ -38,14 +40,14 @@ def class_table(
     if not isinstance(given, Sequence) or isinstance(given, str) or not given:
         raise UserError(
             "data=folder needs the names of the classes: data.classes",
-            "A list such as [road, car], or a yaml or JSON file with one; "
-            f"found {given!r}" + (f" in {classes}." if isinstance(classes, str) else "."),
+            "a list such as [road, car], or a yaml or JSON file with one; "
+            f"found {given!r}" + (f" in {classes}" if isinstance(classes, str) else ""),
         )
     names = tuple(str(name) for name in given)
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice or len(names) > MOST_CLASSES:
         what = f"has {as_text(twice)} twice" if twice else f"has {len(names)} names"
-        raise UserError(f"data.classes {what}", f"Expected up to {MOST_CLASSES} different names.")
+        raise UserError(f"data.classes {what}", f"expected up to {MOST_CLASSES} different names")
     colours = from_file("data.palette", palette)
     if isinstance(colours, Mapping):
         colours = colours.get("palette")
@@ -67,13 +69,13 @@ def id_map(label_map: Any, ignored: int | Sequence[int] | None, classes: Sequenc
         classes: names by training id.
 
     Raises:
-        UserError: an id or a class that cannot be.
+        UserError: an invalid id or class.
     """
     given = from_file("data.label_map", label_map)
     if given is None:
         given = {number: number for number in range(len(classes))}
     if not isinstance(given, Mapping):
-        raise UserError(f"data.label_map={given!r}", "Expected a mapping such as {7: road}.")
+        raise UserError(f"data.label_map={given!r}", "expected a mapping such as {7: road}")
     ids: dict[int, int] = {}
     for source, target in given.items():
         number = _file_id("data.label_map", source)
@@ -83,7 +85,7 @@ def id_map(label_map: Any, ignored: int | Sequence[int] | None, classes: Sequenc
         if ids.get(number, IGNORE_INDEX) != IGNORE_INDEX:
             raise UserError(
                 f"data.label_ignore={number} is class {classes[ids[number]]!r} in data.label_map",
-                "One of the two is wrong.",
+                "one of the two is wrong",
             )
         ids[number] = IGNORE_INDEX
     return LabelMap(ids, keep_ignore=False)
@@ -99,14 +101,14 @@ def colour_map(label_colours: Any, classes: Sequence[str], palette: Palette) -> 
         palette: colours by training id.
 
     Raises:
-        UserError: a colour of two classes, a class without one, or what is no colour.
+        UserError: a colour of two classes, a class without one, or an invalid colour.
     """
     given = from_file("data.label_colours", label_colours)
     if given is None:
         given = {number: [list(value)] for number, value in enumerate(palette)}
     if not isinstance(given, Mapping):
         raise UserError(
-            f"data.label_colours={given!r}", "Expected a mapping such as {road: [128, 64, 128]}."
+            f"data.label_colours={given!r}", "expected a mapping such as {road: [128, 64, 128]}"
         )
     ids: dict[Colour, int] = {}
     for name, value in given.items():
@@ -142,8 +144,8 @@ def training_id(option: str, value: Any, classes: Sequence[str]) -> int:
     close = nearest(str(value), [*classes, IGNORE])
     raise UserError(
         f"{option}: there is no class {value!r}",
-        (f"Did you mean {close}? " if close else "")
-        + f"Classes: {as_text(classes)}; or 0..{len(classes) - 1}, or {IGNORE}.",
+        (f"did you mean {close}? " if close else "")
+        + f"classes: {as_text(classes)}; or 0..{len(classes) - 1}, or {IGNORE}",
     )
 
 
@@ -155,24 +157,22 @@ def colour(option: str, value: Any) -> Colour:
     """
     right = isinstance(value, Sequence) and not isinstance(value, str) and len(value) == 3
     if not right or not all(type(part) is int and 0 <= part <= 255 for part in value):
-        raise UserError(f"{option}: {value!r} is no colour", "Expected [red, green, blue], 0..255.")
+        raise UserError(f"{option}: {value!r} is no colour", "expected [red, green, blue], 0..255")
     red, green, blue = value
     return red, green, blue
 
 
 def from_file(option: str, given: Any) -> Any:
-    """The content of a yaml or JSON file where its name is given; anything else as it is.
+    """The content of a yaml or JSON file, given by its name; anything else as it is.
 
     Raises:
         UserError: there is no such file, or it cannot be read.
     """
     if not isinstance(given, str):
         return given
-    import yaml
-
     path = Path(given)
     if not path.is_file():
-        raise UserError(f"{option}={given}: there is no such file", "Expected a yaml or JSON file.")
+        raise UserError(f"{option}={given}: there is no such file", "expected a yaml or JSON file")
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8-sig"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -185,6 +185,6 @@ def _file_id(option: str, value: Any) -> int:
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 255:
         raise UserError(
-            f"{option}: {value!r} is no id of a label file", "Ids are whole numbers from 0 to 255."
+            f"{option}: {value!r} is no id of a label file", "ids are whole numbers from 0 to 255"
         )
     return value

@@ -1,13 +1,13 @@
-"""Missing files: an error for everybody, a list of all of them for the doctor.
+"""Missing files: an error in general, a list of all of them for `segscape data check`.
 
-A data set lists its files when it is opened. Whoever finds one missing says so by `report_absent`,
-which raises; inside `collecting` it takes a note instead, and the listing goes on without that
-sample.
+A data set lists its files when it is opened, and reports each missing one by `report_missing`,
+which raises. Inside `collect_missing` the errors are collected instead, and the listing continues
+without those samples.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -17,40 +17,59 @@ from segscape.errors import UserError
 
 
 @dataclass(frozen=True)
-class Absent:
-    """A file that is not where it should be.
+class MissingFile:
+    """A file that does not exist.
 
     Attributes:
-        file: where it should be.
-        error: what would have been raised.
+        file: where it is expected.
+        error: what is raised outside of `collect_missing`.
     """
 
     file: Path
     error: UserError
 
 
-_notes: ContextVar[list[Absent] | None] = ContextVar("absent files", default=None)
+_collected: ContextVar[list[MissingFile] | None] = ContextVar("missing files", default=None)
 
 
-def report_absent(file: Path, error: UserError) -> None:
-    """Raise the error; inside `collecting` note it and return.
+def report_missing(file: Path, error: UserError) -> None:
+    """Raise the error; inside `collect_missing` add it to the list and return.
 
     Raises:
-        UserError: the given one, unless somebody collects.
+        UserError: the given one.
     """
-    notes = _notes.get()
-    if notes is None:
+    collected = _collected.get()
+    if collected is None:
         raise error
-    notes.append(Absent(file, error))
+    collected.append(MissingFile(file, error))
+
+
+def none_missing(missing: Sequence[Path], hint: str) -> bool:
+    """Report each of these files; True if there are none.
+
+    Raises:
+        UserError: naming the first file, unless inside `collect_missing`.
+    """
+    for file in missing:
+        report_missing(file, UserError(f"{file}: {why_missing(file)}", hint))
+    return not missing
+
+
+def why_missing(path: Path, kind: str = "file") -> str:
+    """What is at a path instead of the expected file or folder."""
+    if path.is_symlink():
+        return "is a symbolic link that leads nowhere or in a circle"
+    if kind == "file" and path.is_dir():
+        return "is a folder, not a file"
+    return "there is no such folder" if kind == "folder" else "the file does not exist"
 
 
 @contextmanager
-def collecting() -> Iterator[list[Absent]]:
-    """Within it missing files are noted in the list that this gives, not raised."""
-    token = _notes.set([])
-    notes = _notes.get()
-    assert notes is not None
+def collect_missing() -> Iterator[list[MissingFile]]:
+    """Collect missing files in the list that this yields instead of raising."""
+    collected: list[MissingFile] = []
+    token = _collected.set(collected)
     try:
-        yield notes
+        yield collected
     finally:
-        _notes.reset(token)
+        _collected.reset(token)

@@ -1,7 +1,7 @@
 """What the data sets read from an official download have in common.
 
-None of them is shipped or fetched. Whoever lacks one is told once: the owner's page, the files,
-and the layout that is expected.
+None of them is shipped or downloaded. When one is missing, the error names the owner's page, the
+files to fetch, and the expected layout.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Unpack
 import numpy as np
 
 from segscape.data.base import IGNORE_INDEX, FileDataset, FileSample, Palette, SegmentationDataset
-from segscape.data.codecs import read_image
+from segscape.data.datasets.missing_files import why_missing
 from segscape.data.module import SegmentationDataModule
 from segscape.data.options import LoaderOptions
 from segscape.errors import UserError, nearest
@@ -36,46 +36,37 @@ class Download:
     layout: tuple[str, ...]
 
     def hint(self) -> str:
-        """How to come by the data."""
+        """Where to get the data, and the expected layout."""
         tree = "".join(f"\n         {line}" for line in self.layout)
         return f"Fetch {' and '.join(self.files)} from {self.page}; expected in data.root:{tree}"
 
     def folder(self, root: Path) -> Path:
-        """The root, which must be there.
+        """The root, which must exist.
 
         Raises:
-            UserError: it is not, with the nearest name that is.
+            UserError: it does not; names the nearest folder that does.
         """
         if root.is_dir():
             return root
         meant = ""
         if root.parent.is_dir():
             close = nearest(root.name, (f.name for f in root.parent.iterdir() if f.is_dir()))
-            meant = f"Did you mean {root.parent / close}? " if close else ""
-        what = "is a file, not a folder" if root.is_file() else absence(root, "folder")
+            meant = f"did you mean {root.parent / close}? " if close else ""
+        what = "is a file, not a folder" if root.is_file() else why_missing(root, "folder")
         raise UserError(f"data.root={root}: {what}", meant + self.hint())
 
     def missing(self, root: Path, what: str, marker: str) -> UserError:
         """The error for a part of the data set that is not in the root.
 
         Args:
-            root: where it was looked for.
+            root: `data.root`.
             what: is missing.
-            marker: a folder that stands directly in a right root, to find the right one.
+            marker: a folder that a correct root contains, to suggest the correct one.
         """
         inside = sorted(f for f in root.iterdir() if f.is_dir()) if root.is_dir() else []
         inner = next((f for f in inside if (f / marker).is_dir()), None)
-        meant = f"Did you mean data.root={inner}? " if inner and inner.name != marker else ""
+        meant = f"did you mean data.root={inner}? " if inner and inner.name != marker else ""
         return UserError(f"data.root={root}: {what}", meant + self.hint())
-
-
-def absence(path: Path, kind: str = "file") -> str:
-    """In which way a path is not there."""
-    if path.is_symlink():
-        return "is a symbolic link that leads nowhere or in a circle"
-    if kind == "file" and path.is_dir():
-        return "is a folder, not a file"
-    return "there is no such folder" if kind == "folder" else "the file does not exist"
 
 
 def inverse(ids: Mapping[int, int]) -> dict[int, int]:
@@ -85,16 +76,18 @@ def inverse(ids: Mapping[int, int]) -> dict[int, int]:
 
 
 class ImagesOnly(FileDataset):
-    """A split whose labels its owners keep: its images can be opened, nothing can be scored.
+    """A split whose labels are not public: its images can be read, nothing can be scored.
 
     Args:
         images: the files.
-        classes: what the data set knows.
+        classes: of the data set.
         palette: their colours.
-        why: what is said to whoever asks for a label.
-        hint: what to do instead.
-        ending: of the files, that is no part of a sample's name.
+        why: the message of the error when a label is read.
+        hint: of that error.
+        ending: of the files' names, left out of the samples' names.
     """
+
+    has_labels = False
 
     def __init__(
         self,
@@ -112,20 +105,12 @@ class ImagesOnly(FileDataset):
         self._why = UserError(why, hint)
 
     def open(self, index: int) -> FileSample:
-        """There is no label to open.
+        """Not possible without a label.
 
         Raises:
             UserError: always.
         """
         raise self._why
-
-    def image(self, index: int) -> np.ndarray:
-        """The image (H, W, 3), RGB uint8.
-
-        Raises:
-            UserError: naming the file that is at fault.
-        """
-        return read_image(self.pairs[index].image)
 
     def files(self, index: int) -> tuple[Path, ...]:  # type: ignore[override]
         """The image file alone."""
@@ -137,7 +122,7 @@ class ImagesOnly(FileDataset):
 
 
 class OfficialDataModule(SegmentationDataModule):
-    """A data set in a folder on this machine, as its owners publish it.
+    """A data set in a local folder, as its owners publish it.
 
     Subclasses set `download`, `file_ids` and how a split is opened.
 
@@ -147,12 +132,11 @@ class OfficialDataModule(SegmentationDataModule):
             one size.
 
     Raises:
-        UserError: an argument is out of range. The folder is looked at by `check` and
-            `dataset`, not here.
+        UserError: an argument is out of range. The folder is read by `dataset`, not here.
     """
 
     download: Download
-    # what the owners' evaluation expects: training id -> id in the files; 255 is what is no class
+    # training id -> id in the files, as the owners' evaluation expects; 255: no class
     file_ids: Mapping[int, int]
 
     def __init__(self, root: str | Path | None = None, **options: Unpack[LoaderOptions]) -> None:
@@ -173,7 +157,7 @@ class OfficialDataModule(SegmentationDataModule):
         """Open a split of a folder that is there."""
 
     def to_submission(self, ids: np.ndarray) -> np.ndarray:
-        """Predicted training ids as the owners' evaluation wants them.
+        """Predicted training ids as the owners' evaluation expects them.
 
         Args:
             ids: uint8, (H, W); 255 where no class is predicted.

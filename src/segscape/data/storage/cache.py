@@ -28,11 +28,18 @@ from typing import Any
 
 import numpy as np
 
-from segscape.data.base import LazySample, Palette, Sample, SegmentationDataset, WholeSample
+from segscape.data.base import (
+    LazySample,
+    Palette,
+    Sample,
+    SegmentationDataset,
+    WholeSample,
+    read_whole,
+)
 from segscape.data.resource_limits import available_memory
 from segscape.data.storage.store import RESERVE, SampleStore, format_store, store_bytes
 from segscape.data.storage.versions import content_version, sample_sizes
-from segscape.errors import UserError, nearest
+from segscape.errors import UserError
 
 CACHES = ("none", "memory", "disk")
 log = logging.getLogger(__name__)
@@ -69,9 +76,7 @@ class CachedDataset:
 
     def read(self, index: int) -> Sample:
         """Read one sample; raises UserError naming the file that is at fault."""
-        lazy = self.open(index)
-        height, width = lazy.size
-        return lazy.window(slice(0, height), slice(0, width))
+        return read_whole(self.open(index))
 
     def open(self, index: int) -> LazySample:
         """One sample; it is decoded, and kept, unless it is there."""
@@ -118,17 +123,6 @@ class StoredSample:
         """The whole label (H, W), without the image."""
         found = self._store.label(self._index)
         return self._dataset.read(self._index).label if found is None else found
-
-
-def require_cache(value: str) -> str:
-    """One of CACHES; UserError with the nearest otherwise."""
-    if value not in CACHES:
-        close = nearest(str(value), CACHES)
-        hint = f"Did you mean {close}? " if close else ""
-        raise UserError(
-            f"data.cache={value} is not a choice", f"{hint}Choices: {', '.join(CACHES)}."
-        )
-    return value
 
 
 def cached(

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from segscape.data.base import IGNORE_INDEX, Palette, Sample
+from segscape.data.base import IGNORE_INDEX, Palette, Sample, read_whole
 from segscape.data.codecs import decode_image, decode_label
 from segscape.errors import UserError
 
@@ -165,9 +165,7 @@ class ShardDataset:
 
     def read(self, index: int) -> Sample:
         """Read one sample; raises UserError naming the shard that is at fault."""
-        lazy = self.open(index)
-        height, width = lazy.size
-        return lazy.window(slice(0, height), slice(0, width))
+        return read_whole(self.open(index))
 
     def open(self, index: int) -> ShardSample:
         """One sample, of which windows can be read."""

@@ -1,4 +1,4 @@
-"""Arguments of transforms, checked before the run."""
+"""Checks of the arguments of transforms, made before the run."""
 
 from __future__ import annotations
 
@@ -7,18 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from segscape.errors import UserError, nearest
+from segscape.errors import UserError
 
 
 def check_size(name: str, value: Any) -> tuple[int, int]:
     """Height and width as two positive ints; UserError naming the option otherwise."""
     wanted = f"[height, width] in pixels, for example {name}=[256,512]"
-    require(
-        isinstance(value, Sequence) and not isinstance(value, str) and len(value) == 2,
-        name,
-        value,
-        wanted,
-    )
+    _require_pair(name, value, wanted)
     for length in value:
         require(isinstance(length, int) and length > 0, name, value, wanted)
     return int(value[0]), int(value[1])
@@ -27,30 +22,21 @@ def check_size(name: str, value: Any) -> tuple[int, int]:
 def check_scales(scale: Sequence[float], step: float | None) -> np.ndarray:
     """The grid of scales, or the two ends of a continuous range."""
     wanted = "[smallest, largest], both above 0, for example [0.5, 2.0]"
-    require(
-        isinstance(scale, Sequence) and not isinstance(scale, str) and len(scale) == 2,
-        "augment.scale",
-        scale,
-        wanted,
-    )
+    _require_pair("augment.scale", scale, wanted)
     low, high = (number("augment.scale", value) for value in scale)
     require(0 < low <= high, "augment.scale", list(scale), wanted)
     if step is None:
         return np.array([low, high])
-    require(
-        number("augment.scale_step", step) > 0,
-        "augment.scale_step",
-        step,
-        "a number above 0, or null",
-    )
-    # The tolerance keeps the last point of 0.5..2.0 by 0.1 in spite of float division.
+    good = number("augment.scale_step", step) > 0
+    require(good, "augment.scale_step", step, "a number above 0, or null")
+    # The tolerance keeps the last point of 0.5..2.0 by 0.1 despite the float division.
     return low + step * np.arange(int((high - low) / step + 1 + 1e-6))
 
 
 def require(good: bool, name: str, value: Any, wanted: str) -> None:
     """UserError naming the option and what was expected, unless `good`."""
     if not good:
-        raise UserError(f"{name}={value} cannot be used", f"Expected {wanted}.")
+        raise UserError(f"{name}={value} cannot be used", f"expected {wanted}")
 
 
 def number(name: str, value: Any) -> float:
@@ -72,24 +58,10 @@ def require_count_or_none(name: str, value: Any) -> None:
     require(value is None or is_count, name, value, "a whole number above 0, or null")
 
 
-def choice(name: str, value: Any, choices: Sequence[str]) -> str:
-    """One of these words; UserError naming the option and the nearest word otherwise."""
-    if value in choices:
-        return str(value)
-    close = nearest(str(value), choices)
-    meant = f"Did you mean {close}? " if close else ""
-    raise UserError(f"{name}={value} is not a choice", f"{meant}Choices: {', '.join(choices)}.")
-
-
 def check_range(name: str, value: Any, least: float, most: float) -> tuple[float, float]:
     """Two numbers, the first not above the second, both within least..most."""
     wanted = f"[smallest, largest] from {least:g} to {most:g}"
-    require(
-        isinstance(value, Sequence) and not isinstance(value, str) and len(value) == 2,
-        name,
-        value,
-        wanted,
-    )
+    _require_pair(name, value, wanted)
     low, high = (number(name, v) for v in value)
     require(least <= low <= high <= most, name, list(value), wanted)
     return low, high
@@ -99,3 +71,8 @@ def require_flag(name: str, value: Any) -> bool:
     """True or False; UserError naming the option otherwise."""
     require(isinstance(value, bool), name, value, "true or false")
     return bool(value)
+
+
+def _require_pair(name: str, value: Any, wanted: str) -> None:
+    is_pair = isinstance(value, Sequence) and not isinstance(value, str) and len(value) == 2
+    require(is_pair, name, value, wanted)

@@ -10,11 +10,11 @@ import numpy as np
 
 from segscape.data.transforms.checks import (
     check_range,
-    choice,
     number,
     require,
     require_probability,
 )
+from segscape.errors import choice
 
 COLOURS = ("paddleseg", "stdc", "mmseg", "none")
 # Brightness, contrast, saturation, hue in degrees, probability: what each was published with.
@@ -44,7 +44,7 @@ def make_colour(
     hue: float | None,
     probability: float | None,
 ) -> Colour:
-    """The colour augmentation with this name; None stands for its published amount.
+    """The colour augmentation of this name; None: its published amount.
 
     Raises:
         UserError: no such name, an amount out of range, or amounts for none.
@@ -78,9 +78,9 @@ def _check_amounts(*amounts: float) -> None:
 
 
 class ColourJitter:
-    """Brightness, contrast, saturation and hue, each a blend with what lacks it.
+    """Brightness, contrast, saturation and hue, each a blend with an image without it.
 
-    The operations of PaddleSeg's RandomDistort: each is applied with its own coin, its
+    The operations of PaddleSeg's RandomDistort: each is applied independently at random, its
     amount is uniform, and the order is shuffled. Contrast blends with the mean grey level
     of the image, saturation with the grey level (ITU-R 601) of the pixel. STDC's ColorJitter is
     the same in this order, always applied and without hue.
@@ -130,7 +130,7 @@ class ColourJitter:
             elif operation == 2:
                 image = _saturate(image, 1 + amount)
             else:
-                image = _shift_hue(image, amount)
+                image = turn_hsv(image, 1.0, amount)
         return image if table is None else cv2.LUT(image, table)
 
 
@@ -138,7 +138,7 @@ class PhotoMetricDistortion:
     """Brightness, contrast, saturation and hue after SSD, as mmsegmentation has them.
 
     Brightness is added, contrast multiplies the channels, saturation that of HSV; contrast
-    comes before saturation and hue or after them, at equal odds. Each has its own coin.
+    comes before saturation and hue or after them, at equal odds. Each is applied independently.
 
     Args:
         brightness: drawn from -x..+x times 256 grey levels.
@@ -172,7 +172,7 @@ class PhotoMetricDistortion:
             first, last = last[first], _line(1, 0)
         image = _mapped(image, first)
         if saturation or hue:
-            image = _turn_hsv(image, 1 + saturation, hue)
+            image = turn_hsv(image, 1 + saturation, hue)
         return _mapped(image, last)
 
 
@@ -193,7 +193,7 @@ class Blur:
         odd = isinstance(kernel, int) and 3 <= kernel <= 31 and kernel % 2 == 1
         require(odd, "augment.blur_kernel", kernel, "an odd number of pixels from 3 to 31")
         self.kernel = kernel
-        # What OpenCV takes for a sigma of 0.
+        # OpenCV's value for a sigma of 0.
         usual = 0.3 * ((kernel - 1) / 2 - 1) + 0.8
         self.sigma = (
             (usual, usual) if sigma is None else check_range("augment.blur_sigma", sigma, 0.05, 10)
@@ -226,13 +226,9 @@ def _saturate(image: np.ndarray, factor: float) -> np.ndarray:
     return cv2.addWeighted(image, factor, grey, 1 - factor, 0)
 
 
-def _shift_hue(image: np.ndarray, degrees: float) -> np.ndarray:
-    return _turn_hsv(image, 1.0, degrees)
-
-
-def _turn_hsv(image: np.ndarray, factor: float, degrees: float) -> np.ndarray:
+def turn_hsv(image: np.ndarray, factor: float, degrees: float) -> np.ndarray:
     """Multiply the saturation of HSV and turn its hue, in one table of three channels."""
-    # The hue circle has 256 steps, so the sum wraps where it should.
+    # The hue circle has 256 steps, so the sum wraps correctly.
     turned = (np.arange(256) + round(degrees * 256 / 360)).astype(np.uint8)
     table = np.stack([turned, _line(factor, 0), _line(1, 0)], axis=1)[None]
     hsv = cv2.LUT(cv2.cvtColor(image, cv2.COLOR_RGB2HSV_FULL), table)

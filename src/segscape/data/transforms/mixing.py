@@ -1,7 +1,7 @@
-"""Samples made out of several: CutMix, ClassMix, copy-paste of rare classes, mosaic.
+"""Samples combined from several: CutMix, ClassMix, copy-paste of rare classes, mosaic.
 
-Every part is cut, flipped and coloured by the recipe as a sample of its own, from the pixels that
-it needs: the partner of a CutMix is read where the box shows it, a tile of a mosaic at its size.
+Every part is cut, flipped and coloured by the recipe like a sample of its own, from the pixels that
+it needs: the second sample of a CutMix is read only under the box, a mosaic tile at its size.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ import numpy as np
 
 from segscape.data.base import LazySample, Sample
 from segscape.data.transforms.base import Others
-from segscape.data.transforms.checks import choice, require, require_probability
+from segscape.data.transforms.checks import require, require_probability
 from segscape.data.transforms.placement import class_counts, ids_of, present_classes
+from segscape.errors import choice
 
 MIXES = ("none", "cutmix", "classmix", "copy_paste", "mosaic")
-# Others that are looked at for a rare class before a copy-paste is given up.
+# Samples that are searched for a rare class before the copy-paste is skipped.
 _TRIES = 4
 
 
@@ -60,7 +61,8 @@ class Mixing:
     """
 
     def __init__(self, mix: str, probability: float, crop: tuple[int, int]) -> None:
-        self.mix = choice("augment.mix", mix, MIXES)
+        choice("augment.mix", mix, MIXES)
+        self.mix = mix
         self.probability = require_probability("augment.mix_probability", probability)
         self.crop = crop
         fits = self.mix != "mosaic" or min(crop) >= 2

@@ -12,19 +12,19 @@ from segscape.data.base import IGNORE_INDEX, LazySample
 from segscape.data.transforms.checks import number, require, require_probability
 from segscape.data.transforms.geometry import Axis, Resampling
 from segscape.data.transforms.rotation import Rotation
-from segscape.errors import UserError, nearest
+from segscape.errors import unknown
 
 # mmsegmentation's number of tries for a crop that no class fills.
 _TRIES = 10
-# A crop is judged by about so many of its pixels per axis.
-_JUDGED = 256
+# The classes of a crop are counted on about so many of its pixels per axis.
+_COUNTED = 256
 
 View = Resampling | Rotation
 """A crop, and how it is resampled."""
 
 
 class Placement:
-    """Chooses the position of a crop; only the label is looked at, once, and only if needed.
+    """Chooses the position of a crop; only the label is read, once, and only if needed.
 
     Args:
         max_class_share: a crop is drawn again, up to 10 times, while one class has this share of
@@ -73,7 +73,7 @@ class Placement:
         if self.max_class_share < 1:
             label = lazy.label()
             for _ in range(_TRIES - 1):
-                if self._is_mixed(label, rows, columns):
+                if self.is_mixed(label, rows, columns):
                     break
                 rows, columns = whole.rows.placed(crop[0], rng), whole.columns.placed(crop[1], rng)
         return rows, columns
@@ -100,9 +100,10 @@ class Placement:
             at = whole.turned(*at)
         return whole.rows.around(at[0], crop[0]), whole.columns.around(at[1], crop[1])
 
-    def _is_mixed(self, label: np.ndarray, rows: Axis, columns: Axis) -> bool:
+    def is_mixed(self, label: np.ndarray, rows: Axis, columns: Axis) -> bool:
+        """Whether no class fills this crop of a label (H, W) beyond `max_class_share`."""
         part = label[rows.source, columns.source]
-        every = [max(1, length // _JUDGED) for length in part.shape]
+        every = [max(1, length // _COUNTED) for length in part.shape]
         counts = class_counts(part[:: every[0], :: every[1]])
         return bool((counts > 0).sum() > 1 and counts.max() < self.max_class_share * counts.sum())
 
@@ -137,7 +138,7 @@ def resolved(
     """Ids of classes given by name or id.
 
     Raises:
-        UserError: a class that is not there, with the nearest that is.
+        UserError: a class that the data set does not have.
     """
     if wanted is None:
         return None
@@ -148,11 +149,8 @@ def resolved(
         elif isinstance(item, int) and item < len(classes):
             ids.append(item)
         else:
-            close = nearest(str(item), classes)
-            meant = f"Did you mean {close}? " if close else ""
-            raise UserError(
-                f"{name}: the data has no class {item!r}", f"{meant}Classes: {', '.join(classes)}."
-            )
+            what = f"{name}: the data has no class {item!r}"
+            raise unknown(what, str(item), classes, label="classes")
     return tuple(ids)
 
 

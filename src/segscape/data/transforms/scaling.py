@@ -1,4 +1,4 @@
-"""The one factor between an image and what the crop is cut from."""
+"""The factor between an image and the scaled image that the crop is cut from."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from segscape.data.transforms.checks import check_scales, choice, require, require_count_or_none
+from segscape.data.transforms.checks import check_scales, require, require_count_or_none
+from segscape.errors import choice
 
 DRAWS = ("uniform", "log_uniform")
 SMALL = ("pad", "enlarge")
@@ -23,7 +24,7 @@ class Scaling:
         short_side: factors refer to the image resized to this short side (mmsegmentation's
             `Resize`), in pixels; None: to the image as it is.
         long_side: limit of that resizing; None: none.
-        small: what becomes of an image smaller than the crop: pad, or enlarge it to the crop
+        small: how an image smaller than the crop is treated: pad, or enlarge it to the crop
             (STDC).
 
     Raises:
@@ -58,7 +59,8 @@ class Scaling:
             "short_side or more, and a short_side",
         )
         self.short_side, self.long_side = short_side, long_side
-        self.enlarges = choice("augment.small", small, SMALL) == "enlarge"
+        choice("augment.small", small, SMALL)
+        self.enlarges = small == "enlarge"
 
     def draw(self, size: tuple[int, int], crop: tuple[int, int], rng: np.random.Generator) -> float:
         """The factor for an image of this height and width."""

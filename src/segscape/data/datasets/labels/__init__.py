@@ -14,7 +14,7 @@ def label_table(name: str) -> tuple[tuple[str, ...], Palette]:
     """Class names and RGB colours in the order of the training ids.
 
     Args:
-        name: of the file beside this one, without `.json`.
+        name: of the file in this folder, without `.json`.
     """
     text = resources.files(__package__).joinpath(f"{name}.json").read_text(encoding="utf-8")
     table = json.loads(text)
