@@ -8,10 +8,10 @@ official download is read as it is:
     root/leftImg8bit/train_extra/CITY/CITY_SEQ_FRAME_leftImg8bit.png           19998, coarse=true
     root/gtCoarse/train_extra/CITY/CITY_SEQ_FRAME_gtCoarse_labelIds.png
 
-The labelIds are mapped to the 19 training ids while they are read. If
-`*_labelTrainIds.png`, made with the authors' scripts, exist for every frame of a split, those are
-read instead, after the first was compared with its labelIds. The licence plate, id -1, is ignored: 8-bit files
-hold it as 255. Colours are not decoded: pole and polegroup share one, car and licence plate too.
+The labelIds are mapped to the 19 training ids while they are read. If `*_labelTrainIds.png`, made
+with the authors' scripts, exist for every frame of a split, those are read instead, after the first
+was compared with its labelIds. The licence plate, id -1, is ignored: 8-bit files hold it as 255.
+Colours are not decoded: pole and polegroup share one, car and licence plate too.
 
 The labels of the test split are not public (its files hold void only): its images can be opened
 and predicted, but not scored. The evaluation server wants PNG files with label ids, not training
