@@ -61,7 +61,7 @@ def test_a_checkpoint_tells_its_network() -> None:
     assert infer_choices(tensors) == expected == infer_choices(tensors, "alignseg")
     deeper = tensors | {"layer3.22.conv1.weight": torch.zeros(1)}
     assert infer_choices(deeper)["variant"] == "alignseg_resnet101"
-    with pytest.raises(UserError, match="8 blocks in layer 3"):
+    with pytest.raises(UserError, match=r"\(3, 4, 8, 3\) bottlenecks"):
         infer_choices(tensors | {"layer3.7.conv1.weight": torch.zeros(1)})
 
 

@@ -13,6 +13,7 @@ from torch import nn
 from segscape.errors import UserError
 from segscape.models.encoders.stdc import STDC
 from segscape.models.weights import files
+from segscape.models.weights.read import read
 
 
 class Tiny(nn.Module):
@@ -46,8 +47,8 @@ def test_save_and_load_with_metadata(tmp_path: Path) -> None:
     report = files.load_into(other, path)
     assert same(model, other)
     assert (report.source, len(report.loaded)) == ("segscape", len(model.state_dict()))
-    metadata = files.read_metadata(path)
-    assert metadata["choices"] == choices
+    metadata = read(path).metadata
+    assert json.loads(metadata["choices"]) == choices
     assert (metadata["system"], metadata["segscape"]) == ("ppliteseg", files.FORMAT_VERSION)
     assert [file.name for file in path.parent.iterdir()] == ["tiny.safetensors"]
 
@@ -87,7 +88,7 @@ def test_checkpoints_of_a_training(wrap: str, tmp_path: Path) -> None:
     report = files.load_into(other, tmp_path / "last.ckpt")
     assert same(model, other)
     assert report.ignored == {"losses.main.class_weights": "state of the training"}
-    assert files.read_metadata(tmp_path / "last.ckpt")["classes"] == ["a", "b", "c"]
+    assert read(tmp_path / "last.ckpt").metadata["classes"] == ["a", "b", "c"]
 
 
 def test_a_bare_state_dict_of_ours(tmp_path: Path) -> None:
@@ -126,7 +127,6 @@ def test_errors_name_the_file_and_what_it_says_of_itself(tmp_path: Path) -> None
 def test_official_files_too(tmp_path: Path) -> None:
     path = write_pdparams(tmp_path / "stdc.pdparams", arrays(stdc("stdc1")))
     assert files.load_into(STDC("stdc1"), path).source == "PaddleSeg STDC encoder"
-    assert files.read_metadata(path) == {}
     with pytest.raises(UserError, match=r"stdc\.pdparams[\s\S]*do not fit"):
         files.load_into(Tiny(), path)
     with pytest.raises(UserError, match="no known source of the system 'ppliteseg'"):

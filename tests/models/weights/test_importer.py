@@ -131,7 +131,7 @@ def test_layers_of_the_classifier_and_second_names_are_ignored(small: dict[str, 
         "backbone.x8.0.1.conv_list.0.conv.weight": twin,
     }
     report = load_official(build(num_classes=5), {**small, **more})
-    assert report.ignored["backbone.conv_last.conv.weight"] == "classifier of the backbone"
+    assert report.ignored["backbone.conv_last.conv.weight"] == "classifier of the encoder"
     assert report.ignored["backbone.x8.0.1.conv_list.0.conv.weight"] == "second name of a layer"
     more["backbone.x8.0.1.conv_list.0.conv.weight"] = twin + 1
     with pytest.raises(UserError, match=r"differs from 'backbone.features.3.conv_list.0.conv"):
@@ -190,14 +190,14 @@ def test_sources_are_found_by_names(small: dict[str, Tensor]) -> None:
 
 
 def test_variants_that_are_not_ours_are_explained() -> None:
-    with pytest.raises(UserError, match=r"widths \(16, 64, 128\)"):
+    with pytest.raises(UserError, match=r"widths \(16, 64, 128\)[\s\S]*ppliteseg with \(32, "):
         infer_choices(official(widths=(16, 64, 128)))
     lighter = official()
     lighter["ppseg_head.arm_list.0.conv_xy_atten.0._conv.weight"] = torch.zeros(2, 3, 3, 3)
     with pytest.raises(UserError, match="attends to 3 maps with a 3x3 kernel"):
         infer_choices(lighter)
     cut = {name: value for name, value in official().items() if "features.7." not in name}
-    with pytest.raises(UserError, match="STDC has 7 layers"):
+    with pytest.raises(UserError, match="an STDC with 7 layers"):
         infer_choices(cut)
 
 

@@ -87,13 +87,6 @@ class GatherExpand(nn.Module):
         return self.act(self.project(self.expand(self.gather(x))) + self.shortcut(x))
 
 
-def _chain(in_channels: int, out_channels: int, count: int) -> nn.Sequential:
-    """Plain convolutions, the first one with stride 2."""
-    layers = [ConvBNAct(in_channels, out_channels, 3, 2)]
-    layers += [ConvBNAct(out_channels, out_channels, 3) for _ in range(count - 1)]
-    return nn.Sequential(*layers)
-
-
 class BiSeNetV2Encoder(nn.Module):
     """The pyramid of the semantic branch, and the extra `detail` from the detail branch.
 

@@ -9,10 +9,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import torch
-
-from segscape.errors import UserError
+from segscape.models.weights.rows import prefixed
 from segscape.models.weights.sources import Ignore, Source, Tensors
+from segscape.models.weights.variants import count, differs, one_of, shape
 
 _EMBED = r"patch_embed_stages\.(\d+)\.patch_embeds\."
 _STAGE = r"mhca_stages\.(\d+)\."
@@ -39,7 +38,7 @@ _ENCODER = (
 )
 
 _NETWORK = (
-    *((rf"backbone\.{pattern}", f"encoder.{ours}") for pattern, ours in _ENCODER),
+    *prefixed(_ENCODER, r"backbone\.", "encoder."),
     (r"decode_head\.squeeze\.conv", "head.conv"),
     (r"decode_head\.squeeze\.gn", "head.norm"),
     (r"decode_head\.conv_seg", "head.classifier"),
@@ -52,7 +51,7 @@ _LEAVES = (
     (r"\.pwconv\.weight", ".pointwise.weight"),
 )
 
-_VARIANTS = {
+_VARIANTS: dict[tuple[tuple[int, ...], ...], str] = {
     ((32, 64, 160, 216), (2, 4, 2)): "afformer_tiny",
     ((32, 64, 176, 216), (2, 4, 2)): "afformer_small",
     ((32, 96, 176, 216), (2, 6, 2)): "afformer_base",
@@ -65,9 +64,7 @@ _ALIAS = r"mhca_stages\.\d+\.mhca_blks\.0\.MHCA_layers\.\d+\.(?:factoratt_crpe\.
 def _is_alias(name: str, tensors: Tensors) -> str | None:
     """The layers of a stage share their position encoding and their high-pass."""
     twin = re.sub(r"MHCA_layers\.\d+\.(?:factoratt_crpe\.)?", "", name)
-    if twin in tensors and torch.equal(tensors[twin], tensors[name]):
-        return None
-    return f"it differs from '{twin}', which it should repeat"
+    return differs(twin, name, tensors)
 
 
 def _shared(prefix: str) -> Ignore:
@@ -80,38 +77,23 @@ def _shared(prefix: str) -> Ignore:
 
 
 def _variant(tensors: Tensors, prefix: str) -> str:
-    widths = []
-    for stage in range(4):
-        name = f"{prefix}mhca_stages.{stage}.Restore.conv1.conv.weight"
-        if name not in tensors:
-            raise UserError(
-                f"The file lacks the tensor '{name}' of AFFormer.", "It may be truncated."
-            )
-        widths.append(tensors[name].shape[1])
-    layers = []
-    for stage in range(1, 4):
-        pattern = rf"{re.escape(prefix)}mhca_stages\.{stage}\.mhca_blks\.0\.MHCA_layers\.(\d+)\."
-        found = [re.match(pattern, name) for name in tensors]
-        layers.append(1 + max((int(match[1]) for match in found if match), default=-1))
-    key = (tuple(widths), tuple(layers))
-    if key not in _VARIANTS:
-        raise UserError(
-            f"The file's AFFormer has the widths {widths} and the layers {layers}.",
-            f"Known are {', '.join(_VARIANTS.values())}.",
-        )
-    return _VARIANTS[key]
+    stage = rf"{re.escape(prefix)}mhca_stages\."
+    widths = tuple(
+        shape(tensors, f"{prefix}mhca_stages.{index}.Restore.conv1.conv.weight")[1]
+        for index in range(4)
+    )
+    layers = tuple(
+        count(tensors, rf"{stage}{index}\.mhca_blks\.0\.MHCA_layers\.(\d+)\.")
+        for index in (1, 2, 3)
+    )
+    what = f"an AFFormer with the widths {widths} and {layers} layers"
+    return one_of(_VARIANTS, (widths, layers), what)
 
 
 def _infer_network(tensors: Tensors) -> dict[str, Any]:
     variant = _variant(tensors, "backbone.")
-    name = "decode_head.conv_seg.weight"
-    if name not in tensors:
-        raise UserError(f"The file lacks the tensor '{name}' of AFFormer.", "It may be truncated.")
-    return {"variant": variant, "num_classes": tensors[name].shape[0], "encoder": variant}
-
-
-def _infer_encoder(tensors: Tensors) -> dict[str, Any]:
-    return {"encoder": _variant(tensors, "")}
+    classes = shape(tensors, "decode_head.conv_seg.weight")[0]
+    return {"variant": variant, "num_classes": classes, "encoder": variant}
 
 
 SOURCES = (
@@ -145,11 +127,11 @@ SOURCES = (
         ignored=(
             _shared(""),
             Ignore(
-                "classifier of the backbone",
+                "classifier of the encoder",
                 r"(?:cls_head|head)\..+",
                 "layers for ImageNet classification that take no part in segmentation",
             ),
         ),
-        infer=_infer_encoder,
+        infer=lambda tensors: {"encoder": _variant(tensors, "")},
     ),
 )

@@ -7,9 +7,15 @@ that they share.
 
 from __future__ import annotations
 
-from typing import Any
-
-from segscape.models.weights.sources import Source, Tensors
+from segscape.models.weights.rows import (
+    Rows,
+    layers,
+    numbered,
+    prefixed,
+    resnet_layers,
+)
+from segscape.models.weights.sources import Source
+from segscape.models.weights.variants import always
 
 CONTEXT_PATH = (
     (r"cp\.arm16\.conv(?=\.)", "decoder.refine16.conv"),
@@ -34,16 +40,6 @@ CONTEXT_PATH = (
 LEAVES = ((r"\.bn\.(\w+)", r".norm.\1"),)
 
 
-def _resnet_layer(index: int) -> tuple[tuple[str, str], ...]:
-    theirs, ours = rf"cp\.resnet\.layer{index + 1}\.(\d+)", rf"encoder.body.layers.{index}.\1"
-    return (
-        (rf"{theirs}\.conv(\d)", rf"{ours}.conv\2.conv"),
-        (rf"{theirs}\.bn(\d)", rf"{ours}.conv\2.norm"),
-        (rf"{theirs}\.downsample\.0", f"{ours}.shortcut.conv"),
-        (rf"{theirs}\.downsample\.1", f"{ours}.shortcut.norm"),
-    )
-
-
 _BISENET = (
     (r"sp\.conv1", "encoder.spatial.0"),
     (r"sp\.conv2", "encoder.spatial.1"),
@@ -51,44 +47,37 @@ _BISENET = (
     (r"sp\.conv_out", "encoder.spatial.3"),
     (r"cp\.resnet\.conv1", "encoder.body.stem.0.conv"),
     (r"cp\.resnet\.bn1", "encoder.body.stem.0.norm"),
-    *(place for index in range(4) for place in _resnet_layer(index)),
+    *resnet_layers(r"cp\.resnet\.", "encoder.body."),
     (r"ffm\.conv(?=\.)", "decoder.fusions.0.attention.conv"),
     (r"ffm\.bn(?=\.)", "decoder.fusions.0.attention.norm"),
     *CONTEXT_PATH,
 )
 
 
-def _chain(theirs: str, *ours: str) -> tuple[tuple[str, str], ...]:
-    """The places of a Sequential's layers, numbered in theirs."""
-    return tuple((rf"{theirs}\.{index}(?=\.)", place) for index, place in enumerate(ours))
-
-
-def _gather_expand(theirs: str, ours: str) -> tuple[tuple[str, str], ...]:
+def _gather_expand(theirs: str, ours: str) -> Rows:
     theirs, ours = rf"segment\.{theirs}\.(\d+)", rf"encoder.stages.{ours}.\1"
     return (
         (rf"{theirs}\.conv1", f"{ours}.gather"),
-        *_chain(rf"{theirs}\.dwconv", f"{ours}.expand.conv", f"{ours}.expand.norm"),
-        *_chain(rf"{theirs}\.dwconv1", f"{ours}.expand.0.conv", f"{ours}.expand.0.norm"),
-        *_chain(rf"{theirs}\.dwconv2", f"{ours}.expand.1.conv", f"{ours}.expand.1.norm"),
-        *_chain(rf"{theirs}\.conv2", f"{ours}.project.conv", f"{ours}.project.norm"),
-        *_chain(
-            rf"{theirs}\.shortcut",
-            *(f"{ours}.shortcut.{i}.{layer}" for i in (0, 1) for layer in ("conv", "norm")),
+        *numbered(rf"{theirs}\.dwconv", *layers(f"{ours}.expand")),
+        *numbered(rf"{theirs}\.dwconv1", *layers(f"{ours}.expand.0")),
+        *numbered(rf"{theirs}\.dwconv2", *layers(f"{ours}.expand.1")),
+        *numbered(rf"{theirs}\.conv2", *layers(f"{ours}.project")),
+        *numbered(
+            rf"{theirs}\.shortcut", *layers(f"{ours}.shortcut.0"), *layers(f"{ours}.shortcut.1")
         ),
     )
 
 
-def _separable(theirs: str, ours: str) -> tuple[tuple[str, str], ...]:
-    ours = f"decoder.fusions.0.{ours}"
-    return _chain(rf"bga\.{theirs}", f"{ours}.0.conv", f"{ours}.0.norm", f"{ours}.1")
+_AGGREGATION = (
+    *numbered("left1", *layers("detail_keep.0"), "detail_keep.1"),
+    *numbered("left2", *layers("detail_down")),
+    *numbered("right1", *layers("semantic_up")),
+    *numbered("right2", *layers("semantic_keep.0"), "semantic_keep.1"),
+    *numbered("conv", *layers("out")),
+)
 
 
-def _conv(theirs: str, ours: str) -> tuple[tuple[str, str], ...]:
-    ours = f"decoder.fusions.0.{ours}"
-    return _chain(rf"bga\.{theirs}", f"{ours}.conv", f"{ours}.norm")
-
-
-def _booster(theirs: str, stride: int) -> tuple[tuple[str, str], ...]:
+def _booster(theirs: str, stride: int) -> Rows:
     ours = f"auxiliary.encoder_{stride}"
     return (
         (rf"{theirs}\.conv(?=\.)", f"{ours}.conv"),
@@ -108,11 +97,7 @@ _BISENETV2 = (
     (r"segment\.S5_5\.bn", "context.norm"),
     (r"segment\.S5_5\.conv_gap", "context.average"),
     (r"segment\.S5_5\.conv_last", "context.out"),
-    *_separable("left1", "detail_keep"),
-    *_conv("left2", "detail_down"),
-    *_conv("right1", "semantic_up"),
-    *_separable("right2", "semantic_keep"),
-    *_conv("conv", "out"),
+    *prefixed(_AGGREGATION, r"bga\.", "decoder.fusions.0."),
     (r"head\.conv(?=\.)", "head.conv"),
     (r"head\.conv_out\.1", "head.classifier"),
     *_booster("aux2", 4),
@@ -120,24 +105,6 @@ _BISENETV2 = (
     *_booster("aux4", 16),
     *_booster("aux5_4", 32),
 )
-
-
-def _infer_bisenetv2(tensors: Tensors) -> dict[str, Any]:
-    return {
-        "variant": "bisenetv2",
-        "num_classes": tensors["head.conv_out.1.weight"].shape[0],
-        "encoder": "bisenetv2",
-        "fusion": "bga",
-    }
-
-
-def _infer_bisenet(tensors: Tensors) -> dict[str, Any]:
-    return {
-        "variant": "bisenet",
-        "num_classes": tensors["conv_out.conv_out.weight"].shape[0],
-        "encoder": "bisenet_resnet18",
-        "fusion": "ffm",
-    }
 
 
 SOURCES = (
@@ -152,8 +119,9 @@ SOURCES = (
         ),
         places=_BISENET,
         leaves=LEAVES,
-        ignored=(),
-        infer=_infer_bisenet,
+        infer=always(
+            "bisenet", "conv_out.conv_out.weight", encoder="bisenet_resnet18", fusion="ffm"
+        ),
     ),
     Source(
         name="CoinCheung BiSeNetV2",
@@ -166,7 +134,6 @@ SOURCES = (
         ),
         places=_BISENETV2,
         leaves=LEAVES,
-        ignored=(),
-        infer=_infer_bisenetv2,
+        infer=always("bisenetv2", "head.conv_out.1.weight", encoder="bisenetv2", fusion="bga"),
     ),
 )

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from segscape.errors import UserError
+from segscape.models.weights.rows import layers, numbered, numbered_leaves
 from segscape.models.weights.sources import Ignore, Source, Tensors
+from segscape.models.weights.variants import one_of, shape
 
 _STAGES = tuple(
     (
@@ -22,8 +23,7 @@ _STAGES = tuple(
 )
 
 _PLACES = (
-    (r"encoder\.conv1\.0(?=\.)", "encoder.stem.conv"),
-    (r"encoder\.conv1\.1(?=\.)", "encoder.stem.norm"),
+    *numbered(r"encoder\.conv1", *layers("encoder.stem")),
     *_STAGES,
     (r"encoder\.branch0\.atten\.fc(?=\.)", "context.weights"),
     (r"encoder\.branch1\.atten\.fc(?=\.)", "decoder.networks.0.attention.weights"),
@@ -46,32 +46,18 @@ _LEAVES = (
             (rf"\.convs\.{index}\.1\.(\w+)", rf".convs.{index - 1}.norm.\1"),
         )
     ),
-    (r"\.(shallow\.\d|deep\.\d|merge)\.0\.(\w+)", r".\1.conv.\2"),
-    (r"\.(shallow\.\d|deep\.\d|merge)\.1\.(\w+)", r".\1.norm.\2"),
+    *numbered_leaves(r"(shallow\.\d|deep\.\d|merge)", *layers(r"\1")),
 )
 
 _VARIANTS = {48: "dfanet", 32: "dfanet_b"}
 """Our model by the channels of the first stage."""
 
 
-def _shape(tensors: Tensors, name: str) -> tuple[int, ...]:
-    if name not in tensors:
-        raise UserError(
-            f"The file lacks the tensor '{name}' of huaifeng1993's DFANet.", "It may be truncated."
-        )
-    return tuple(tensors[name].shape)
-
-
 def _infer(tensors: Tensors) -> dict[str, Any]:
-    width = _shape(tensors, "encoder.branch0.enc2.build.0.projection.weight")[0]
-    if width not in _VARIANTS:
-        raise UserError(
-            f"The first stage of the file's DFANet has {width} channels.",
-            "Known are 48 of DFANet-A and 32 of DFANet-B.",
-        )
+    width = shape(tensors, "encoder.branch0.enc2.build.0.projection.weight")[0]
     return {
-        "variant": _VARIANTS[width],
-        "num_classes": _shape(tensors, "decoder.conv_cls.weight")[0],
+        "variant": one_of(_VARIANTS, width, f"a DFANet with {width} channels in its first stage"),
+        "num_classes": shape(tensors, "decoder.conv_cls.weight")[0],
     }
 
 

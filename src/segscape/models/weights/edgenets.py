@@ -8,51 +8,39 @@ from __future__ import annotations
 
 from typing import Any
 
-from segscape.errors import UserError
 from segscape.models.weights.espnet import classes_and_void
+from segscape.models.weights.rows import layers, numbered_leaves
 from segscape.models.weights.sources import Ignore, Source, Tensors
+from segscape.models.weights.variants import one_of, shape
 
-_STATE = r"(weight|bias|running_mean|running_var|num_batches_tracked)"
-
-
-def _layers(official: str, ours: str) -> tuple[tuple[str, str], ...]:
-    """Convolution, BatchNorm and PReLU that stand in a Sequential by number."""
-    return (
-        (rf"\.{official}\.0\.weight", rf".{ours}.conv.weight"),
-        (rf"\.{official}\.1\.{_STATE}", rf".{ours}.norm.\1"),
-        (rf"\.{official}\.2\.weight", rf".{ours}.act.weight"),
-    )
-
+_LAYERS = ("conv", "norm", "act")
 
 _LEAVES = (
     # EESP
     (r"\.spp_dw\.(\d+)\.conv\.weight", r".branches.\1.weight"),
-    (rf"\.br_after_cat\.bn\.{_STATE}", r".joined.norm.\1"),
+    (r"\.br_after_cat\.bn\.(\w+)", r".joined.norm.\1"),
     (r"\.br_after_cat\.act\.weight", ".joined.act.weight"),
     (r"\.proj_1x1\.conv\.weight", ".reduce.conv.weight"),
-    (rf"\.proj_1x1\.bn\.{_STATE}", r".reduce.norm.\1"),
+    (r"\.proj_1x1\.bn\.(\w+)", r".reduce.norm.\1"),
     (r"\.proj_1x1\.act\.weight", ".reduce.act.weight"),
     (r"\.conv_1x1_exp\.conv\.weight", ".expand.conv.weight"),
-    (rf"\.conv_1x1_exp\.bn\.{_STATE}", r".expand.norm.\1"),
+    (r"\.conv_1x1_exp\.bn\.(\w+)", r".expand.norm.\1"),
     (r"\.module_act\.weight", ".act.weight"),
-    (rf"\.inp_reinf\.(\d)\.bn\.{_STATE}", r".reinforce.\1.norm.\2"),
+    (r"\.inp_reinf\.(\d)\.bn\.(\w+)", r".reinforce.\1.norm.\2"),
     (r"\.inp_reinf\.(\d)\.(conv|act)\.weight", r".reinforce.\1.\2.weight"),
     # Efficient pyramid pooling
     (r"\.stages\.(\d)\.weight", r".scales.\1.weight"),
-    *_layers(r"projection_layer\.cbr", "project"),
-    (rf"\.merge_layer\.0\.br\.0\.{_STATE}", r".joined.norm.\1"),
-    (r"\.merge_layer\.0\.br\.1\.weight", ".joined.act.weight"),
-    *_layers(r"merge_layer\.2\.cbr", "mix"),
+    *numbered_leaves(r"projection_layer\.cbr", *layers("project", *_LAYERS)),
+    *numbered_leaves(r"merge_layer\.0\.br", "joined.norm", "joined.act"),
+    *numbered_leaves(r"merge_layer\.2\.cbr", *layers("mix", *_LAYERS)),
     (r"\.merge_layer\.3\.(weight|bias)", r".classify.\1"),
-    (rf"\.br\.br\.0\.{_STATE}", r".out.norm.\1"),
-    (r"\.br\.br\.1\.weight", ".out.act.weight"),
+    *numbered_leaves(r"br\.br", "out.norm", "out.act"),
     # Fusion
     (r"\.wt_layer\.1\.weight", ".weigh.weight"),
-    *_layers(r"expansion_layer\.cbr", "expand"),
-    (rf"\.sum\.0\.{_STATE}", r".out.norm.\1"),
-    (r"\.sum\.1\.weight", ".out.act.weight"),
+    *numbered_leaves(r"expansion_layer\.cbr", *layers("expand", *_LAYERS)),
+    *numbered_leaves("sum", "out.norm", "out.act"),
     # Any other convolution with BatchNorm and PReLU
-    (rf"\.bn\.{_STATE}", r".norm.\1"),
+    (r"\.bn\.(\w+)", r".norm.\1"),
 )
 
 _PLACES = (
@@ -78,26 +66,13 @@ _DECODERS = {64: "pyramid_refinement", 128: "pyramid_refinement_wide"}
 
 
 def _infer(tensors: Tensors) -> dict[str, Any]:
-    width = _channels(tensors, "base_net.level2_0.act.weight")
-    deepest = _channels(tensors, "bu_dec_l1.merge_layer.3.weight")
-    if width not in _WIDTHS or deepest not in _DECODERS:
-        raise UserError(
-            f"The file's ESPNetV2 has {width} channels at stride 4 and a decoder of {deepest}.",
-            "Known are s=0.5, 1.0, 1.25, 1.5 and 2.0, with decoders of 64 and (COCO) 128.",
-        )
+    width = shape(tensors, "base_net.level2_0.act.weight")[0]
+    deepest = shape(tensors, "bu_dec_l1.merge_layer.3.weight")[0]
     return {
-        "variant": _WIDTHS[width],
-        "decoder": _DECODERS[deepest],
-        **classes_and_void(_channels(tensors, "bu_dec_l4.merge_layer.3.weight")),
+        "variant": one_of(_WIDTHS, width, f"an ESPNetV2 with {width} channels at stride 4"),
+        "decoder": one_of(_DECODERS, deepest, f"an ESPNetV2 with a decoder of {deepest} channels"),
+        **classes_and_void(shape(tensors, "bu_dec_l4.merge_layer.3.weight")[0]),
     }
-
-
-def _channels(tensors: Tensors, name: str) -> int:
-    if name not in tensors:
-        raise UserError(
-            f"The file lacks the tensor '{name}' of EdgeNets' ESPNetV2.", "It may be truncated."
-        )
-    return tensors[name].shape[0]
 
 
 SOURCES = (

@@ -5,9 +5,9 @@ Its checkpoints hold the state dict under `state_dict`.
 
 from __future__ import annotations
 
-from typing import Any
-
-from segscape.models.weights.sources import Source, Tensors
+from segscape.models.weights.rows import layers, numbered_leaves
+from segscape.models.weights.sources import Source
+from segscape.models.weights.variants import always
 
 _ENCODER = (
     (r"initial_block\.main_branch(?=\.)", "encoder.initial.conv"),
@@ -33,38 +33,19 @@ _DECODER = (
     (r"transposed_conv(?=\.)", "head.classifier"),
 )
 
-_PARTS = {0: "conv", 1: "norm", 2: "act"}
+_LAYERS = ("conv", "norm", "act")
 
-
-def _branch(theirs: str, ours: str, first: int = 0) -> tuple[tuple[str, str], ...]:
-    """Leaves of a Sequential of convolution, BatchNorm and activation."""
-    return tuple(
-        (rf"\.{theirs}\.{first + index}\.(\w+)", rf".{ours}.{part}.\1")
-        for index, part in _PARTS.items()
-    )
-
-
-_UP_LEAVES = (
-    *_branch("main_conv1", "main"),
+_LEAVES = (
+    *numbered_leaves("main_conv1", *layers("main", *_LAYERS)),
     (r"\.ext_tconv1\.(\w+)", r".up.\1"),
     (r"\.ext_tconv1_bnorm\.(\w+)", r".norm.\1"),
     # In the block that doubles the size ext_conv2 is the last 1x1.
-    *((rf"(up[45])\.ext_conv2\.{i}\.(\w+)", rf"\1.expand.{part}.\2") for i, part in _PARTS.items()),
-)
-
-_LEAVES = (
-    *_UP_LEAVES,
-    *_branch("ext_conv1", "reduce"),
-    *_branch("ext_conv2", "convs.0"),
-    *_branch("ext_conv2", "convs.1", first=3),
-    *_branch("ext_conv3", "expand"),
+    *numbered_leaves(r"(up[45])\.ext_conv2", *layers(r"\1.expand", *_LAYERS)),
+    *numbered_leaves("ext_conv1", *layers("reduce", *_LAYERS)),
+    *numbered_leaves("ext_conv2", *layers("convs.0", *_LAYERS), *layers("convs.1", *_LAYERS)),
+    *numbered_leaves("ext_conv3", *layers("expand", *_LAYERS)),
     (r"\.out_activation\.(\w+)", r".act.\1"),
 )
-
-
-def _infer(tensors: Tensors) -> dict[str, Any]:
-    return {"variant": "enet", "num_classes": tensors["transposed_conv.weight"].shape[1]}
-
 
 SOURCES = (
     Source(
@@ -77,7 +58,6 @@ SOURCES = (
         ),
         places=(*_ENCODER, *_DECODER),
         leaves=_LEAVES,
-        ignored=(),
-        infer=_infer,
+        infer=always("enet", classes_of="transposed_conv.weight", axis=1),
     ),
 )

@@ -6,11 +6,10 @@ classifier, which is the first layer of our decoder.
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
-from segscape.errors import UserError
 from segscape.models.weights.sources import Source, Tensors
+from segscape.models.weights.variants import count, one_of, shape
 
 _ESP = (
     (r"\.c1\.conv\.weight", ".reduce.weight"),
@@ -19,16 +18,15 @@ _ESP = (
         for index, dilation in enumerate((1, 2, 4, 8, 16))
     ),
 )
-_STATE = r"(weight|bias|running_mean|running_var|num_batches_tracked)"
 
 _LEAVES = (
     *_ESP,
     # A block that halves the size ends in layers of its own, the others in a pair of layers.
-    (rf"(downs\.\d+)\.bn\.{_STATE}", r"\1.out.norm.\2"),
+    (r"(downs\.\d+)\.bn\.(\w+)", r"\1.out.norm.\2"),
     (r"(downs\.\d+)\.act\.weight", r"\1.out.act.weight"),
-    (rf"\.bn\.bn\.{_STATE}", r".out.norm.\1"),
+    (r"\.bn\.bn\.(\w+)", r".out.norm.\1"),
     (r"\.bn\.act\.weight", ".out.act.weight"),
-    (rf"\.bn\.{_STATE}", r".norm.\1"),
+    (r"\.bn\.(\w+)", r".norm.\1"),
 )
 
 _PLACES = (
@@ -58,17 +56,11 @@ _WITH_VOID = (11 + 1, 19 + 1)
 
 
 def _infer(tensors: Tensors) -> dict[str, Any]:
-    p, q = (_blocks(tensors, rf"encoder\.{level}\.(\d+)\.c1\.") for level in ("level2", "level3"))
-    if (p, q) not in _VARIANTS:
-        raise UserError(
-            f"The file's ESPNet has p={p} and q={q} blocks.",
-            "Known are p=2 with q=3, 5 and 8; for others build the model with "
-            f"encoder.p={p} encoder.q={q}.",
-        )
-    name = "classifier.weight"
-    if name not in tensors:
-        raise UserError(f"The file lacks the tensor '{name}' of ESPNet.", "It may be truncated.")
-    return {"variant": _VARIANTS[p, q], **classes_and_void(tensors[name].shape[1])}
+    p, q = (count(tensors, rf"encoder\.{level}\.(\d+)\.c1\.") for level in ("level2", "level3"))
+    return {
+        "variant": one_of(_VARIANTS, (p, q), f"an ESPNet with p={p} and q={q} blocks"),
+        **classes_and_void(shape(tensors, "classifier.weight")[1]),
+    }
 
 
 def classes_and_void(outputs: int) -> dict[str, int]:
@@ -82,11 +74,6 @@ def classes_and_void(outputs: int) -> dict[str, int]:
     return {"num_classes": outputs}
 
 
-def _blocks(tensors: Tensors, pattern: str) -> int:
-    found = (re.match(pattern, name) for name in tensors)
-    return 1 + max((int(match[1]) for match in found if match), default=-1)
-
-
 SOURCES = (
     Source(
         name="ESPNet of its authors",
@@ -94,7 +81,6 @@ SOURCES = (
         signature=(r"^encoder\.level2_0\.d16\.", r"^level3_C\.", r"^combine_l2_l3\."),
         places=_PLACES,
         leaves=_LEAVES,
-        ignored=(),
         infer=_infer,
         variants=tuple(_VARIANTS.values()),
     ),

@@ -11,25 +11,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from segscape.errors import UserError
+from segscape.models.weights.rows import head, resnet_layers, resnet_stem
 from segscape.models.weights.sources import Ignore, Source, Tensors
-from segscape.models.weights.torchvision_encoders import (
-    RESNET_LEAVES,
-    resnet_depth,
-    resnet_layers,
-    resnet_stem,
-    vgg_places,
-)
+from segscape.models.weights.torchvision_encoders import vgg_places
+from segscape.models.weights.variants import always, resnet_depth, shape
 
 _RESNET = (
     *resnet_stem(r"backbone\.", "encoder."),
     *resnet_layers(r"backbone\.", "encoder."),
-    (r"classifier\.0\.", "head.conv.conv."),
-    (r"classifier\.1\.", "head.conv.norm."),
-    (r"classifier\.4\.", "head.classifier."),
-    (r"aux_classifier\.0\.", "auxiliary.encoder_layer3.conv.conv."),
-    (r"aux_classifier\.1\.", "auxiliary.encoder_layer3.conv.norm."),
-    (r"aux_classifier\.4\.", "auxiliary.encoder_layer3.classifier."),
+    *head("classifier", "head", 4),
+    *head("aux_classifier", "auxiliary.encoder_layer3", 4),
 )
 
 _VGG_NAMES = [
@@ -66,20 +57,12 @@ def _is_bilinear(name: str, tensors: Tensors) -> str | None:
 
 
 def _infer_resnet(tensors: Tensors) -> dict[str, Any]:
-    depth = resnet_depth(tensors, "backbone.")
-    if depth not in (50, 101):
-        raise UserError(
-            f"The file is of an FCN with ResNet-{depth}.", "Known are ResNet-50 and ResNet-101."
-        )
+    depth = resnet_depth(tensors, "backbone.", among=(50, 101))
     return {
         "variant": "fcn_resnet50",
-        "num_classes": tensors["classifier.4.weight"].shape[0],
+        "num_classes": shape(tensors, "classifier.4.weight")[0],
         "encoder": f"resnet{depth}_dilated",
     }
-
-
-def _infer_fcn8s(tensors: Tensors) -> dict[str, Any]:
-    return {"variant": "fcn8s_vgg16", "num_classes": tensors["score_fr.weight"].shape[0]}
 
 
 SOURCES = (
@@ -92,8 +75,6 @@ SOURCES = (
             r"^classifier\.4\.weight$",
         ),
         places=_RESNET,
-        leaves=RESNET_LEAVES,
-        ignored=(),
         infer=_infer_resnet,
         variants=("fcn_resnet50",),
     ),
@@ -102,7 +83,6 @@ SOURCES = (
         system="fcn",
         signature=(r"^conv1_1\.weight$", r"^score_fr\.weight$", r"^score_pool3\.weight$"),
         places=_FCN8S,
-        leaves=(),
         ignored=(
             Ignore(
                 "bilinear interpolation",
@@ -111,7 +91,7 @@ SOURCES = (
                 _is_bilinear,
             ),
         ),
-        infer=_infer_fcn8s,
+        infer=always("fcn8s_vgg16", classes_of="score_fr.weight"),
         variants=("fcn8s_vgg16",),
     ),
 )

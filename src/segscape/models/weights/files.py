@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from contextlib import suppress
@@ -107,20 +106,6 @@ def _is_own(model: nn.Module, contents: Contents) -> bool:
         return True
     known = contents.tensors.keys() & model.state_dict().keys()
     return 2 * len(known) > len(contents.tensors)
-
-
-def read_metadata(path: str | Path) -> dict[str, Any]:
-    """What one of our files says of itself; `choices` is decoded. Empty for other files.
-
-    Raises:
-        UserError: the file cannot be read.
-    """
-    contents = read(path)
-    metadata = dict(contents.metadata) if contents.own else {}
-    if isinstance(metadata.get("choices"), str):
-        with suppress(json.JSONDecodeError):
-            metadata["choices"] = json.loads(metadata["choices"])
-    return metadata
 
 
 def _told(metadata: Mapping[str, Any]) -> str | None:

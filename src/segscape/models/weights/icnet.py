@@ -6,20 +6,22 @@ calls "low" what is low in resolution; here low is the finer feature.
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
-from segscape.errors import UserError
+from segscape.models.weights.rows import (
+    deep_stem,
+    layers,
+    numbered,
+    numbered_leaves,
+    resnet_layers,
+)
 from segscape.models.weights.sources import Ignore, Source, Tensors
+from segscape.models.weights.variants import resnet_depth, shape
 
 _PLACES = (
-    (r"pretrained\.conv1\.0(?=\.)", "encoder.backbone.stem.0.conv"),
-    (r"pretrained\.conv1\.1(?=\.)", "encoder.backbone.stem.0.norm"),
-    (r"pretrained\.conv1\.3(?=\.)", "encoder.backbone.stem.1.conv"),
-    (r"pretrained\.conv1\.4(?=\.)", "encoder.backbone.stem.1.norm"),
-    (r"pretrained\.conv1\.6(?=\.)", "encoder.backbone.stem.2.conv"),
+    *numbered(r"pretrained\.conv1", *deep_stem("encoder.backbone.stem")),
     (r"pretrained\.bn1(?=\.)", "encoder.backbone.stem.2.norm"),
-    *((rf"pretrained\.layer{n + 1}(?=\.)", f"encoder.backbone.layers.{n}") for n in range(4)),
+    *resnet_layers(r"pretrained\.", "encoder.backbone."),
     (r"conv_sub1\.(\d+)(?=\.)", r"encoder.full.\1"),
     (r"head\.cff_12\.conv_low(?=\.)", "decoder.fusions.0.high"),
     (r"head\.cff_12\.conv_high(?=\.)", "decoder.fusions.0.low"),
@@ -31,39 +33,18 @@ _PLACES = (
 )
 
 _LEAVES = (
-    (r"\.conv(\d)\.weight", r".conv\1.conv.weight"),
-    (r"\.bn(\d)\.(\w+)", r".conv\1.norm.\2"),
-    (r"\.downsample\.0\.weight", ".shortcut.conv.weight"),
-    (r"\.downsample\.1\.(\w+)", r".shortcut.norm.\1"),
     (r"\.bn\.(\w+)", r".norm.\1"),
     # The two branches of a fusion are a convolution and its BatchNorm in a Sequential.
-    (r"\.(low|high)\.0\.weight", r".\1.conv.weight"),
-    (r"\.(low|high)\.1\.(\w+)", r".\1.norm.\2"),
+    *numbered_leaves("(low|high)", *layers(r"\1")),
 )
-
-_VARIANTS = {(2, False): "icnet_resnet18", (6, True): "icnet_resnet50"}
-"""Our model by the blocks in layer 3 of the ResNet and whether they are bottlenecks."""
 
 
 def _infer(tensors: Tensors) -> dict[str, Any]:
-    found = (re.match(r"pretrained\.layer3\.(\d+)\.", name) for name in tensors)
-    blocks = 1 + max((int(match[1]) for match in found if match), default=-1)
-    key = (blocks, "pretrained.layer3.0.conv3.weight" in tensors)
-    if key not in _VARIANTS:
-        kind = "bottlenecks" if key[1] else "basic blocks"
-        raise UserError(
-            f"The file's ResNet has {blocks} {kind} in layer 3.",
-            "Known are 2 basic blocks of ResNet-18 and 6 bottlenecks of ResNet-50.",
-        )
-    if "head.conv_cls.weight" not in tensors:
-        raise UserError(
-            "The file lacks the tensor 'head.conv_cls.weight' of liminn's ICNet.",
-            "It may be truncated.",
-        )
+    variant = f"icnet_resnet{resnet_depth(tensors, 'pretrained.', among=(18, 50))}"
     return {
-        "variant": _VARIANTS[key],
-        "num_classes": tensors["head.conv_cls.weight"].shape[0],
-        "encoder": _VARIANTS[key],
+        "variant": variant,
+        "num_classes": shape(tensors, "head.conv_cls.weight")[0],
+        "encoder": variant,
     }
 
 
@@ -76,12 +57,12 @@ SOURCES = (
         leaves=_LEAVES,
         ignored=(
             Ignore(
-                "classifier of the backbone",
+                "classifier of the encoder",
                 r"pretrained\.fc\.(?:weight|bias)",
                 "the layer for ImageNet classification takes no part in segmentation",
             ),
         ),
         infer=_infer,
-        variants=tuple(_VARIANTS.values()),
+        variants=("icnet_resnet18", "icnet_resnet50"),
     ),
 )

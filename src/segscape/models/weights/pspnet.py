@@ -8,41 +8,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from segscape.errors import UserError
+from segscape.models.weights.rows import deep_stem, head, layers, numbered, resnet_layers
 from segscape.models.weights.sources import Source, Tensors
-from segscape.models.weights.torchvision_encoders import (
-    RESNET_LEAVES,
-    resnet_depth,
-    resnet_layers,
-)
+from segscape.models.weights.variants import resnet_depth, shape
 
 _PLACES = (
-    *(
-        (rf"layer0\.{3 * index + step}\.", f"encoder.stem.{index}.{name}.")
-        for index in range(3)
-        for step, name in enumerate(("conv", "norm"))
-    ),
+    *numbered("layer0", *deep_stem("encoder.stem")),
     *resnet_layers("", "encoder."),
-    (r"ppm\.features\.(\d)\.1\.", r"context.branches.\1.conv."),
-    (r"ppm\.features\.(\d)\.2\.", r"context.branches.\1.norm."),
-    (r"cls\.0\.", "context.out.conv."),
-    (r"cls\.1\.", "context.out.norm."),
-    (r"cls\.4\.", "head.classifier."),
-    (r"aux\.0\.", "auxiliary.encoder_layer3.conv.conv."),
-    (r"aux\.1\.", "auxiliary.encoder_layer3.conv.norm."),
-    (r"aux\.4\.", "auxiliary.encoder_layer3.classifier."),
+    *numbered(r"ppm\.features\.(\d)", *layers(r"context.branches.\1"), first=1),
+    *numbered("cls", *layers("context.out"), None, None, "head.classifier"),
+    *head("aux", "auxiliary.encoder_layer3", 4),
 )
 
 
 def _infer(tensors: Tensors) -> dict[str, Any]:
-    depth = resnet_depth(tensors)
-    if depth not in (50, 101):
-        raise UserError(
-            f"The file is of a PSPNet with ResNet-{depth}.", "Known are ResNet-50 and ResNet-101."
-        )
+    depth = resnet_depth(tensors, among=(50, 101))
     return {
         "variant": f"pspnet_resnet{depth}",
-        "num_classes": tensors["cls.4.weight"].shape[0],
+        "num_classes": shape(tensors, "cls.4.weight")[0],
         "encoder": f"resnet{depth}_psp",
     }
 
@@ -57,8 +40,6 @@ SOURCES = (
             r"^cls\.4\.weight$",
         ),
         places=_PLACES,
-        leaves=RESNET_LEAVES,
-        ignored=(),
         infer=_infer,
         variants=("pspnet_resnet50", "pspnet_resnet101"),
     ),

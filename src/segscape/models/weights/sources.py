@@ -58,9 +58,9 @@ class Source:
         signature: patterns (searched) of which each occurs in every checkpoint of this source.
         places: ordered (pattern, replacement) for the beginning of a name; the first match
             counts, and a name without a match is unknown.
+        infer: the choices that rebuild the network of a checkpoint, see `infer_choices`.
         leaves: ordered (pattern, replacement) for the end of a name; the first match counts.
         ignored: the rules for tensors that have no place in our network.
-        infer: the choices that rebuild the network of a checkpoint, see `infer_choices`.
         linear_io: patterns (searched) of linear weights that are stored `[in, out]`.
         variants: names of our models that stand for the system, where there are several.
     """
@@ -69,9 +69,9 @@ class Source:
     system: str
     signature: tuple[str, ...]
     places: tuple[tuple[str, str], ...]
-    leaves: tuple[tuple[str, str], ...]
-    ignored: tuple[Ignore, ...]
     infer: Callable[[Tensors], dict[str, Any]]
+    leaves: tuple[tuple[str, str], ...] = ()
+    ignored: tuple[Ignore, ...] = ()
     linear_io: tuple[str, ...] = ()
     variants: tuple[str, ...] = ()
 

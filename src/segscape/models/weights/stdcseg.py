@@ -11,32 +11,21 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from segscape.errors import UserError
 from segscape.models.weights.bisenet import CONTEXT_PATH, LEAVES
+from segscape.models.weights.rows import STDC, prefixed
 from segscape.models.weights.sources import Ignore, Source, Tensors
-
-_STDC = (
-    (r"features\.(\d+)\.conv_list\.(\d+)", r"layers.\1.convs.\2"),
-    # The depthwise convolution of the stride-2 blocks is a Sequential of two.
-    (r"features\.(\d+)\.avd_layer\.0", r"layers.\1.down.conv"),
-    (r"features\.(\d+)\.avd_layer\.1", r"layers.\1.down.norm"),
-    (r"features\.(\d+)", r"layers.\1"),
-)
+from segscape.models.weights.variants import shape, stdc, stdc_ignored
 
 _STDCSEG = (
-    *((rf"cp\.backbone\.{pattern}", f"encoder.{replacement}") for pattern, replacement in _STDC),
+    *prefixed(STDC, r"cp\.backbone\.", "encoder."),
     *CONTEXT_PATH,
     (r"ffm\.conv1", "decoder.fusions.0.reduce"),
     (r"ffm\.conv2", "decoder.fusions.0.expand"),
     (r"conv_out_sp8\.conv_out", "auxiliary.detail.edges"),
     (r"conv_out_sp8\.conv(?=\.)", "auxiliary.detail.conv"),
 )
-
-_LAYERS = {8: "stdc1", 14: "stdc2"}
-"""The network by the number of its layers."""
 
 
 @dataclass(frozen=True)
@@ -53,49 +42,15 @@ class _StdcSeg(Source):
         return tensor
 
 
-def _is_alias(name: str, tensors: Tensors) -> str | None:
-    """The layers are listed again by stride, as views of the same tensors."""
-    twin = re.sub(r"x(?:2|4|8|16|32)\.0\.(?=\d)", "features.", name)
-    if twin in tensors and torch.equal(tensors[twin], tensors[name]):
-        return None
-    return f"it differs from '{twin}', which it should repeat"
-
-
-def _ignored(prefix: str) -> tuple[Ignore, ...]:
-    return (
-        Ignore(
-            "classifier of the encoder",
-            rf"{prefix}(?:conv_last|fc|bn|linear)\..+",
-            "layers for ImageNet classification that take no part in segmentation",
-        ),
-        Ignore(
-            "second name of a layer",
-            rf"{prefix}x(?:2|4|8|16|32)\.0\..+",
-            "the same tensors are in the file under 'features'",
-            _is_alias,
-        ),
-    )
-
-
-def _encoder(tensors: Tensors) -> str:
-    found = (re.match(r"(?:cp\.backbone\.)?features\.(\d+)\.", name) for name in tensors)
-    layers = 1 + max((int(match[1]) for match in found if match), default=-1)
-    if layers not in _LAYERS:
-        raise UserError(
-            f"The file's STDC has {layers} layers.", "Known are STDC1 with 8 and STDC2 with 14."
-        )
-    return _LAYERS[layers]
-
-
 def _infer_stdc(tensors: Tensors) -> dict[str, Any]:
-    return {"encoder": f"{_encoder(tensors)}_official"}
+    return {"encoder": f"{stdc(tensors)}_official"}
 
 
 def _infer_stdcseg(tensors: Tensors) -> dict[str, Any]:
-    encoder = _encoder(tensors)
+    encoder = stdc(tensors)
     return {
         "variant": f"stdcseg_{encoder}",
-        "num_classes": tensors["conv_out.conv_out.weight"].shape[0],
+        "num_classes": shape(tensors, "conv_out.conv_out.weight")[0],
         "encoder": f"{encoder}_official",
         "fusion": "ffm_stdc",
     }
@@ -114,7 +69,7 @@ SOURCES = (
         places=_STDCSEG,
         leaves=LEAVES,
         ignored=(
-            *_ignored(r"cp\.backbone\."),
+            *stdc_ignored(r"cp\.backbone\.", by_stride=False),
             Ignore(
                 "unused detail head",
                 r"conv_out_sp(?:2|4|16)\..+",
@@ -132,9 +87,9 @@ SOURCES = (
             r"^features\.2\.conv_list\.",
             r"^features\.0\.bn\.running_mean$",
         ),
-        places=_STDC,
+        places=STDC,
         leaves=LEAVES,
-        ignored=_ignored(""),
+        ignored=stdc_ignored("", by_stride=False),
         infer=_infer_stdc,
     ),
 )
