@@ -307,6 +307,9 @@ def callback_factories(node: Config) -> dict[str, partial[Callback]]:
         for kind, reason in REFUSED_CALLBACKS.items():
             if issubclass(target, getattr(lightning_callbacks, kind)):
                 raise UserError(f"{key}._target_={given['_target_']} cannot be used", reason)
+        if issubclass(target, lightning_callbacks.EarlyStopping):
+            # At the end of an epoch the checkpoint of its validation is written already.
+            kept.setdefault("check_on_train_epoch_end", False)
         found[name] = partial(target, **kept)
     return found
 

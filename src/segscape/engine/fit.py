@@ -24,7 +24,7 @@ from segscape.engine.callbacks.record import Record
 from segscape.engine.callbacks.signals import Signals, Stopped
 from segscape.engine.callbacks.step_seeding import Steps
 from segscape.engine.checkpoint_io import AtomicCheckpointIO
-from segscape.engine.loop_state import stand_at
+from segscape.engine.loop_state import skip_epoch_start, stand_at
 from segscape.engine.resume import Resume, prepare
 from segscape.engine.row_logger import RowLogger
 from segscape.engine.task import SegmentationTask
@@ -133,6 +133,9 @@ def fit(
         lightning_trainer = make_trainer(trainer, run, ordered, logger if callbacks else False)
         if found is not None:
             stand_at(lightning_trainer, found.position)
+            if found.position.next_batch[1] > 0:
+                for callback in callbacks:
+                    skip_epoch_start(callback)
         state = _run(lightning_trainer, task, datamodule, run, found, signals)
     code = STOPPED if state == "stopped" else DONE
     step = None if found is None else found.position.step

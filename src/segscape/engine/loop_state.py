@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from segscape.errors import UserError
 
 if TYPE_CHECKING:
-    from lightning import Trainer
+    from lightning import Callback, LightningModule, Trainer
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,20 @@ def stand_at(trainer: Trainer, position: Position) -> None:
     _fill(epoch_loop.automatic_optimization.optim_progress.optimizer.step.total, position.step)
     epoch_loop._batches_that_stepped = position.step
     epoch_loop._restarting = position.batches > 0
+
+
+def skip_epoch_start(callback: Callback) -> None:
+    """Leave out the next `on_train_epoch_start` of a callback.
+
+    For a run that continues inside an epoch, as Lightning does on its own restarts: with the
+    counters of `stand_at` it would call that hook for the same epoch once more.
+    """
+    hook, hooks = callback.on_train_epoch_start, vars(callback)
+
+    def skip(trainer: Trainer, pl_module: LightningModule) -> None:
+        hooks["on_train_epoch_start"] = hook
+
+    hooks["on_train_epoch_start"] = skip
 
 
 def check_fits(trainer: Trainer, position: Position) -> None:
