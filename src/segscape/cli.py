@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from segscape.errors import UserError, nearest
+from segscape.exit_codes import DONE, FAILED, STOPPED, WRONG_REQUEST
 from segscape.fast_exit import exit_fast
-
-DONE, FAILED, WRONG_REQUEST, STOPPED = 0, 1, 2, 3
 
 COMMANDS = {
     "train": "train a model (the same as python train.py)",
@@ -117,7 +116,7 @@ def _train() -> int:
         # Not raised through Hydra, which would add lines of its own; the other jobs of a
         # multirun still run.
         found: list[float | None] = []
-        elsewhere = os.getpid() != here  # a launcher that is not ours took it to another process
+        elsewhere = os.getpid() != here  # a third-party launcher took it to another process
         codes.append(_guarded(lambda: _job(composed, found, elsewhere)))
         if codes[-1] == STOPPED and not elsewhere:
             sys.exit(STOPPED)
@@ -140,7 +139,7 @@ def _job(composed: Any, found: list[float | None], elsewhere: bool) -> int:
 
     context = HydraConfig.get()
     overrides = as_typed(context.overrides.task)
-    multirun = context.mode == RunMode.MULTIRUN  # under a launcher that is not ours
+    multirun = context.mode == RunMode.MULTIRUN  # under a third-party launcher
     from segscape.job import Request, run
 
     config: Any = OmegaConf.to_container(composed, resolve=True)
@@ -154,7 +153,7 @@ def _job(composed: Any, found: list[float | None], elsewhere: bool) -> int:
         group=place.parents[1].name if place.parent.name == "jobs" else None,
     )
     if multirun:
-        from segscape.sweep.launchers.plugin_job import is_job, run_job
+        from segscape.sweep.launchers.plugin import is_job, run_job
 
         if is_job(config["run_dir"]):
             return run_job(request, context.job.num, elsewhere)
@@ -174,7 +173,7 @@ def _guarded(action: Callable[[], int]) -> int:
         return code
     except UserError as error:
         print_error(error)
-        return getattr(error, "exit_code", WRONG_REQUEST)
+        return error.exit_code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return STOPPED

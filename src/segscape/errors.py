@@ -16,6 +16,8 @@ class UserError(ValueError):
         hint: the nearest valid thing, and the command that lists the choices.
     """
 
+    exit_code = 2
+
     def __init__(self, what: str, hint: str | None = None) -> None:
         self.what = what
         self.hint = hint
@@ -24,6 +26,12 @@ class UserError(ValueError):
     def __reduce__(self) -> tuple[type[UserError], tuple[str, str | None]]:
         """Keep both arguments when an error crosses a process (a DataLoader worker)."""
         return type(self), (self.what, self.hint)
+
+
+class JobsFailed(UserError):
+    """The request was right, and jobs of it failed: the command ends with exit code 1."""
+
+    exit_code = 1
 
 
 def nearest(word: str, choices: Iterable[str]) -> str | None:

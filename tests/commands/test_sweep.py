@@ -19,10 +19,11 @@ from small_sweep import StandInQueue, planned
 from segscape import cli
 from segscape.commands.sweep import choose, find, sweep
 from segscape.errors import UserError
-from segscape.sweep.launchers import base
+from segscape.sweep.launchers import queues
+from segscape.sweep.launchers.queues import statuses
 from segscape.sweep.memory.directory import Job, SweepDirectory
-from segscape.sweep.memory.status import Standing, standings
-from segscape.sweep.run.supervisor import Campaign
+from segscape.sweep.memory.status import JobStatus
+from segscape.sweep.run.supervisor import Supervisor
 from segscape.sweep.settings import SweepSettings
 
 NAME = "mine"
@@ -32,11 +33,11 @@ NAME = "mine"
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory of its own, in which the local queue runs the stand-ins."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(base, "_queues", lambda: {"local": StandInQueue})
+    monkeypatch.setitem(queues.QUEUES, "local", StandInQueue)
     return tmp_path
 
 
-def begun(what: Sequence[str], jobs: int = 2, submit: bool = True) -> Campaign:
+def begun(what: Sequence[str], jobs: int = 2, submit: bool = True) -> Supervisor:
     """A sweep of the name `NAME` whose jobs do what is said: quick, long, fail, crash."""
     directory = SweepDirectory(Path("runs/sweeps") / NAME)
     queue = StandInQueue(jobs)
@@ -49,7 +50,7 @@ def begun(what: Sequence[str], jobs: int = 2, submit: bool = True) -> Campaign:
             "settings": {"restarts": 0, "retry_failed": 0, "fail_fast": False},
         }
     )
-    made = Campaign(
+    made = Supervisor(
         directory, queue, SweepSettings(restarts=0, retry_failed=0), directory.add(wanted)
     )
     if submit:
@@ -57,11 +58,11 @@ def begun(what: Sequence[str], jobs: int = 2, submit: bool = True) -> Campaign:
     return made
 
 
-def state(made: Campaign) -> list[str]:
-    return [str(one.state) for one in standings(made.sweep, made.queue)]
+def state(made: Supervisor) -> list[str]:
+    return [str(one.state) for one in statuses(made.sweep, made.queue)]
 
 
-def end(made: Campaign) -> list[Standing]:
+def end(made: Supervisor) -> list[JobStatus]:
     return made.wait(interval_s=0.1)
 
 
@@ -72,7 +73,7 @@ def wait_until(true: Callable[[], bool], seconds: float = 30) -> None:
         time.sleep(0.05)
 
 
-def begins(made: Campaign, job: Job) -> None:
+def begins(made: Supervisor, job: Job) -> None:
     wait_until(lambda: made.sweep.worker(job).get("pid") is not None)
 
 
@@ -149,7 +150,7 @@ def test_ctrl_c_leaves_the_jobs_alone(
     def pressed(seconds: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("segscape.commands.sweep.time.sleep", pressed)
+    monkeypatch.setattr(time, "sleep", pressed)
     assert sweep(["status", NAME, "--watch"]) == 0
     monkeypatch.undo()
     assert "the jobs go on" in capsys.readouterr().out
@@ -213,7 +214,7 @@ def test_resume_starts_a_runner_for_jobs_that_wait(capsys: pytest.CaptureFixture
     os.kill(runner, signal.SIGKILL)
     os.kill(made.sweep.worker(made.jobs[0])["pid"], signal.SIGKILL)
     os.waitpid(runner, 0)
-    wait_until(lambda: "no runner" in (standings(made.sweep)[1].cause or ""))
+    wait_until(lambda: "no runner" in (statuses(made.sweep)[1].cause or ""))
     assert sweep(["resume", NAME]) == 0
     wait_until(lambda: state(made)[1] == "finished")
     assert len(made.sweep.attempts(made.jobs[1])) == 1
@@ -271,12 +272,12 @@ def test_jobs_are_chosen_by_values_as_they_are_typed() -> None:
     assert len(choose(made.sweep, ["aux={a: 1.0}"])) == 1
 
 
-def test_a_sweep_of_a_foreign_launcher_has_no_queue() -> None:
+def test_a_sweep_of_a_third_party_launcher_has_no_queue() -> None:
     made = begun(["quick"], submit=False)
     (made.sweep.path / "sweep.json").unlink()
     assert sweep(["status", NAME]) == 0
     for command in ("retry", "resume", "cancel"):
-        with pytest.raises(UserError, match="not one of ours"):
+        with pytest.raises(UserError, match="third-party launcher"):
             sweep([command, NAME])
 
 
@@ -291,7 +292,7 @@ def test_a_sweep_of_a_foreign_launcher_has_no_queue() -> None:
         (["status", "--watch"], "needs a sweep", "there are: mine"),
         (["status", "mein"], "mein: there is no such sweep", "did you mean mine"),
         (["status", "runs"], "runs: holds no sweep", "in runs/sweeps: mine"),
-        (["cancel", NAME, "--wait"], "has no option --wait", "no options"),
+        (["cancel", NAME, "--wait"], "has no option --wait", "it takes: none"),
         (["retry", NAME, "--wiat"], "has no option --wiat", "did you mean --wait"),
         (["status", NAME, "--json", "--watch"], "for programs", "one of them"),
     ],

@@ -20,7 +20,7 @@ from typing import Any
 
 from segscape.config.override_text import typed
 from segscape.runs.files import write_json
-from segscape.sweep.launchers.base import Live, new_attempt
+from segscape.sweep.launchers.base import Live, Queue, new_attempt
 from segscape.sweep.memory.directory import Attempt, Job, Planned, SweepDirectory
 from segscape.sweep.plan.check import Plan, Rejection, Unfit
 from segscape.sweep.search.locks import Owner
@@ -39,7 +39,7 @@ def finishes(config: Mapping[str, Any], attempt: int) -> str:
 
 
 @dataclass
-class PlayedQueue:
+class PlayedQueue(Queue):
     """Jobs of so many validations, so many at once.
 
     Once `hold` jobs have been handed over none of them goes on: so far a searcher gets, however

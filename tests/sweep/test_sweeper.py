@@ -10,7 +10,7 @@ import pytest
 from small_sweep import planned
 
 from segscape.errors import UserError
-from segscape.sweep.launchers.base import Live, new_attempt
+from segscape.sweep.launchers.base import Live, Queue, new_attempt
 from segscape.sweep.memory.directory import Attempt, Job, SweepDirectory
 from segscape.sweep.settings import SweepSettings
 from segscape.sweep.sweeper import refuse_places, refuse_without_effect, run_grid
@@ -40,7 +40,7 @@ def test_what_hydra_would_do_to_its_own_jobs_is_refused() -> None:
             refuse_without_effect([text])
 
 
-class Waiting:
+class Waiting(Queue):
     """A queue in which everything waits, and that remembers what it was given."""
 
     name, poll_s, slots = "local", 0.1, 1

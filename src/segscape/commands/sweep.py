@@ -5,17 +5,22 @@ from __future__ import annotations
 import inspect
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from segscape.errors import UserError, nearest
-
-if TYPE_CHECKING:
-    from segscape.sweep.memory.directory import Job, SweepDirectory
-    from segscape.sweep.memory.status import Standing
-    from segscape.sweep.run.supervisor import Campaign
+from segscape.config.override_text import has_values
+from segscape.errors import UserError, unknown
+from segscape.paths import short
+from segscape.sweep.launchers.queues import own_queue
+from segscape.sweep.memory.directory import Job, SweepDirectory
+from segscape.sweep.memory.status import LIVE, JobStatus, State
+from segscape.sweep.run.display import Display, headline, screen, show_status
+from segscape.sweep.run.progress import ProgressReader, SweepProgress, counted, shares
+from segscape.sweep.run.remeasure_latency import measure_designs
+from segscape.sweep.run.supervisor import Supervisor, watched
+from segscape.sweep.search.locks import FOLDER, end_all
+from segscape.sweep.settings import LIMITS, SweepSettings
 
 USAGE = """
     segscape sweep status [SWEEP [JOB ...]] [--watch] [--json]
@@ -34,14 +39,7 @@ USAGE = """
     measure the latency of every design here, one by one: jobs side by side disturb each other
 """
 INTERVAL_S = 2.0
-# command -> options
-_OPTIONS = {
-    "status": ("--watch", "--json"),
-    "retry": ("--wait",),
-    "resume": ("--wait",),
-    "cancel": (),
-    "measure": (),
-}
+_HOME = Path(SweepSettings().dir)
 
 
 @dataclass(frozen=True)
@@ -64,34 +62,27 @@ def sweep(rest: Sequence[str]) -> int:
         return _status_of_all("--json" in asked.options)
     found = find(asked.sweep)
     jobs = choose(found, asked.jobs)
-    run = {
-        "status": _status,
-        "retry": _retry,
-        "resume": _resume,
-        "cancel": _cancel,
-        "measure": _measure,
-    }
-    return run[asked.command](found, jobs, asked)
+    run, _ = _COMMANDS[asked.command]
+    return run(found, jobs, asked)
 
 
 def _read(rest: Sequence[str]) -> _Request:
     command, *others = rest
-    if command not in _OPTIONS:
-        close = nearest(command, _OPTIONS)
-        hint = f"did you mean segscape sweep {close}? " if close else ""
-        raise UserError(
-            f"there is no command 'sweep {command}'", f"{hint}commands: {', '.join(_OPTIONS)}"
+    if command not in _COMMANDS:
+        raise unknown(
+            f"there is no command 'sweep {command}'",
+            command,
+            _COMMANDS,
+            typed="segscape sweep {}",
+            label="commands",
         )
     words = [text for text in others if not text.startswith("-")]
     options = [text for text in others if text.startswith("-")]
     for text in options:
-        if text not in _OPTIONS[command]:
-            close = nearest(text, _OPTIONS[command])
-            hint = f"did you mean {close}? " if close else ""
-            known = ", ".join(_OPTIONS[command]) or "no options"
-            raise UserError(
-                f"segscape sweep {command} has no option {text}", f"{hint}it takes {known}"
-            )
+        known = _COMMANDS[command][1]
+        if text not in known:
+            what = f"segscape sweep {command} has no option {text}"
+            raise unknown(what, text, known, label="it takes")
     if {"--watch", "--json"} <= set(options):
         raise UserError("--watch is for people, --json for programs", "give one of them")
     if not words and (command != "status" or "--watch" in options):
@@ -107,16 +98,11 @@ def find(text: str) -> SweepDirectory:
     Raises:
         UserError: there is none.
     """
-    from segscape.sweep.memory.directory import SweepDirectory
-
-    for path in (Path(text), _home() / text):
+    for path in (Path(text), _HOME / text):
         if (found := SweepDirectory(path)).exists():
             return found
-    names = _names()
-    close = nearest(Path(text).name, names)
-    hint = f"did you mean {close}? " if close else ""
     what = "holds no sweep" if Path(text).is_dir() else "there is no such sweep"
-    raise UserError(f"{text}: {what}", f"{hint}in {_home()}: {', '.join(names) or 'none'}")
+    raise unknown(f"{text}: {what}", Path(text).name, _names(), label=f"in {_HOME}")
 
 
 def choose(sweep: SweepDirectory, texts: Sequence[str]) -> list[Job]:
@@ -125,8 +111,6 @@ def choose(sweep: SweepDirectory, texts: Sequence[str]) -> list[Job]:
     Raises:
         UserError: nothing goes by that name.
     """
-    from segscape.config.override_text import has_values
-
     jobs = sweep.jobs()
     if not texts:
         return jobs
@@ -138,31 +122,21 @@ def choose(sweep: SweepDirectory, texts: Sequence[str]) -> list[Job]:
     return [job for job in jobs if job.id in wanted]
 
 
-def _home() -> Path:
-    from segscape.sweep.settings import SweepSettings
-
-    return Path(SweepSettings().dir)
-
-
 def _names() -> list[str]:
-    return sorted(file.parent.name for file in _home().glob("*/manifest.json"))
+    return sorted(file.parent.name for file in _HOME.glob("*/manifest.json"))
 
 
-def _campaign(sweep: SweepDirectory, jobs: Sequence[Job]) -> Campaign:
+def _supervisor(sweep: SweepDirectory, jobs: Sequence[Job]) -> Supervisor:
     """Work on a sweep with the queue and the limits that it was begun with."""
-    from segscape.sweep.memory.status import own_queue
-    from segscape.sweep.run.supervisor import Campaign
-    from segscape.sweep.settings import LIMITS, SweepSettings
-
     kept = sweep.read_description().get("settings") or {}
     limits = {key: kept[key] for key in LIMITS if key in kept}
-    return Campaign(sweep, own_queue(sweep), SweepSettings(**limits), jobs)
+    return Supervisor(sweep, own_queue(sweep), SweepSettings(**limits), jobs)
 
 
 def _need_queue(sweep: SweepDirectory) -> None:
     if not sweep.read_description().get("launcher"):
         raise UserError(
-            f"{sweep.name} was run by a launcher that is not one of ours: it has no queue",
+            f"{sweep.name} was run by a third-party launcher: it has no queue",
             "run its command again: what is done is left out",
         )
 
@@ -171,38 +145,32 @@ def _need_queue(sweep: SweepDirectory) -> None:
 
 
 def _status(sweep: SweepDirectory, jobs: Sequence[Job], asked: _Request) -> int:
-    from segscape.sweep.run.display import screen, show_status
-    from segscape.sweep.run.progress import Reader
-
-    campaign = _campaign(sweep, jobs)
+    supervisor = _supervisor(sweep, jobs)
     if "--watch" in asked.options:
-        return _watch(campaign)
-    look = Reader(sweep).look(campaign.standings(), campaign.queue.slots)
+        return _watch(supervisor)
+    progress = ProgressReader(sweep).read(supervisor.statuses(), supervisor.queue.slots)
     if "--json" in asked.options:
         description = sweep.read_description()
         data = {
             "name": sweep.name,
             "path": str(sweep.path),
             **{key: description.get(key) for key in ("created", "command", "launcher")},
-            "counts": {str(state): number for state, number in look.counts.items()},
-            "seconds_left": look.seconds_left,
-            "jobs": [one.plain() for one in look.jobs],
+            "counts": {str(state): number for state, number in progress.counts.items()},
+            "seconds_left": progress.seconds_left,
+            "jobs": [one.plain() for one in progress.jobs],
         }
         print(json.dumps(data, indent=2))
         return 0
-    show_status(look, screen())
+    show_status(progress, screen())
     return 0
 
 
-def _watch(campaign: Campaign) -> int:
-    """Look until nothing runs; nothing is submitted."""
-    from segscape.sweep.memory.status import LIVE
-    from segscape.sweep.run.display import Watch
-
-    with Watch(campaign.sweep, campaign.queue.slots) as show:
+def _watch(supervisor: Supervisor) -> int:
+    """Show the jobs until none runs; nothing is submitted."""
+    with Display(supervisor.sweep, supervisor.queue.slots) as show:
         try:
             while True:
-                found = campaign.standings()
+                found = supervisor.statuses()
                 show(found)
                 if not any(one.state in LIVE for one in found):
                     break
@@ -213,31 +181,28 @@ def _watch(campaign: Campaign) -> int:
 
 
 def _status_of_all(as_json: bool) -> int:
-    from segscape.sweep.run.display import headline
-    from segscape.sweep.run.progress import Look, Reader
-
-    found: dict[str, Look | str] = {}
+    found: dict[str, SweepProgress | str] = {}
     for name in _names():
-        sweep = find(str(_home() / name))
+        sweep = find(str(_HOME / name))
         try:
-            campaign = _campaign(sweep, sweep.jobs())
-            found[name] = Reader(sweep).look(campaign.standings(), campaign.queue.slots)
+            supervisor = _supervisor(sweep, sweep.jobs())
+            found[name] = ProgressReader(sweep).read(supervisor.statuses(), supervisor.queue.slots)
         except UserError as error:  # one that is damaged does not hide the others
             found[name] = error.what
     if as_json:
         data = {
-            name: {"error": look}
-            if isinstance(look, str)
-            else {str(state): number for state, number in look.counts.items()}
-            for name, look in found.items()
+            name: {"error": progress}
+            if isinstance(progress, str)
+            else {str(state): number for state, number in progress.counts.items()}
+            for name, progress in found.items()
         }
         print(json.dumps(data, indent=2))
         return 0
     if not found:
-        print(f"no sweeps in {_home()}")
+        print(f"no sweeps in {_HOME}")
     width = max(map(len, found), default=0)
-    for name, look in found.items():
-        words = f"error: {look}" if isinstance(look, str) else headline(look)
+    for name, progress in found.items():
+        words = f"error: {progress}" if isinstance(progress, str) else headline(progress)
         print(f"{name:<{width}}  {words}")
     return 0
 
@@ -246,10 +211,8 @@ def _status_of_all(as_json: bool) -> int:
 
 
 def _retry(sweep: SweepDirectory, jobs: Sequence[Job], asked: _Request) -> int:
-    from segscape.sweep.memory.status import State
-
     _need_queue(sweep)
-    found = _campaign(sweep, jobs).standings()
+    found = _supervisor(sweep, jobs).statuses()
     if asked.jobs:
         for one in found:
             _refuse_live(one)
@@ -258,116 +221,82 @@ def _retry(sweep: SweepDirectory, jobs: Sequence[Job], asked: _Request) -> int:
         again = (State.FAILED, State.LOST, State.STOPPED)
         wanted = [one for one in found if one.state in again]
     if not wanted:
-        print(f"nothing has failed: {_counts(found)}")
+        print(f"nothing has failed: {shares(counted(found))}")
         return 0
     return _submit(sweep, wanted, asked)
 
 
 def _resume(sweep: SweepDirectory, jobs: Sequence[Job], asked: _Request) -> int:
-    from segscape.sweep.memory.status import State
-
     _need_queue(sweep)
-    found = _campaign(sweep, jobs).standings()
+    supervisor = _supervisor(sweep, jobs)
+    found = supervisor.statuses()
     missing = {State.WAITING, State.LOST, State.STOPPED, State.CANCELLED}
     if asked.jobs:
         missing.add(State.PRUNED)
     wanted = [one for one in found if one.state in missing]
     failed = [one for one in found if one.state is State.FAILED]
     if failed:
-        print(f"left out: {len(failed)} failed (segscape sweep retry {_shown(sweep)})")
-    _wake(sweep, found)
+        print(f"left out: {len(failed)} failed (segscape sweep retry {short(sweep.path)})")
+    supervisor.wake(found)
     if not wanted and "--wait" not in asked.options:
-        print(f"nothing is missing: {_counts(found)}")
+        print(f"nothing is missing: {shares(counted(found))}")
         return 0
     return _submit(sweep, wanted, asked)
 
 
-def _submit(sweep: SweepDirectory, wanted: Sequence[Standing], asked: _Request) -> int:
+def _submit(sweep: SweepDirectory, wanted: Sequence[JobStatus], asked: _Request) -> int:
     whole = [one for one in wanted if sweep.frozen(one.job)]
     if len(whole) < len(wanted):
         gone = ", ".join(one.job.name for one in wanted if one not in whole)
         raise UserError(
-            f"the directory of {gone} is gone, and with it what was frozen",
+            f"the directory of {gone} is gone, and with it the frozen configuration",
             "run the command of the sweep again: it makes another",
         )
-    campaign = _campaign(sweep, [one.job for one in wanted])
-    submitted = campaign.submit_due(retry=[one.job.id for one in wanted])
+    supervisor = _supervisor(sweep, [one.job for one in wanted])
+    submitted = supervisor.submit_due(retry=[one.job.id for one in wanted])
     for job in submitted:
         print(f"submitted  {job.name}")
-    print(f"{len(submitted)} submitted ({campaign.queue.name})")
-    if _is_search(sweep):
+    print(f"{len(submitted)} submitted ({supervisor.queue.name})")
+    if (sweep.path / FOLDER).is_dir():
         print("  the search itself goes on with its own command only")
     if "--wait" not in asked.options:
-        print(f"  segscape sweep status {_shown(sweep)} --watch")
+        print(f"  segscape sweep status {short(sweep.path)} --watch")
         return 0
-    from segscape.sweep.sweeper import watched
 
     # Waiting goes for the whole sweep: what is lost meanwhile is started again.
-    return watched(_campaign(sweep, [job for job in sweep.jobs() if sweep.frozen(job)]))
-
-
-def _wake(sweep: SweepDirectory, found: Sequence[Standing]) -> None:
-    """Jobs that wait on this machine need a runner: it may have been killed, or rebooted away."""
-    from segscape.sweep.launchers.local import ensure_runner
-    from segscape.sweep.memory.status import State
-
-    for one in found:
-        if one.state is not State.QUEUED:
-            continue
-        last = sweep.attempts(one.job)[-1]
-        if last.launcher == "local":
-            with sweep.lock():
-                ensure_runner(sweep, last.code)
-            return
+    return watched(_supervisor(sweep, [job for job in sweep.jobs() if sweep.frozen(job)]))
 
 
 def _cancel(sweep: SweepDirectory, jobs: Sequence[Job], asked: _Request) -> int:
     _need_queue(sweep)
     with sweep.lock():
-        ended = 0 if asked.jobs else _end_searches(sweep)
+        ended = 0 if asked.jobs else end_all(sweep.path / FOLDER)  # they would draw other jobs
         if ended:
             jobs = sweep.jobs()  # also those that a search has drawn meanwhile
-        campaign = _campaign(sweep, jobs)
-        cancelled = campaign.cancel(jobs)
+        supervisor = _supervisor(sweep, jobs)
+        cancelled = supervisor.cancel(jobs)
     for job in cancelled:
         print(f"cancelled  {job.name}")
     if ended:
         print("the search ends; its own command goes on with it")
         return 0
     if not cancelled:
-        print(f"nothing to cancel: {_counts(campaign.standings())}")
+        print(f"nothing to cancel: {shares(counted(supervisor.statuses()))}")
         return 0
     print(
         f"{len(cancelled)} cancelled; those that run save first\n"
-        f"  segscape sweep resume {_shown(sweep)} goes on with them"
+        f"  segscape sweep resume {short(sweep.path)} goes on with them"
     )
     return 0
 
 
-def _is_search(sweep: SweepDirectory) -> bool:
-    from segscape.sweep.search.locks import FOLDER
-
-    return (sweep.path / FOLDER).is_dir()
-
-
-def _end_searches(sweep: SweepDirectory) -> int:
-    """Tell the searchers of a sweep to end: they would draw other jobs. How many there are."""
-    from segscape.sweep.search.locks import FOLDER, end_all
-
-    return end_all(sweep.path / FOLDER)
-
-
 def _measure(sweep: SweepDirectory, jobs: Sequence[Job], asked: _Request) -> int:
-    from segscape.sweep.run.remeasure_latency import measure_designs
-
-    number = measure_designs(sweep, _campaign(sweep, jobs).standings())
-    print(f"{number} designs measured; segscape report {_shown(sweep)} shows them")
+    number = measure_designs(sweep, _supervisor(sweep, jobs).statuses())
+    print(f"{number} designs measured; segscape report {short(sweep.path)} shows them")
     return 0
 
 
-def _refuse_live(one: Standing) -> None:
-    from segscape.sweep.memory.status import LIVE, State
-
+def _refuse_live(one: JobStatus) -> None:
     if one.state in LIVE or one.state is State.FINISHED:
         what = "has finished" if one.state is State.FINISHED else f"is {one.state}"
         raise UserError(
@@ -376,13 +305,13 @@ def _refuse_live(one: Standing) -> None:
         )
 
 
-def _counts(found: Sequence[Standing]) -> str:
-    from segscape.sweep.run.progress import Look, Progress, shares
-
-    return shares(Look([Progress(one) for one in found]).counts)
-
-
-def _shown(sweep: SweepDirectory) -> str:
-    from segscape.sweep.run.display import short
-
-    return short(sweep.path)
+# command -> what it does, its options
+_COMMANDS: dict[
+    str, tuple[Callable[[SweepDirectory, Sequence[Job], _Request], int], tuple[str, ...]]
+] = {
+    "status": (_status, ("--watch", "--json")),
+    "retry": (_retry, ("--wait",)),
+    "resume": (_resume, ("--wait",)),
+    "cancel": (_cancel, ()),
+    "measure": (_measure, ()),
+}

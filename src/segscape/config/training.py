@@ -12,6 +12,8 @@ from segscape.errors import UserError
 
 # best.ckpt is the checkpoint with the highest value; sweeps and reports rank by it.
 SCORE = "val/miou"
+# Median time from image to logits, the usual second objective.
+LATENCY = "latency/p50_ms"
 
 PRECISIONS = (
     *("auto", "32-true", "16-mixed", "bf16-mixed"),

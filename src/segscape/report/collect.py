@@ -23,8 +23,8 @@ from segscape.report.figure_keys import (
 from segscape.report.reading import digest, read
 from segscape.report.records import Collection, Record, Run, front_of
 from segscape.report.sources import Source, existing, find
+from segscape.sweep.launchers.queues import statuses
 from segscape.sweep.memory.directory import SweepDirectory
-from segscape.sweep.memory.status import standings
 from segscape.sweep.settings import objective
 
 DEFAULT = Collection("", ()).objectives
@@ -99,7 +99,7 @@ def _with_queues(records: Sequence[Record]) -> tuple[list[Record], list[str]]:
     for place, here in sorted(open_.items()):
         jobs = [job for index in here if (job := records[index].source.job)]
         try:
-            states = standings(SweepDirectory(place), jobs=jobs)
+            states = statuses(SweepDirectory(place), jobs=jobs)
         except (UserError, OSError) as error:
             reason = error.what if isinstance(error, UserError) else str(error)
             notes.append(

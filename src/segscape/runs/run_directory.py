@@ -194,6 +194,10 @@ class RunDirectory:
         """Read `status.json`; empty when there is none yet."""
         return read_json(self.status_path)
 
+    def is_finished(self) -> bool:
+        """Whether the training has reached its end."""
+        return self.read_status().get("state") == "finished"
+
     def write_environment(self, repo_dir: str | Path | None = None) -> Path:
         """Write `environment.json` and `git.diff`: what this start ran on.
 

@@ -8,41 +8,41 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
-from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, read_write
 
+from segscape.config.command_line import as_typed
+from segscape.config.files import extra_config_dir
+from segscape.config.override_text import parsed
 from segscape.errors import UserError
-
-if TYPE_CHECKING:
-    from segscape.sweep.launchers.base import Queue
-    from segscape.sweep.memory.directory import Planned, SweepDirectory
-    from segscape.sweep.memory.status import Standing
-    from segscape.sweep.plan.check import Plan
-    from segscape.sweep.settings import SweepSettings
+from segscape.paths import short
+from segscape.sweep.launchers.base import Queue
+from segscape.sweep.launchers.plugin import PluginQueue
+from segscape.sweep.memory.directory import Planned, SweepDirectory
+from segscape.sweep.memory.status import LIVE, JobStatus, State
+from segscape.sweep.plan.check import Plan, plan
+from segscape.sweep.plan.explain import explain_rejections, listed
+from segscape.sweep.plan.grid import axes_of, expand
+from segscape.sweep.run.supervisor import Supervisor, refuse_other_configurations, watched
+from segscape.sweep.settings import SweepSettings, read_settings
 
 # What may differ between two commands that mean the same sweep.
 _MANNERS = ("wait", "retry_failed", "restarts", "fail_fast", "workers", "dir", "name")
-
-
 # Combinations for one reason that are named when they are left out.
 _LISTED = 12
 
 
-class SegscapeSweeper(Sweeper):
-    """What our sweepers share: the settings, the launcher, and the task for foreign launchers."""
+class SegscapeSweeper:
+    """What the sweepers of segscape share: the settings, the launcher and its queue."""
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
         """Take what Hydra gives every sweeper, and make the launcher."""
-        from hydra.core.plugins import Plugins
-
-        from segscape.sweep.settings import read_settings
-
         self.config = config
         node: Any = OmegaConf.to_container(config.sweep, resolve=True)
         self.settings = read_settings(node)
@@ -56,18 +56,32 @@ class SegscapeSweeper(Sweeper):
         if self.queue is not None:
             refuse_without_effect(config.hydra.overrides.hydra)
 
+    def sweep(self, arguments: list[str]) -> None:
+        """Run what the command line asks for.
+
+        Args:
+            arguments: overrides as Hydra has them, axes included.
+
+        Raises:
+            UserError: nothing to run, or something that cannot work.
+            SystemExit: with the exit code, when it is not 0.
+        """
+        with self.own_options():
+            code = self._sweep(arguments)
+        if code:
+            raise SystemExit(code)
+
+    def _sweep(self, arguments: list[str]) -> int:
+        raise NotImplementedError
+
     def own_options(self) -> AbstractContextManager[None]:
         """While this is open, the options of --config-dir count wherever options are looked up."""
-        from segscape.config.files import extra_config_dir
-
-        assert self.config is not None, "setup() comes first"
         sources = self.config.hydra.runtime.config_sources
         given = [each.path for each in sources if each.provider == "command-line"]
         return extra_config_dir(given[0] if given else None)
 
     def launcher_for(self, sweep: SweepDirectory) -> Launcher:
-        """The launcher again, that of somebody else, with its own files within the sweep."""
-        assert self.config is not None, "setup() comes first"
+        """The launcher again, a third-party one, with its own files within the sweep."""
         typed = self.config.hydra.overrides.hydra
         if not any(key_of_typed(text) == "hydra.sweep.dir" for text in typed):
             with read_write(self.config):
@@ -77,57 +91,54 @@ class SegscapeSweeper(Sweeper):
 
     @property
     def queue(self) -> Queue | None:
-        """Where jobs go; None for a launcher that is not ours."""
-        from segscape.sweep.launchers.base import QueueLauncher
-
-        return self.launcher.queue if isinstance(self.launcher, QueueLauncher) else None
+        """Where jobs go; None for a third-party launcher."""
+        return getattr(self.launcher, "segscape_queue", None)
 
 
 class Grid(SegscapeSweeper):
     """Every combination of the axes, less what is excluded, does not fit or is done."""
 
-    def sweep(self, arguments: list[str]) -> Any:
-        """Plan, submit, wait.
-
-        Args:
-            arguments: overrides as Hydra has them, axes included.
-
-        Raises:
-            UserError: nothing to run, or combinations that cannot work.
-            SystemExit: with the exit code, when a job failed or the watch was interrupted.
-        """
-        with self.own_options():
-            code = self._sweep(arguments)
-        if code:
-            raise SystemExit(code)
-
     def _sweep(self, arguments: list[str]) -> int:
-        from segscape.config.command_line import as_typed
-        from segscape.sweep.plan.check import plan
-        from segscape.sweep.plan.grid import axes_of, expand
-        from segscape.sweep.settings import LIMITS
-
-        assert self.config is not None, "setup() comes first"
         typed = as_typed(arguments)
-        own = [text for text in typed if is_of_sweep(text)]
         axes, common = axes_of([text for text in typed if not is_of_sweep(text)])
         refuse_places(typed)
         found = plan(expand(axes, self.settings, common), common, self.settings)
         planned = checked(found, self.settings)
         sweep = open_sweep(self.settings, self.config, typed)
-        description: dict[str, Any] = {
-            "command": typed,
-            "own": own,
-            "axes": {key: list(values) for key, values in axes.items()},
-            "settings": {key: getattr(self.settings, key) for key in LIMITS},
-        }
-        if self.queue is None:
-            from segscape.sweep.launchers.plugin import run_foreign
+        queue = self.queue or plugin_queue(self.launcher_for(sweep), self.settings)
+        described = description(typed, queue, self.settings)
+        described["axes"] = {key: list(values) for key, values in axes.items()}
+        return run_grid(sweep, queue, self.settings, planned, described)
 
-            launcher = self.launcher_for(sweep)
-            return run_foreign(sweep, launcher, self.settings, planned, description)
-        description["launcher"] = {"name": self.queue.name, "settings": self.queue.settings()}
-        return run_grid(sweep, self.queue, self.settings, planned, description)
+
+def description(typed: Sequence[str], queue: Queue, settings: SweepSettings) -> dict[str, Any]:
+    """What `sweep.json` keeps of a command; a queue that cannot be made again is not kept."""
+    launcher = {"name": queue.name, "settings": queue.settings()}
+    return {
+        "command": list(typed),
+        "own": [text for text in typed if is_of_sweep(text)],
+        "settings": settings.limits(),
+        **({"launcher": launcher} if queue.background else {}),
+    }
+
+
+def plugin_queue(launcher: Launcher, settings: SweepSettings, jobs: int | None = None) -> Queue:
+    """A third-party launcher as a queue.
+
+    Raises:
+        UserError: a setting that such a launcher cannot follow.
+    """
+    ours = "hydra/launcher=local and hydra/launcher=slurm"
+    if not settings.wait:
+        raise UserError(
+            "sweep.wait=false: this launcher returns when its jobs have ended",
+            f"{ours} run them in the background",
+        )
+    if settings.fail_fast:
+        raise UserError(
+            "sweep.fail_fast=true: this launcher cannot stop jobs that it has begun", f"{ours} can"
+        )
+    return PluginQueue(launcher, jobs)
 
 
 def is_of_sweep(override: str) -> bool:
@@ -142,8 +153,6 @@ def refuse_places(typed: Sequence[str]) -> None:
     Raises:
         UserError: `run_dir` or `resume` was given, or several values for a key of the sweep.
     """
-    from segscape.config.override_text import parsed
-
     for text in typed:
         if key_of_typed(text) in ("run_dir", "resume"):
             raise UserError(
@@ -178,13 +187,11 @@ def refuse_without_effect(overrides: Sequence[str]) -> None:
 
 
 def checked(found: Plan, settings: SweepSettings) -> list[Planned]:
-    """What of a plan is to be run; says what is left out.
+    """What of a plan is to be run; prints what is left out.
 
     Raises:
         UserError: combinations that cannot work, or nothing left.
     """
-    from segscape.sweep.plan.explain import explain_rejections, listed
-
     for note in found.notes:
         print(note)
     if found.rejected and settings.invalid == "error":
@@ -201,8 +208,6 @@ def checked(found: Plan, settings: SweepSettings) -> list[Planned]:
 
 def open_sweep(settings: SweepSettings, config: DictConfig, typed: Sequence[str]) -> SweepDirectory:
     """The directory of this sweep: that of `sweep.name`, else one named by what was typed."""
-    from segscape.sweep.memory.directory import SweepDirectory
-
     name = settings.name
     if name is None:
         kept = [text for text in typed if not _is_manner(text)]
@@ -227,35 +232,31 @@ def run_grid(
     queue: Queue,
     settings: SweepSettings,
     planned: Sequence[Planned],
-    description: Mapping[str, Any],
+    described: Mapping[str, Any],
 ) -> int:
     """Submit what is missing and, if wanted, wait; the exit code."""
-    from segscape.sweep.run.supervisor import Campaign, refuse_other_configurations
-
     with sweep.lock():
         refuse_other_configurations(sweep, planned)
         # Before the manifest: a sweep that exists knows its queue, whenever this process is killed.
-        sweep.write_description({**sweep.read_description(), **description})
+        sweep.describe(described)
         jobs = sweep.add(planned)
-    campaign = Campaign(sweep, queue, settings, jobs, planned)
-    before = campaign.standings()
-    submitted = campaign.submit_due(revive=True)
+    supervisor = Supervisor(sweep, queue, settings, jobs, planned)
+    before = supervisor.statuses()
+    submitted = supervisor.submit_due(revive=True)
     if not submitted:
-        _tell_queue(sweep, queue, before)
-    print(_opening(sweep, before, len(submitted), queue.name))
-    if not settings.wait:
-        print(f"  segscape sweep status {_shown(sweep)}")
-        if settings.fail_fast:
-            print("  sweep.fail_fast=true counts only while a command waits for the jobs")
-        return 0
-    return watched(campaign)
+        _update_queue(sweep, queue, before)
+    print(_opening(sweep, before, len(submitted), queue.name), flush=True)
+    if settings.wait:
+        return watched(supervisor)
+    print(f"  segscape sweep status {short(sweep.path)}")
+    if settings.fail_fast:
+        print("  sweep.fail_fast=true counts only while a command waits for the jobs")
+    return 0
 
 
-def _tell_queue(sweep: SweepDirectory, queue: Queue, before: Sequence[Standing]) -> None:
-    """Jobs that are on their way already learn how many of them are to run at once."""
-    from segscape.sweep.memory.status import LIVE
-
-    if queue.settings().get("jobs") is None:  # not said now: what was said before holds
+def _update_queue(sweep: SweepDirectory, queue: Queue, before: Sequence[JobStatus]) -> None:
+    """Apply a new number of jobs at once to those that are on their way already."""
+    if queue.settings().get("jobs") is None:  # not given now: what was given before holds
         return
     live = [sweep.attempts(one.job)[-1] for one in before if one.state in LIVE]
     mine = [attempt for attempt in live if attempt.launcher == queue.name]
@@ -264,34 +265,11 @@ def _tell_queue(sweep: SweepDirectory, queue: Queue, before: Sequence[Standing])
             queue.submit(sweep, [], mine[-1].code)
 
 
-def watched(campaign: Any) -> int:
-    """Show a campaign until it ends, or until Ctrl-C; the exit code."""
-    from segscape.sweep.run.display import Watch
-    from segscape.sweep.run.supervisor import exit_code
-
-    with Watch(campaign.sweep) as show:
-        try:
-            found = campaign.wait(show)
-        except KeyboardInterrupt:
-            show.interrupted()
-            return 3
-    return exit_code(found)
-
-
-def _opening(sweep: SweepDirectory, before: Sequence[Any], submitted: int, queue: str) -> str:
-    from segscape.sweep.memory.status import LIVE, State
-
+def _opening(sweep: SweepDirectory, before: Sequence[JobStatus], submitted: int, queue: str) -> str:
     done = sum(one.state is State.FINISHED for one in before)
     live = sum(one.state in LIVE for one in before)
-    words = [f"sweep {_shown(sweep)}: {len(before)} job{'s' if len(before) != 1 else ''}"]
+    words = [f"sweep {short(sweep.path)}: {len(before)} job{'s' if len(before) != 1 else ''}"]
     words += [f"{done} finished already"] if done else []
     words += [f"{live} on their way already"] if live else []
     words += [f"{submitted} submitted ({queue})"]
     return ", ".join(words)
-
-
-def _shown(sweep: SweepDirectory) -> Path:
-    try:
-        return sweep.path.relative_to(Path.cwd())
-    except ValueError:
-        return sweep.path

@@ -1,4 +1,4 @@
-"""Launchers that are not ours, played; real ones are run in tests/e2e/test_sweep.py."""
+"""Third-party launchers, played; real ones are run in tests/e2e/test_sweep.py."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from segscape.engine.fit import FitResult
 from segscape.errors import UserError
 from segscape.job import Request
 from segscape.runs.run_directory import RunDirectory
-from segscape.sweep.launchers.plugin import JobsFailed, _apart, run_foreign
-from segscape.sweep.launchers.plugin_job import is_job, run_job
+from segscape.sweep.launchers.plugin import is_job, run_job
+from segscape.sweep.launchers.queues import statuses
 from segscape.sweep.memory.directory import Planned, SweepDirectory
-from segscape.sweep.memory.status import State, standings
+from segscape.sweep.memory.status import State
 from segscape.sweep.settings import SweepSettings
+from segscape.sweep.sweeper import description, plugin_queue, run_grid
 
 
 class Launcher:
@@ -47,11 +48,11 @@ class Launcher:
                 run.write_summary({"val/miou": 0.5})
 
 
-def swept(place: Path, launcher: Any, wanted: Sequence[Planned] = (), **settings: Any) -> int:
-    jobs = wanted or [planned("add", 1), planned("add", 2)]
-    return run_foreign(
-        SweepDirectory(place), launcher, SweepSettings(**settings), jobs, {"command": ["seed=1,2"]}
-    )
+def swept(place: Path, launcher: Any, wanted: Sequence[Planned] = (), **given: Any) -> int:
+    jobs, settings = wanted or [planned("add", 1), planned("add", 2)], SweepSettings(**given)
+    queue = plugin_queue(launcher, settings)
+    described = description(["seed=1,2"], queue, settings)
+    return run_grid(SweepDirectory(place), queue, settings, jobs, described)
 
 
 def test_what_went_wrong_is_in_the_next_batch(
@@ -104,7 +105,7 @@ def test_a_job_of_another_command_is_left_to_it(tmp_path: Path) -> None:
     (one,) = sweep.add([planned("add")])
     place = sweep.place(one)
     RunDirectory(place).write_status("running")
-    assert standings(sweep)[0].state is State.LOST
+    assert statuses(sweep)[0].state is State.LOST
     hold = (
         "import sys; from segscape.runs.run_directory import RunDirectory as R\n"
         "with R(sys.argv[1]).lock() as run:\n"
@@ -115,7 +116,7 @@ def test_a_job_of_another_command_is_left_to_it(tmp_path: Path) -> None:
     ) as other:
         assert other.stdout is not None and other.stdin is not None
         assert other.stdout.readline() == b"held\n"
-        assert standings(sweep)[0].state is State.RUNNING
+        assert statuses(sweep)[0].state is State.RUNNING
         launcher = Launcher()
         other.stdin.close()
         assert swept(tmp_path, launcher, [planned("add")]) == 0
@@ -159,7 +160,7 @@ def test_ctrl_c_is_no_fault_of_the_job(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(job, "run", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run_job(request, 0, elsewhere=True)
-    assert standings(SweepDirectory(tmp_path))[0].state is State.STOPPED
+    assert statuses(SweepDirectory(tmp_path))[0].state is State.STOPPED
 
 
 def test_in_another_process_a_job_prints_into_its_log(
@@ -182,19 +183,3 @@ def test_in_another_process_a_job_prints_into_its_log(
     assert printed.endswith("job 0: fusion=add seed=1: finished  mIoU 0.2500\n")
     assert run_job(request, 0, elsewhere=True) == 0
     assert "finished already" in capfd.readouterr().out
-
-
-def test_jobs_that_failed_are_no_wrong_request() -> None:
-    assert JobsFailed("x").exit_code == 1 and isinstance(JobsFailed("x"), UserError)
-
-
-def test_a_job_of_a_foreign_sweeper_is_named_by_what_distinguishes_it() -> None:
-    command = ["seed=3", "profile.latency=false", "fusion=add,ffm", "optim.lr=interval(0,1)"]
-    # As Hydra's basic sweeper writes them; a sweeper may also set what was typed.
-    jobs = [
-        ["seed=3", "profile.latency=False", "fusion=add", "optim.lr=0.1"],
-        ["seed=4", "profile.latency=False", "fusion=ffm", "optim.lr=0.1"],
-    ]
-    common, own = _apart(command, jobs)
-    assert common == ["profile.latency=False"]
-    assert own == [["seed=3", "fusion=add", "optim.lr=0.1"], ["seed=4", "fusion=ffm", jobs[1][3]]]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from segscape.errors import UserError
-from segscape.sweep.launchers.base import queue_from
+from segscape.sweep.launchers.queues import queue_from
 from segscape.sweep.launchers.slurm import SlurmQueue
 from segscape.sweep.launchers.slurm_settings import gpus_of, read_slurm_settings, seconds_of
 

@@ -14,9 +14,10 @@ import slurm_cluster
 import torch
 from slurm_cluster import ROOT, until
 
+from segscape.sweep.launchers.queues import statuses
 from segscape.sweep.launchers.slurm import SlurmQueue
 from segscape.sweep.memory.directory import Job, SweepDirectory
-from segscape.sweep.memory.status import LIVE, State, standings
+from segscape.sweep.memory.status import LIVE, State
 
 slurm_cluster.require()
 
@@ -58,7 +59,7 @@ def await_checkpoint(sweep: SweepDirectory, job: Job) -> None:
 
 
 def state(sweep: SweepDirectory) -> State:
-    (standing,) = standings(sweep, SlurmQueue())
+    (standing,) = statuses(sweep, SlurmQueue())
     return standing.state
 
 

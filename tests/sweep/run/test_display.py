@@ -15,9 +15,9 @@ from rich.console import Console
 from small_sweep import planned
 
 from segscape.sweep.memory.directory import Job, SweepDirectory
-from segscape.sweep.memory.status import Standing, State
-from segscape.sweep.run.display import Watch, clock
-from segscape.sweep.run.progress import Reader
+from segscape.sweep.memory.status import JobStatus, State
+from segscape.sweep.run.display import Display, clock
+from segscape.sweep.run.progress import ProgressReader
 
 
 def ago(seconds: float) -> str:
@@ -30,9 +30,9 @@ def make(path: Path, number: int, **trainer: Any) -> tuple[SweepDirectory, list[
     return sweep, sweep.add(planned("add", seed, **config) for seed in range(1, number + 1))
 
 
-def standing(sweep: SweepDirectory, job: Job, state: State, **more: Any) -> Standing:
+def status_of(sweep: SweepDirectory, job: Job, state: State, **more: Any) -> JobStatus:
     known: dict[str, Any] = {"cause": None, "attempts": 1, "row": {}, "summary": {}}
-    return Standing(job=job, state=state, log=sweep.log_path(job), **{**known, **more})
+    return JobStatus(job=job, state=state, log=sweep.log_path(job), **{**known, **more})
 
 
 def running(
@@ -42,7 +42,7 @@ def running(
     begun: float,
     written: float,
     first: float | None = None,
-) -> Standing:
+) -> JobStatus:
     """A job that began so many seconds ago, and wrote its last row so many seconds ago."""
     run = sweep.run(job)
     for row in rows:
@@ -50,13 +50,13 @@ def running(
     stamp = time.time() - written
     os.utime(run.metrics_path, (stamp, stamp))
     started = ago(begun)
-    status = {"state": "running", "started": started if first is None else ago(first)}
-    return standing(sweep, job, State.RUNNING, row=rows[-1], started=started, status=status)
+    record = {"state": "running", "started": started if first is None else ago(first)}
+    return status_of(sweep, job, State.RUNNING, row=rows[-1], started=started, record=record)
 
 
 def show(
     sweep: SweepDirectory,
-    looks: Sequence[Sequence[Standing]],
+    looks: Sequence[Sequence[JobStatus]],
     terminal: bool = False,
     stop: str = "",
     **more: Any,
@@ -64,7 +64,7 @@ def show(
     console = Console(
         file=io.StringIO(), force_terminal=terminal, width=100, height=30, color_system=None
     )
-    with Watch(sweep, console=console, **more) as watch:
+    with Display(sweep, console=console, **more) as watch:
         for look in looks:
             watch(look)
         if stop == "raised":
@@ -84,8 +84,8 @@ def without_end(text: str) -> list[str]:
 def test_a_failure_is_said_at_once_with_cause_and_log(tmp_path: Path) -> None:
     sweep, (one, two) = make(tmp_path, 2)
     cause = f"ValueError: {'very ' * 40}long [red]and marked[/red]\nsecond line"
-    queued = [standing(sweep, job, State.QUEUED) for job in (one, two)]
-    failed = [standing(sweep, one, State.FAILED, cause=cause), queued[1]]
+    queued = [status_of(sweep, job, State.QUEUED) for job in (one, two)]
+    failed = [status_of(sweep, one, State.FAILED, cause=cause), queued[1]]
     lines = without_end(show(sweep, [queued, failed, failed]))
     said = [line for line in lines if "failed    " in line]
     assert said == [f"failed    fusion=add seed=1: {cause.splitlines()[0]}"]
@@ -96,11 +96,11 @@ def test_why_nothing_runs_is_said(tmp_path: Path) -> None:
     sweep, (one, two) = make(tmp_path, 2)
     cause = "no node has what it asks for"
     waiting = [
-        standing(sweep, job, State.QUEUED, cause=f"{cause} (SLURM 7_{index})")
+        status_of(sweep, job, State.QUEUED, cause=f"{cause} (SLURM 7_{index})")
         for index, job in enumerate((one, two))
     ]
     assert without_end(show(sweep, [waiting])) == [f"2 jobs: 2 queued  ({cause})"]
-    begun = [standing(sweep, one, State.RUNNING), waiting[1]]
+    begun = [status_of(sweep, one, State.RUNNING), waiting[1]]
     assert without_end(show(sweep, [begun])) == ["2 jobs: 1 queued, 1 running"]
 
 
@@ -109,7 +109,7 @@ def test_the_log_is_named_as_seen_from_here(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     sweep, (one,) = make(tmp_path, 1)
-    text = show(sweep, [[standing(sweep, one, State.LOST, cause="killed by signal 9")]])
+    text = show(sweep, [[status_of(sweep, one, State.LOST, cause="killed by signal 9")]])
     assert f"log: runs/sweeps/mine/jobs/{one.folder}/log.txt" in text
     assert "segscape sweep retry runs/sweeps/mine" in text
 
@@ -117,8 +117,8 @@ def test_the_log_is_named_as_seen_from_here(
 def test_the_first_look_repeats_failures_only(tmp_path: Path) -> None:
     sweep, (one, two) = make(tmp_path, 2)
     found = [
-        standing(sweep, one, State.FINISHED, summary={"val/miou": 0.5}),
-        standing(sweep, two, State.LOST, cause="node failed"),
+        status_of(sweep, one, State.FINISHED, summary={"val/miou": 0.5}),
+        status_of(sweep, two, State.LOST, cause="node failed"),
     ]
     lines = without_end(show(sweep, [found]))
     assert [line.split()[0] for line in lines] == ["lost", "log:", "2"]
@@ -127,20 +127,20 @@ def test_the_first_look_repeats_failures_only(tmp_path: Path) -> None:
 def test_a_finished_job_is_said_with_its_figures(tmp_path: Path) -> None:
     sweep, (one,) = make(tmp_path, 1)
     summary = {"val/miou": 0.43215, "latency/p50_ms": 11.678}
-    status = {"started": ago(600), "updated": ago(530)}
+    record = {"started": ago(600), "updated": ago(530)}
     looks = [
-        [standing(sweep, one, State.RUNNING)],
-        [standing(sweep, one, State.FINISHED, summary=summary, status=status)],
+        [status_of(sweep, one, State.RUNNING)],
+        [status_of(sweep, one, State.FINISHED, summary=summary, record=record)],
     ]
     assert "finished  fusion=add seed=1  mIoU 0.4321  p50 11.68 ms  in 1:10" in show(sweep, looks)
 
 
 def test_a_new_attempt_is_said_with_what_ended_the_last(tmp_path: Path) -> None:
     sweep, (one,) = make(tmp_path, 1)
-    status = {"state": "failed", "error": "RuntimeError: no space left"}
+    record = {"state": "failed", "error": "RuntimeError: no space left"}
     looks = [
-        [standing(sweep, one, State.RUNNING)],
-        [standing(sweep, one, State.QUEUED, attempts=2, status=status)],
+        [status_of(sweep, one, State.RUNNING)],
+        [status_of(sweep, one, State.QUEUED, attempts=2, record=record)],
     ]
     lines = without_end(show(sweep, looks))
     assert lines[-1] == ("again     fusion=add seed=1: attempt 2 after RuntimeError: no space left")
@@ -151,7 +151,7 @@ def test_the_whole_is_said_now_and_then_and_only_when_it_is_new(
     tmp_path: Path, seconds: float, wanted: int
 ) -> None:
     sweep, (one,) = make(tmp_path, 1)
-    queued, works = (standing(sweep, one, s) for s in (State.QUEUED, State.RUNNING))
+    queued, works = (status_of(sweep, one, s) for s in (State.QUEUED, State.RUNNING))
     text = show(sweep, [[queued], [queued], [works], [works]], line_seconds=seconds)
     assert sum(line.startswith("1 job: ") for line in without_end(text)) == wanted
 
@@ -163,7 +163,7 @@ def test_the_live_table_has_epoch_best_latency_and_time_left(tmp_path: Path) -> 
         {"epoch": 10, "step": 100, "val/miou": 0.25, "latency/p50_ms": 11.5},
     ]
     works = running(sweep, one, rows, begun=100, written=0)
-    text = show(sweep, [[works, standing(sweep, two, State.QUEUED)]], terminal=True, stop="said")
+    text = show(sweep, [[works, status_of(sweep, two, State.QUEUED)]], terminal=True, stop="said")
     row = next(line for line in text.splitlines() if line.startswith("fusion=add seed=1"))
     assert row.split()[2:6] == ["running", "10/50", "0.3100", "11.50"]
     minutes, seconds = map(int, row.split()[6].split(":"))
@@ -174,12 +174,12 @@ def test_the_live_table_has_epoch_best_latency_and_time_left(tmp_path: Path) -> 
 
 def test_many_jobs_fit_a_small_terminal(tmp_path: Path) -> None:
     sweep, jobs = make(tmp_path, 200)
-    found = [standing(sweep, job, State.RUNNING) for job in jobs[:100]]
-    found += [standing(sweep, job, State.FAILED, cause="it broke") for job in jobs[100:]]
+    found = [status_of(sweep, job, State.RUNNING) for job in jobs[:100]]
+    found += [status_of(sweep, job, State.FAILED, cause="it broke") for job in jobs[100:]]
     console = Console(
         file=io.StringIO(), force_terminal=True, width=100, height=30, color_system=None
     )
-    watch = Watch(sweep, console=console)
+    watch = Display(sweep, console=console)
     with watch:
         watch(found)
         assert watch._live is not None
@@ -194,21 +194,21 @@ def test_many_jobs_fit_a_small_terminal(tmp_path: Path) -> None:
 def test_leaving_says_that_the_jobs_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     sweep, (one,) = make(tmp_path, 1)
-    look = [standing(sweep, one, State.RUNNING)]
+    progress = [status_of(sweep, one, State.RUNNING)]
     for terminal in (False, True):
-        text = show(sweep, [look], terminal, stop="said")
+        text = show(sweep, [progress], terminal, stop="said")
         assert text.count("the jobs go on; the same command again waits for them") == 1
         assert "segscape sweep status runs/sweeps/mine --watch" in text
         assert "report" not in text
     with pytest.raises(KeyboardInterrupt):
-        show(sweep, [look], stop="raised")
+        show(sweep, [progress], stop="raised")
 
 
 def test_the_end_shows_all_and_where_to_go(tmp_path: Path) -> None:
     sweep, (one, two) = make(tmp_path, 2)
     found = [
-        standing(sweep, one, State.FINISHED, summary={"val/miou": 0.5, "latency/p50_ms": 3.0}),
-        standing(sweep, two, State.PRUNED, cause="pruned", attempts=2),
+        status_of(sweep, one, State.FINISHED, summary={"val/miou": 0.5, "latency/p50_ms": 3.0}),
+        status_of(sweep, two, State.PRUNED, cause="pruned", attempts=2),
     ]
     lines = show(sweep, [found], terminal=True).splitlines()
     row = next(line for line in lines if line.startswith("fusion=add seed=1"))
@@ -220,8 +220,8 @@ def test_the_end_shows_all_and_where_to_go(tmp_path: Path) -> None:
 # -- time left -------------------------------------------------------------------------------------
 
 
-def left(sweep: SweepDirectory, one: Standing) -> float | None:
-    return Reader(sweep).look([one]).jobs[0].seconds_left
+def left(sweep: SweepDirectory, one: JobStatus) -> float | None:
+    return ProgressReader(sweep).read([one]).jobs[0].seconds_left
 
 
 def test_time_left_follows_the_pace_of_the_job(tmp_path: Path) -> None:
@@ -235,7 +235,7 @@ def test_time_left_of_a_budget_in_steps(tmp_path: Path) -> None:
     sweep, (one,) = make(tmp_path, 1, max_steps=400)
     found = running(sweep, one, [{"epoch": 10, "step": 100}], begun=100, written=0)
     assert left(sweep, found) == pytest.approx(300, 0.1)
-    assert Reader(sweep).look([found]).jobs[0].where == "step 100/400"
+    assert ProgressReader(sweep).read([found]).jobs[0].where == "step 100/400"
 
 
 def test_a_continued_job_is_not_credited_with_what_was_done_before(tmp_path: Path) -> None:
@@ -252,34 +252,34 @@ def test_a_continued_job_is_not_credited_with_what_was_done_before(tmp_path: Pat
 
 def test_nothing_is_guessed_before_the_first_row(tmp_path: Path) -> None:
     sweep, jobs = make(tmp_path, 2)
-    look = Reader(sweep).look([standing(sweep, job, State.RUNNING) for job in jobs])
-    assert [one.seconds_left for one in look.jobs] == [None, None]
-    assert look.seconds_left is None
+    progress = ProgressReader(sweep).read([status_of(sweep, job, State.RUNNING) for job in jobs])
+    assert [one.seconds_left for one in progress.jobs] == [None, None]
+    assert progress.seconds_left is None
 
 
 def test_time_left_of_the_sweep_shares_the_work(tmp_path: Path) -> None:
     sweep, jobs = make(tmp_path, 6)
     took = {"started": ago(500), "updated": ago(300)}
     found = [
-        standing(sweep, jobs[0], State.FINISHED, status=took),  # 200 s
+        status_of(sweep, jobs[0], State.FINISHED, record=took),  # 200 s
         running(sweep, jobs[1], [{"epoch": 25, "step": 1}], begun=100, written=0),  # 100 s left
-        standing(sweep, jobs[2], State.RUNNING),  # unknown: as long as the mean
-        *(standing(sweep, job, State.QUEUED) for job in jobs[3:]),
+        status_of(sweep, jobs[2], State.RUNNING),  # unknown: as long as the mean
+        *(status_of(sweep, job, State.QUEUED) for job in jobs[3:]),
     ]
-    look = Reader(sweep).look(found, slots=2)
-    assert look.seconds_left == pytest.approx((100 + 200 + 3 * 200) / 2, 0.05)
-    assert Reader(sweep).look(found, slots=100).seconds_left == pytest.approx(900 / 5, 0.05)
-    ended = [standing(sweep, job, State.FINISHED, status=took) for job in jobs]
-    assert Reader(sweep).look(ended).seconds_left is None
+    progress = ProgressReader(sweep).read(found, slots=2)
+    assert progress.seconds_left == pytest.approx((100 + 200 + 3 * 200) / 2, 0.05)
+    assert ProgressReader(sweep).read(found, slots=100).seconds_left == pytest.approx(900 / 5, 0.05)
+    ended = [status_of(sweep, job, State.FINISHED, record=took) for job in jobs]
+    assert ProgressReader(sweep).read(ended).seconds_left is None
 
 
 def test_the_best_score_follows_the_file(tmp_path: Path) -> None:
     sweep, (one,) = make(tmp_path, 1)
-    reader = Reader(sweep)
+    reader = ProgressReader(sweep)
     found = running(sweep, one, [{"epoch": 1, "step": 1, "val/miou": 0.2}], begun=9, written=5)
-    assert reader.look([found]).jobs[0].best == 0.2
+    assert reader.read([found]).jobs[0].best == 0.2
     found = running(sweep, one, [{"epoch": 2, "step": 2, "val/miou": 0.6}], begun=9, written=1)
-    assert reader.look([found]).jobs[0].best == 0.6
+    assert reader.read([found]).jobs[0].best == 0.6
 
 
 def test_durations_as_people_say_them() -> None:

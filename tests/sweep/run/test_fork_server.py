@@ -13,10 +13,10 @@ import pytest
 from small_sweep import planned
 
 import segscape
+from segscape.sweep.launchers.base import worker_arguments, worker_command
 from segscape.sweep.memory.directory import Attempt, Job, SweepDirectory
 from segscape.sweep.memory.status import worker_lives
-from segscape.sweep.run.fork_server import WarmStart
-from segscape.sweep.run.worker import arguments_of, command
+from segscape.sweep.run.fork_server import ForkServer
 
 SOURCE = str(Path(segscape.__file__).parents[2])
 ATTEMPT = Attempt("t1", "local", "1", "2026-01-01T00:00:00+00:00", "code")
@@ -26,11 +26,11 @@ HANGS = "import time\ntime.sleep(600)\n"
 
 
 @pytest.fixture(scope="module")
-def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmStart]:
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer]:
     place = tmp_path_factory.mktemp("modules")
     (place / "hangs.py").write_text(HANGS)
     path = os.pathsep.join([SOURCE, str(place)])
-    made = WarmStart({**os.environ, **SHARE, "PYTHONPATH": path})
+    made = ForkServer({**os.environ, **SHARE, "PYTHONPATH": path})
     yield made
     made.close()
 
@@ -59,7 +59,7 @@ def wait_until(true: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def test_forked_jobs_are_processes_of_their_own(warm: WarmStart, tmp_path: Path) -> None:
+def test_forked_jobs_are_processes_of_their_own(warm: ForkServer, tmp_path: Path) -> None:
     core = min(os.sched_getaffinity(0))
     jobs = []
     for seed in (1, 2):
@@ -77,7 +77,7 @@ def test_forked_jobs_are_processes_of_their_own(warm: WarmStart, tmp_path: Path)
         assert "was taken out" in sweep.log_path(job).read_text()
 
 
-def test_signals_reach_a_forked_job(warm: WarmStart, tmp_path: Path) -> None:
+def test_signals_reach_a_forked_job(warm: ForkServer, tmp_path: Path) -> None:
     core = min(os.sched_getaffinity(0))
     sweep, job = job_in(tmp_path, 1, "hangs.Part")
     for number, code in ((signal.SIGKILL, -9), (signal.SIGUSR2, 3)):
@@ -92,7 +92,7 @@ def test_signals_reach_a_forked_job(warm: WarmStart, tmp_path: Path) -> None:
         assert began.poll() == code
 
 
-def test_jobs_outlive_the_process_that_forked_them(tmp_path: Path, warm: WarmStart) -> None:
+def test_jobs_outlive_the_process_that_forked_them(tmp_path: Path, warm: ForkServer) -> None:
     """Last here: the process ends."""
     sweep, job = job_in(tmp_path, 1, "hangs.Part")
     began = warm.start([str(sweep.place(job)), "t1"], None)
@@ -109,7 +109,7 @@ def test_jobs_outlive_the_process_that_forked_them(tmp_path: Path, warm: WarmSta
 def test_source_that_cannot_be_imported_forks_nothing(tmp_path: Path) -> None:
     (tmp_path / "segscape").mkdir()
     (tmp_path / "segscape" / "__init__.py").write_text("raise ImportError('half a copy')")
-    warm = WarmStart({**os.environ, "PYTHONPATH": str(tmp_path)})
+    warm = ForkServer({**os.environ, "PYTHONPATH": str(tmp_path)})
     assert warm.start(["nowhere", "t1"], None) is None
     assert warm.start(["nowhere", "t1"], None) is None
 
@@ -117,10 +117,10 @@ def test_source_that_cannot_be_imported_forks_nothing(tmp_path: Path) -> None:
 def test_only_workers_are_forked(tmp_path: Path) -> None:
     sweep, job = job_in(tmp_path, 1)
     (sweep.path / "code" / "code").mkdir(parents=True)
-    found = arguments_of(command(sweep, job, ATTEMPT))
+    found = worker_arguments(worker_command(sweep, job, ATTEMPT))
     assert found is not None
     path, arguments = found
     assert path.split(os.pathsep)[0] == str(sweep.path / "code" / "code")
     assert arguments == [str(sweep.place(job)), "t1"]
     for other in (["env", "A=b", "python"], ["env"], ["sleep", "1"], ["env", "PYTHONPATH=a", "x"]):
-        assert arguments_of(other) is None
+        assert worker_arguments(other) is None

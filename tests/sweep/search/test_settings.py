@@ -12,9 +12,9 @@ from played_search import PlayedQueue, figures_of, toy_search
 from segscape.config import files
 from segscape.errors import UserError
 from segscape.runs.run_directory import RunDirectory
+from segscape.sweep.launchers.plugin import PluginQueue
 from segscape.sweep.launchers.slurm import SlurmQueue
 from segscape.sweep.memory.directory import SweepDirectory
-from segscape.sweep.search.foreign import BatchQueue
 from segscape.sweep.search.locks import Owner
 from segscape.sweep.search.objectives import (
     check_measured,
@@ -178,7 +178,7 @@ class Launcher:
 
 def test_a_launcher_of_somebody_elses_runs_batches(tmp_path: Path) -> None:
     launcher: Any = Launcher(SweepDirectory(tmp_path))
-    queue: Any = BatchQueue(launcher, jobs=2)
+    queue: Any = PluginQueue(launcher, jobs=2)
     search = toy_search(tmp_path, queue, trials=5)
     search.run()
     assert {len(batch) for batch in launcher.batches} <= {1, 2}

@@ -14,9 +14,10 @@ from played_search import always, toy_search
 from slurm_cluster import until
 
 from segscape.sweep.launchers import slurm_commands
+from segscape.sweep.launchers.queues import statuses
 from segscape.sweep.launchers.slurm import SlurmQueue
 from segscape.sweep.memory.directory import Attempt, Job, SweepDirectory
-from segscape.sweep.memory.status import State, standings
+from segscape.sweep.memory.status import State
 from segscape.sweep.run import worker
 from segscape.sweep.search.search import Search
 from segscape.sweep.search.space import Parameter, Space
@@ -63,7 +64,7 @@ def test_a_pruned_trial_leaves_the_queue(tmp_path: Path, monkeypatch: pytest.Mon
     assert [len(each) for each in attempts] == [1, 1, 1]
     ids = sorted({str(each[0].queue_id).partition("_")[0] for each in attempts})
     until(lambda: not slurm_commands.queue(ids=ids))
-    found = [one.state for one in standings(search.sweep, search.queue)]
+    found = [one.state for one in statuses(search.sweep, search.queue)]
     assert found == [State.FINISHED, State.PRUNED, State.PRUNED]
     # They saved and left: nobody had to kill them.
     workers = [search.sweep.worker(job) for job in search.sweep.jobs()]

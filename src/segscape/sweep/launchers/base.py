@@ -1,48 +1,34 @@
-"""What a queue of jobs can do, and the frame of the Hydra launchers that own one."""
+"""What a queue of jobs can do, and the command line of a job's process."""
 
 from __future__ import annotations
 
-import logging
 import secrets
+import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Any, Protocol
 
-from hydra.core.utils import JobReturn, JobStatus
-from hydra.plugins.launcher import Launcher
-from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
-
-from segscape.errors import UserError, nearest
+from segscape.sweep.memory.code_snapshot import python_path
 from segscape.sweep.memory.directory import Attempt, Job, SweepDirectory, now
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-log = logging.getLogger(__name__)
+from segscape.sweep.memory.status import Live as Live
 
 #: Why an attempt was cancelled that the queue did not take.
 REFUSED = "refused by SLURM"
-
-
-@dataclass(frozen=True)
-class Live:
-    """What a queue says of an attempt that has not ended.
-
-    Attributes:
-        state: waiting for its turn, or running.
-        note: why it waits, or where it runs.
-    """
-
-    state: Literal["queued", "running"]
-    note: str = ""
+_WORKER = [sys.executable, "-P", "-m", "segscape.sweep.run.worker"]
 
 
 class Queue(Protocol):
-    """Runs jobs. It keeps nothing in memory: what it knows is in files, or with the scheduler."""
+    """Runs jobs. It keeps nothing in memory: what it knows is in files, or with the scheduler.
+
+    Attributes:
+        name: by which `queue_from` makes it again.
+        poll_s: pause between two questions to it, in seconds.
+        background: whether jobs run without the command that submitted them, from a copy of the
+            source. Else `run_here` runs them, and only one command knows of the queue.
+    """
 
     name: str
-    poll_s: float  # between two looks at it, in seconds
+    poll_s: float = 1.0
+    background: bool = True
 
     @property
     def slots(self) -> int | None:
@@ -57,6 +43,13 @@ class Queue(Protocol):
         An attempt is recorded before the queue is asked and completed afterwards, so that a
         submitter that dies in between leaves nothing that could be run twice.
         """
+
+    def run_here(self, sweep: SweepDirectory) -> None:
+        """Run to their end the jobs that were submitted; nothing to do for one in the background.
+
+        The caller does not hold the sweep's lock.
+        """
+        return None
 
     def live(self, sweep: SweepDirectory, attempts: Mapping[str, Attempt]) -> dict[str, Live]:
         """By token, those attempts that wait or run; the others have ended."""
@@ -73,64 +66,16 @@ def new_attempt(queue: Queue, code: str) -> Attempt:
     return Attempt(secrets.token_hex(8), queue.name, None, now(), code)
 
 
-def queue_from(name: str, settings: Mapping[str, Any]) -> Queue:
-    """The queue of a sweep, from what `sweep.json` keeps of it.
-
-    Raises:
-        UserError: there is no such queue.
-    """
-    made = _queues()
-    if name not in made:
-        close = nearest(name, made)
-        hint = f"did you mean {close}? " if close else ""
-        raise UserError(f"there is no queue {name!r}", f"{hint}queues: {', '.join(made)}")
-    return made[name](**settings)
+def worker_command(sweep: SweepDirectory, job: Job, attempt: Attempt) -> list[str]:
+    """The command line of an attempt: later edits of yaml files and source do not change it."""
+    path = python_path(sweep.path, attempt.code)
+    return ["env", f"PYTHONPATH={path}", *_WORKER, str(sweep.place(job)), attempt.token]
 
 
-def _queues() -> dict[str, Callable[..., Queue]]:
-    from segscape.sweep.launchers.local import LocalQueue
-    from segscape.sweep.launchers.slurm import SlurmQueue
-
-    return {"local": LocalQueue, "slurm": SlurmQueue}
-
-
-class QueueLauncher(Launcher):
-    """A Hydra launcher that hands jobs to a queue of ours.
-
-    Our own sweepers use `queue`; a foreign sweeper calls `launch`, which plans, submits and waits.
-    """
-
-    queue: Queue
-
-    def __init__(self) -> None:
-        self.config: DictConfig | None = None
-
-    def setup(
-        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
-    ) -> None:
-        """Take what Hydra gives every launcher."""
-        self.config = config
-
-    def launch(
-        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
-    ) -> Sequence[JobReturn]:
-        """Run a batch of jobs for a foreign sweeper and wait for their scores.
-
-        Args:
-            job_overrides: of each job.
-            initial_job_idx: number of the first; jobs have identities here, so it has no use.
-        """
-        from segscape.sweep.launchers.plugin import run_batch
-
-        assert self.config is not None, "setup() comes first"
-        scores = run_batch(self.config, self.queue, job_overrides)
-        returned = []
-        for overrides, score in zip(job_overrides, scores, strict=True):
-            result = JobReturn(overrides=list(overrides))
-            if isinstance(score, Exception):
-                result.status = JobStatus.FAILED
-            else:
-                result.status = JobStatus.COMPLETED
-            result.return_value = score
-            returned.append(result)
-        return returned
+def worker_arguments(command: Sequence[str]) -> tuple[str, list[str]] | None:
+    """PYTHONPATH and arguments in a command line of `worker_command`; None for any other."""
+    _, path, *rest = command if len(command) > 1 else ("", "")
+    name, _, value = path.partition("=")
+    if command[0] != "env" or name != "PYTHONPATH" or rest[: len(_WORKER)] != _WORKER:
+        return None
+    return value, list(rest[len(_WORKER) :])

@@ -15,14 +15,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from segscape.errors import UserError
 from segscape.runs.files import read_json, write_json
 from segscape.runs.locks import is_locked
-from segscape.sweep.launchers.base import Live, QueueLauncher, new_attempt
+from segscape.sweep.fields import at_least
+from segscape.sweep.launchers.base import Live, Queue, new_attempt, worker_command
+from segscape.sweep.memory.code_snapshot import python_path
 from segscape.sweep.memory.directory import Attempt, Job, SweepDirectory
+from segscape.sweep.memory.status import worker_lives
 
 
-class LocalQueue:
+class LocalQueue(Queue):
     """Runs `jobs` at a time on this machine.
 
     Args:
@@ -35,11 +37,10 @@ class LocalQueue:
     """
 
     name = "local"
-    poll_s = 1.0
 
     def __init__(self, jobs: int | None = None, pin: bool = True, warm: bool = True) -> None:
-        if jobs is not None and (not isinstance(jobs, int) or isinstance(jobs, bool) or jobs < 1):
-            raise UserError(f"hydra.launcher.jobs={jobs!r} cannot be used", "a number from 1 on")
+        if jobs is not None:
+            at_least(1)("hydra.launcher.jobs", jobs)
         self.jobs, self.pin, self.warm = jobs, pin, warm
 
     @property
@@ -53,8 +54,6 @@ class LocalQueue:
 
     def submit(self, sweep: SweepDirectory, jobs: Sequence[Job], code: str) -> None:
         """Put jobs into the queue, and make sure that a runner lives."""
-        from segscape.sweep.run.worker import command
-
         place = sweep.path / "queue"
         with sweep.lock():
             place.mkdir(exist_ok=True)
@@ -64,7 +63,7 @@ class LocalQueue:
             for job in jobs:
                 attempt = new_attempt(self, code)
                 sweep.record(job, attempt)
-                entry = {"folder": job.folder, "command": command(sweep, job, attempt)}
+                entry = {"folder": job.folder, "command": worker_command(sweep, job, attempt)}
                 write_json(place / f"{number:06d}-{attempt.token}.json", entry)
                 sweep.record(job, replace(attempt, queue_id=f"{number:06d}"))
                 number += 1
@@ -73,8 +72,6 @@ class LocalQueue:
 
     def live(self, sweep: SweepDirectory, attempts: Mapping[str, Attempt]) -> dict[str, Live]:
         """Those that wait or run."""
-        from segscape.sweep.memory.status import worker_lives
-
         place = sweep.path / "queue"
         entries = {token_of(file): file for file in waiting(place)}
         idle = not runner_lives(place)
@@ -84,13 +81,13 @@ class LocalQueue:
             file = entries.get(token)
             if file is None:
                 continue
-            folder = read_entry(file).get("folder")
+            folder = read_json(file).get("folder")  # none when the runner has just removed it
             if not folder:
                 continue
             job = sweep.path / "jobs" / folder
             worker = read_json(job / "worker.json")
             if worker.get("token") == token and worker.get("exit") is not None:
-                # It has left all it had to say, and is only taking itself down.
+                # It has written how it ended; only its process has not exited yet.
                 if not worker.get("requeue"):
                     continue
                 found[token] = Live("queued", note)
@@ -123,20 +120,6 @@ class LocalQueue:
         return f"killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
 
 
-class LocalLauncher(QueueLauncher):
-    """`hydra/launcher=local`.
-
-    Args:
-        jobs: at once; None: one per GPU, 1 without GPUs.
-        pin: without GPUs, give each job its share of the cores.
-        warm: without GPUs, let the jobs share the import of their packages.
-    """
-
-    def __init__(self, jobs: int | None = None, pin: bool = True, warm: bool = True) -> None:
-        super().__init__()
-        self.queue = LocalQueue(jobs, pin, warm)
-
-
 def gpus() -> list[str]:
     """Ids of the GPUs of this machine that this process may use, without importing torch."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -164,11 +147,6 @@ def token_of(file: Path) -> str:
     return file.stem.partition("-")[2]
 
 
-def read_entry(file: Path) -> dict[str, Any]:
-    """An entry; empty when the runner has just removed it."""
-    return read_json(file)
-
-
 def runner_lives(place: Path) -> bool:
     """Whether a runner holds the lock of this queue."""
     return is_locked(place / "runner.lock")
@@ -176,8 +154,6 @@ def runner_lives(place: Path) -> bool:
 
 def ensure_runner(sweep: SweepDirectory, code: str) -> None:
     """Start a runner unless one lives; the caller holds the sweep's lock."""
-    from segscape.sweep.memory.code_snapshot import python_path
-
     place = sweep.path / "queue"
     if runner_lives(place):
         return

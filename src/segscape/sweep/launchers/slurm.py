@@ -1,7 +1,7 @@
 """Jobs on a SLURM cluster, handed over by submitit.
 
-What SLURM runs is our worker process itself: submitit's process turns into it. So a job is bound to
-its frozen source and configuration, and signals reach it without anyone in between.
+What SLURM runs is the worker process itself: submitit's process executes it in its own place. So a
+job is bound to its frozen source and configuration, and signals reach it directly.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any
 from segscape.errors import UserError, nearest
 from segscape.runs.files import read_json, write_json
 from segscape.sweep.launchers import slurm_commands
-from segscape.sweep.launchers.base import REFUSED, Live, QueueLauncher, new_attempt
+from segscape.sweep.launchers.base import REFUSED, Live, Queue, new_attempt, worker_command
 from segscape.sweep.launchers.slurm_settings import SlurmSettings, gpus_of, read_slurm_settings
 from segscape.sweep.memory.directory import Attempt, Job, SweepDirectory
 
@@ -45,7 +45,7 @@ _HOPELESS = {
 }
 
 
-class SlurmQueue:
+class SlurmQueue(Queue):
     """Hands jobs to SLURM in arrays. The arguments are those of conf/hydra/launcher/slurm.yaml.
 
     Args:
@@ -57,10 +57,13 @@ class SlurmQueue:
 
     name = "slurm"
     poll_s = 5.0
-    slots: int | None = None
 
     def __init__(self, **settings: Any) -> None:
         self._settings = read_slurm_settings(settings)
+
+    @property
+    def slots(self) -> None:
+        """The scheduler decides how many run at once."""
 
     def settings(self) -> dict[str, Any]:
         """Plain data from which the same queue is made."""
@@ -132,8 +135,6 @@ class SlurmQueue:
     def _submit_array(
         self, sweep: SweepDirectory, jobs: Sequence[Job], code: str, gpus: int
     ) -> None:
-        from segscape.sweep.run.worker import command
-
         name = f"{re.sub(r'[^A-Za-z0-9.-]+', '-', sweep.name)[:40]}-{secrets.token_hex(4)}"
         attempts = [new_attempt(self, code) for _ in jobs]
         # First of all what stands where in the array: enough to find each job by the array's name.
@@ -142,13 +143,13 @@ class SlurmQueue:
         for job, attempt in zip(jobs, attempts, strict=True):
             sweep.record(job, attempt)
         calls = [
-            _becoming(command(sweep, job, attempt))
+            _becoming(worker_command(sweep, job, attempt))
             for job, attempt in zip(jobs, attempts, strict=True)
         ]
         try:
             ids = self._hand_over(sweep, name, calls, gpus)
         except BaseException:
-            # Whatever SLURM may have taken after all finds that nobody wants it.
+            # A job that SLURM has accepted after all finds its attempt cancelled, and ends.
             for job, attempt in zip(jobs, attempts, strict=True):
                 sweep.record(job, replace(attempt, cancelled=True, reason=REFUSED))
             raise
@@ -180,18 +181,6 @@ class SlurmQueue:
                 slurm_commands.cancel(names=[name])
                 time.sleep(pause_s)
         raise AssertionError("the last try returns or raises")
-
-
-class SlurmLauncher(QueueLauncher):
-    """`hydra/launcher=slurm`; the arguments are explained in conf/hydra/launcher/slurm.yaml.
-
-    Args:
-        **settings: see `SlurmSettings`.
-    """
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__()
-        self.queue = SlurmQueue(**settings)
 
 
 def _becoming(command: Sequence[str]) -> Callable[[], Any]:

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -182,7 +183,7 @@ def _in_words(state: str, code: str) -> str | None:
 
 
 def preempted() -> bool:
-    """Whether the job that this process runs in is being moved aside, and would not come back.
+    """Whether the job that this process runs in is being preempted, and would not come back.
 
     In the grace time of a preemption a job gets SIGTERM; one that ends by itself then has failed
     for SLURM, only one that is still there is put back into the queue. After `scancel`, at the
@@ -193,6 +194,14 @@ def preempted() -> bool:
     values = dict(word.partition("=")[::2] for word in (text or "").split())
     waiting = values.get("PreemptTime", "None") not in ("None", "Unknown", "N/A")
     return waiting and values.get("JobState") == "RUNNING"
+
+
+def requeue() -> None:
+    """Ask SLURM to run the job of this process again; SLURM kills the process to do so."""
+    command = ["scontrol", "requeue", os.environ["SLURM_JOB_ID"]]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        print(f"SLURM does not requeue: {done.stderr.strip()}", file=sys.stderr)
 
 
 def largest_array() -> int:

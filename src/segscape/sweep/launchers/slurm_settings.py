@@ -6,9 +6,12 @@ import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from segscape.errors import UserError, nearest
+from omegaconf import OmegaConf
+
+from segscape.errors import UserError
+from segscape.sweep.fields import at_least, cannot_be_used, read_fields, true_or_false, word
 
 _KEY = "hydra.launcher"
 # What SLURM sends this long before the limit may come a minute earlier still.
@@ -37,6 +40,58 @@ _OURS = {
 }
 
 
+def seconds_of(time: int | str) -> int | None:
+    """A limit as SLURM reads it, in seconds; None when it has no end or cannot be read."""
+    if isinstance(time, int):
+        return time * 60
+    days, dash, clock = time.rpartition("-")
+    parts = clock.split(":")
+    if not all(part.isdigit() for part in [*parts, *([days] if dash else [])]) or len(parts) > 3:
+        return None
+    numbers = [int(part) for part in parts]
+    if dash:  # D-HH, D-HH:MM, D-HH:MM:SS
+        hours, minutes, seconds = (*numbers, 0, 0)[:3]
+    elif len(numbers) == 3:
+        hours, minutes, seconds = numbers
+    else:  # MM, MM:SS
+        hours, minutes, seconds = 0, *(*numbers, 0)[:2]
+    return ((int(days or 0) * 24 + hours) * 60 + minutes) * 60 + seconds
+
+
+def _memory(key: str, value: Any) -> Any:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0
+    if not number and not (isinstance(value, str) and re.fullmatch(r"\d+[KMGT]?", value)):
+        raise cannot_be_used(key, value, "GB, or a text such as 16G")
+    return value
+
+
+def _time(key: str, value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, (int, str)):
+        raise cannot_be_used(key, value, "minutes, or e.g. '1-12:00:00'")
+    if seconds_of(value) is None and str(value).upper() not in ("UNLIMITED", "INFINITE"):
+        raise UserError(f"{key}={value} cannot be read", "minutes, HH:MM:SS, D-HH or D-HH:MM:SS")
+    return value
+
+
+def _commands(key: str, value: Any) -> tuple[str, ...]:
+    commands = [value] if isinstance(value, str) else value
+    if not isinstance(commands, Sequence) or not all(isinstance(each, str) for each in commands):
+        raise cannot_be_used(key, value, "shell commands, e.g. ['module load cuda']")
+    return tuple(commands)
+
+
+def _flags(key: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise cannot_be_used(key, value, "flags of sbatch, e.g. {nice: 100}")
+    flags = {str(name).lstrip("-").replace("_", "-"): each for name, each in value.items()}
+    for name in flags:
+        if name in _OURS:
+            own = _OURS[name]
+            hint = f"use {_KEY}.{own}" if own else "segscape needs it for itself"
+            raise UserError(f"{key}.{name} cannot be set", hint)
+    return flags
+
+
 @dataclass(frozen=True)
 class SlurmSettings:
     """What each job gets; None leaves it to the cluster.
@@ -58,20 +113,20 @@ class SlurmSettings:
         additional: any other flag of sbatch, without the dashes; true for one without a value.
     """
 
-    partition: str | None = None
-    account: str | None = None
-    qos: str | None = None
-    time: int | str | None = None
-    cpus: int | None = None
-    memory: int | float | str | None = None
-    gpus: int | None = None
-    constraint: str | None = None
-    exclude: str | None = None
-    array_parallelism: int | None = None
-    signal_s: int = 120
-    srun: bool = True
-    setup: tuple[str, ...] = ()
-    additional: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    partition: Annotated[str | None, word] = None
+    account: Annotated[str | None, word] = None
+    qos: Annotated[str | None, word] = None
+    time: Annotated[int | str | None, _time] = None
+    cpus: Annotated[int | None, at_least(1)] = None
+    memory: Annotated[int | float | str | None, _memory] = None
+    gpus: Annotated[int | None, at_least(0)] = None
+    constraint: Annotated[str | None, word] = None
+    exclude: Annotated[str | None, word] = None
+    array_parallelism: Annotated[int | None, at_least(1)] = None
+    signal_s: Annotated[int, at_least(1)] = 120
+    srun: Annotated[bool, true_or_false] = True
+    setup: Annotated[tuple[str, ...], _commands] = ()
+    additional: Annotated[Mapping[str, Any], _flags] = dataclasses.field(default_factory=dict)
 
     def given(self) -> dict[str, Any]:
         """Plain data, without what is left at its default."""
@@ -123,31 +178,18 @@ def read_slurm_settings(given: Mapping[str, Any]) -> SlurmSettings:
         UserError: an unknown key, or a value that cannot be used.
     """
     values = {key: _plain(value) for key, value in given.items()}
-    known = [field.name for field in dataclasses.fields(SlurmSettings)]
-    for key in values:
-        if key not in known:
-            close = nearest(str(key), known)
-            hint = f"did you mean {_KEY}.{close}? " if close else ""
-            raise UserError(
-                f"{_KEY}.{key}: there is no such key",
-                f"{hint}it takes: {', '.join(known)}; other flags of sbatch: {_KEY}.additional",
-            )
-    values = {key: value for key, value in values.items() if value is not None}
-    for key, least in (("cpus", 1), ("gpus", 0), ("array_parallelism", 1), ("signal_s", 1)):
-        _whole_number(values, key, least)
-    for key in ("partition", "account", "qos", "constraint", "exclude"):
-        if key in values:
-            # YAML reads an account of digits as a number.
-            values[key] = str(values[key])
-    if not isinstance(values.get("srun", True), bool):
-        raise UserError(f"{_KEY}.srun={values['srun']!r} cannot be used", "true or false")
-    if "setup" in values:
-        values["setup"] = _commands(values["setup"])
-    if "additional" in values:
-        values["additional"] = _flags(values["additional"])
-    _memory(values.get("memory"))
-    _long_enough(values)
-    return SlurmSettings(**values)
+    settings = read_fields(
+        SlurmSettings, values, _KEY, f"other flags of sbatch: {_KEY}.additional; "
+    )
+    limit = None if settings.time is None else seconds_of(settings.time)
+    if limit is not None and limit <= settings.signal_s + _SIGNAL_SPREAD_S:
+        raise UserError(
+            f"{_KEY}.time={settings.time} leaves no time to train: SLURM's signal to save comes "
+            f"{_KEY}.signal_s={settings.signal_s} seconds before the limit, and up to a minute "
+            "earlier",
+            f"give more time, or a smaller {_KEY}.signal_s",
+        )
+    return settings
 
 
 def _checked(commands: Sequence[str]) -> list[str]:
@@ -206,84 +248,5 @@ def _count(devices: Any) -> int | None:
     return len(devices) if isinstance(devices, (list, tuple)) else None
 
 
-def seconds_of(time: int | str) -> int | None:
-    """A limit as SLURM reads it, in seconds; None when it has no end or cannot be read."""
-    if isinstance(time, int):
-        return time * 60
-    days, dash, clock = time.rpartition("-")
-    parts = clock.split(":")
-    if not all(part.isdigit() for part in [*parts, *([days] if dash else [])]) or len(parts) > 3:
-        return None
-    numbers = [int(part) for part in parts]
-    if dash:  # D-HH, D-HH:MM, D-HH:MM:SS
-        hours, minutes, seconds = (*numbers, 0, 0)[:3]
-    elif len(numbers) == 3:
-        hours, minutes, seconds = numbers
-    else:  # MM, MM:SS
-        hours, minutes, seconds = 0, *(*numbers, 0)[:2]
-    return ((int(days or 0) * 24 + hours) * 60 + minutes) * 60 + seconds
-
-
-def _long_enough(values: Mapping[str, Any]) -> None:
-    time = values.get("time")
-    if time is None:
-        return
-    if isinstance(time, bool) or not isinstance(time, (int, str)):
-        raise UserError(f"{_KEY}.time={time!r} cannot be used", "minutes, or e.g. '1-12:00:00'")
-    limit = seconds_of(time)
-    if limit is None and str(time).upper() not in ("UNLIMITED", "INFINITE"):
-        raise UserError(
-            f"{_KEY}.time={time} cannot be read", "minutes, HH:MM:SS, D-HH or D-HH:MM:SS"
-        )
-    signal_s = values.get("signal_s", SlurmSettings.signal_s)
-    if limit is not None and limit <= signal_s + _SIGNAL_SPREAD_S:
-        raise UserError(
-            f"{_KEY}.time={time} leaves no time to train: SLURM's signal to save comes "
-            f"{_KEY}.signal_s={signal_s} seconds before the limit, and up to a minute earlier",
-            f"give more time, or a smaller {_KEY}.signal_s",
-        )
-
-
-def _whole_number(values: Mapping[str, Any], key: str, least: int) -> None:
-    value = values.get(key)
-    if value is None:
-        return
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise UserError(f"{_KEY}.{key}={value!r} cannot be used", f"a whole number from {least} on")
-
-
-def _memory(value: Any) -> None:
-    if value is None:
-        return
-    number = isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0
-    if not number and not (isinstance(value, str) and re.fullmatch(r"\d+[KMGT]?", value)):
-        raise UserError(f"{_KEY}.memory={value!r} cannot be used", "GB, or a text such as 16G")
-
-
-def _commands(value: Any) -> tuple[str, ...]:
-    listed = [value] if isinstance(value, str) else value
-    if not isinstance(listed, Sequence) or not all(isinstance(each, str) for each in listed):
-        raise UserError(
-            f"{_KEY}.setup={value!r} cannot be used", "shell commands, e.g. ['module load cuda']"
-        )
-    return tuple(listed)
-
-
-def _flags(value: Any) -> dict[str, Any]:
-    if not isinstance(value, Mapping):
-        raise UserError(
-            f"{_KEY}.additional={value!r} cannot be used", "flags of sbatch, e.g. {nice: 100}"
-        )
-    flags = {str(key).lstrip("-").replace("_", "-"): each for key, each in value.items()}
-    for key in flags:
-        if key in _OURS:
-            own = _OURS[key]
-            hint = f"use {_KEY}.{own}" if own else "segscape needs it for itself"
-            raise UserError(f"{_KEY}.additional.{key} cannot be set", hint)
-    return flags
-
-
 def _plain(value: Any) -> Any:
-    from omegaconf import OmegaConf
-
     return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value

@@ -180,6 +180,11 @@ class SweepDirectory:
         created = self.read_description().get("created") or now()
         write_json(self.path / "sweep.json", {**values, "created": created})
 
+    def describe(self, values: Mapping[str, Any]) -> None:
+        """Change values of `sweep.json`; the others stay."""
+        with self.lock():
+            self.write_description({**self.read_description(), **values})
+
     def exists(self) -> bool:
         """Whether a sweep was begun here."""
         return (self.path / "manifest.json").is_file()
@@ -209,10 +214,10 @@ class SweepDirectory:
         if len(found) == 1:
             return found[0]
         close = nearest(text, [word for job in jobs for word in (job.name, job.folder, job.id)])
-        hint = f"did you mean '{close}'? " if close else ""
+        meant = f"did you mean '{close}'? " if close else ""
         raise UserError(
             f"{self.name} has {'several jobs' if found else 'no job'} {text!r}",
-            f"{hint}segscape sweep status {self.path} lists them",
+            f"{meant}segscape sweep status {self.path} lists them",
         )
 
     def add(self, planned: Iterable[Planned]) -> list[Job]:
@@ -238,6 +243,7 @@ class SweepDirectory:
             return list(wanted.values())
 
     def _new(self, id_: str, planned: Planned) -> Job:
+        # Here, since the processes of jobs read this module and need no parser of overrides.
         from segscape.config.override_text import written
 
         varied = {str(key): value for key, value in planned.varied.items()}

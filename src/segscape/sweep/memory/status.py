@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Protocol
 
+from segscape.exit_codes import STOPPED
 from segscape.runs.locks import is_locked
 from segscape.runs.run_directory import RunDirectory
-from segscape.sweep.launchers.base import Live, Queue, queue_from
 from segscape.sweep.memory.directory import Attempt, Job, SweepDirectory
 
 # A submitter records an attempt before it asks the queue: so long it may be on its way.
 _ON_ITS_WAY_S = 60.0
-STOPPED_EXIT_CODE = 3
-# How a queue calls it when somebody took a job out of it without telling us: it was on purpose.
+# A queue's cause begins so when a job was taken out of it by the scheduler's own command.
 _BY_HAND = "cancelled"
 _VANISHED = "its process was killed, or vanished with the machine"
 
@@ -44,8 +43,8 @@ LIVE = (State.QUEUED, State.RUNNING)
 
 
 @dataclass(frozen=True)
-class Standing:
-    """How a job stands.
+class JobStatus:
+    """What has become of a job.
 
     Attributes:
         job: which.
@@ -56,6 +55,7 @@ class Standing:
         summary: of a finished job.
         log: what it printed.
         started: when its latest process began, ISO 8601.
+        record: `status.json` of its run.
     """
 
     job: Job
@@ -66,47 +66,58 @@ class Standing:
     summary: Mapping[str, Any]
     log: Path
     started: str | None = None
-    status: Mapping[str, Any] = field(default_factory=dict)
+    record: Mapping[str, Any] = field(default_factory=dict)
 
 
-def standings(
-    sweep: SweepDirectory, queue: Queue | None = None, jobs: Iterable[Job] | None = None
-) -> list[Standing]:
-    """How the jobs stand.
+@dataclass(frozen=True)
+class Live:
+    """What a queue knows of an attempt that has not ended.
+
+    Attributes:
+        state: waiting for its turn, or running.
+        note: why it waits, or where it runs.
+    """
+
+    state: Literal["queued", "running"]
+    note: str = ""
+
+
+class Asked(Protocol):
+    """What is asked of a queue to find the status of its jobs."""
+
+    def live(self, sweep: SweepDirectory, attempts: Mapping[str, Attempt]) -> dict[str, Live]:
+        """By token, those attempts that wait or run; the others have ended."""
+
+    def cause(self, sweep: SweepDirectory, attempt: Attempt) -> str | None:
+        """Why an attempt ended, as far as the queue knows, in a few words."""
+
+
+QueueOf = Callable[[Attempt], Asked]
+
+
+def job_statuses(
+    sweep: SweepDirectory, queue_of: QueueOf, jobs: Iterable[Job] | None = None
+) -> list[JobStatus]:
+    """The status of each job.
 
     Args:
         sweep: where they are.
-        queue: the one in use; attempts in others are looked up in queues of that name. None: the
-            one of `sweep.json`.
+        queue_of: the queue that an attempt was handed to.
         jobs: by default all of the manifest.
     """
     wanted = list(sweep.jobs() if jobs is None else jobs)
     latest = {job.id: sweep.attempts(job) for job in wanted}
-    unfinished = {
-        job.id: latest[job.id]
-        for job in wanted
-        if sweep.run(job).read_status().get("state") != "finished"
-    }
     # The queue is asked before the files are read: what ends meanwhile is then found there. A
     # sweep that is done needs no queue, which may be on another machine.
-    live = _live(sweep, queue, unfinished)
-    return [_standing(sweep, job, latest[job.id], live, queue) for job in wanted]
-
-
-def own_queue(sweep: SweepDirectory) -> Queue:
-    """The queue that `sweep.json` names; this machine's, where it names none."""
-    launcher = sweep.read_description().get("launcher") or {"name": "local", "settings": {}}
-    return queue_from(launcher["name"], launcher["settings"])
-
-
-def queue_of(sweep: SweepDirectory, attempt: Attempt, queue: Queue | None) -> Queue:
-    """The queue that an attempt was handed to."""
-    if queue is not None and attempt.launcher == queue.name:
-        return queue
-    launcher = sweep.read_description().get("launcher") or {}
-    if launcher.get("name") == attempt.launcher:
-        return queue_from(attempt.launcher, launcher["settings"])
-    return queue_from(attempt.launcher, {})
+    asked: dict[str, dict[str, Attempt]] = {}
+    for job in wanted:
+        if latest[job.id] and not sweep.run(job).is_finished():
+            last = latest[job.id][-1]
+            asked.setdefault(last.launcher, {})[last.token] = last
+    live: dict[str, Live] = {}
+    for attempts in asked.values():
+        live |= queue_of(next(iter(attempts.values()))).live(sweep, attempts)
+    return [_job_status(sweep, job, latest[job.id], live, queue_of) for job in wanted]
 
 
 def worker_lives(place: Path) -> bool:
@@ -114,34 +125,19 @@ def worker_lives(place: Path) -> bool:
     return is_locked(place / ".worker")
 
 
-def _live(
-    sweep: SweepDirectory, queue: Queue | None, latest: Mapping[str, list[Attempt]]
-) -> dict[str, Live]:
-    by_queue: dict[str, dict[str, Attempt]] = {}
-    for attempts in latest.values():
-        if attempts:
-            last = attempts[-1]
-            by_queue.setdefault(last.launcher, {})[last.token] = last
-    found: dict[str, Live] = {}
-    for asked in by_queue.values():
-        first = next(iter(asked.values()))
-        found |= queue_of(sweep, first, queue).live(sweep, asked)
-    return found
-
-
-def _standing(
+def _job_status(
     sweep: SweepDirectory,
     job: Job,
     attempts: list[Attempt],
     live: Mapping[str, Live],
-    queue: Queue | None,
-) -> Standing:
+    queue_of: QueueOf,
+) -> JobStatus:
     run = RunDirectory(sweep.place(job))
     status, worker = run.read_status(), sweep.worker(job)
-    state, cause = _state(sweep, job, attempts, live, queue, status, worker)
+    state, cause = _state(sweep, job, attempts, live, queue_of, status, worker)
     begun = bool(attempts) and worker.get("token") == attempts[-1].token
     rows = run.read_metrics() if state is not State.WAITING else []
-    return Standing(
+    return JobStatus(
         job=job,
         state=state,
         cause=cause,
@@ -150,7 +146,7 @@ def _standing(
         summary=run.read_summary() if state is State.FINISHED else {},
         log=sweep.log_path(job),
         started=worker.get("started") if begun else None,
-        status=status,
+        record=status,
     )
 
 
@@ -159,11 +155,11 @@ def _state(
     job: Job,
     attempts: list[Attempt],
     live: Mapping[str, Live],
-    queue: Queue | None,
+    queue_of: QueueOf,
     status: Mapping[str, Any],
     worker: Mapping[str, Any],
 ) -> tuple[State, str | None]:
-    # A foreign launcher leaves no attempts: then the run directory is all there is.
+    # A third-party launcher leaves no attempts: then the run directory is all there is.
     if status.get("state") == "finished":
         return State.FINISHED, None
     if not attempts:
@@ -177,15 +173,15 @@ def _state(
         pruned = last.reason == "pruned"
         return (State.PRUNED if pruned else State.CANCELLED), last.reason or None
     if worker.get("token") == last.token and worker.get("exit") is not None:
-        if worker["exit"] == STOPPED_EXIT_CODE:
-            known = queue_of(sweep, last, queue).cause(sweep, last)
+        if worker["exit"] == STOPPED:
+            known = queue_of(last).cause(sweep, last)
             if known and known.startswith(_BY_HAND):
                 return State.CANCELLED, known
             return State.STOPPED, f"saved after {worker.get('signal') or 'a signal'}"
         return State.FAILED, status.get("error") or f"exit code {worker['exit']}"
     if last.queue_id is None and _age_s(last.submitted) < _ON_ITS_WAY_S:
         return State.QUEUED, "being submitted"
-    cause = queue_of(sweep, last, queue).cause(sweep, last)
+    cause = queue_of(last).cause(sweep, last)
     if cause and cause.startswith(_BY_HAND):
         return State.CANCELLED, cause
     return State.LOST, cause or _VANISHED

@@ -6,14 +6,14 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from segscape.paths import short
 from segscape.sweep.memory.directory import SweepDirectory
-from segscape.sweep.memory.status import Standing, State
-from segscape.sweep.run.progress import BROKEN, Look, Progress, Reader, shares
+from segscape.sweep.memory.status import JobStatus, State
+from segscape.sweep.run.progress import BROKEN, JobProgress, ProgressReader, SweepProgress, shares
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -36,13 +36,13 @@ _STYLES = {
 _SAID = (State.FINISHED, State.STOPPED, State.CANCELLED, State.PRUNED, *BROKEN)
 
 
-class Watch:
+class Display:
     """Shows a sweep for as long as the block runs: a live table, or lines where no terminal is.
 
     Leaving it, by Ctrl-C too, does nothing to the jobs.
 
-        with Watch(sweep) as show:
-            campaign.wait(show)
+        with Display(sweep) as show:
+            supervisor.wait(show)
 
     Args:
         sweep: which.
@@ -62,9 +62,9 @@ class Watch:
 
         self.sweep, self.slots, self.line_seconds = sweep, slots, line_seconds
         self.console = console or screen()
-        self._reader = Reader(sweep)
+        self._reader = ProgressReader(sweep)
         self._seen: dict[str, tuple[State, int]] = {}
-        self._look: Look | None = None
+        self._progress: SweepProgress | None = None
         self._said: tuple[float, str] | None = None
         self._left = False
         # Drawn when there is something new: no thread takes time from jobs on a small machine.
@@ -74,7 +74,7 @@ class Watch:
             else None
         )
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> Display:
         if self._live is not None:
             self._live.start()
         return self
@@ -89,8 +89,8 @@ class Watch:
             self._live.stop()
         if isinstance(error, KeyboardInterrupt):
             self.interrupted()
-        elif error is None and self._look is not None and not self._left:
-            show_end(self.sweep, self._look, self.console)
+        elif error is None and self._progress is not None and not self._left:
+            show_end(self.sweep, self._progress, self.console)
 
     def interrupted(self) -> None:
         """Say that the jobs go on, and how to look again; the block's end then says nothing."""
@@ -100,36 +100,36 @@ class Watch:
             self._print(leaving_words(self.sweep))
         self._left = True
 
-    def __call__(self, standings: Sequence[Standing]) -> None:
+    def __call__(self, statuses: Sequence[JobStatus]) -> None:
         """Show how the jobs stand now, and say what has happened since the last call."""
-        look = self._look = self._reader.look(standings, self.slots)
-        for line in self._news(look):
+        progress = self._progress = self._reader.read(statuses, self.slots)
+        for line in self._news(progress):
             self._print(line)
         if self._live is not None:
             room = max(self.console.height - 8 - 2 * _FAILURES, 3)
-            self._live.update(_live_view(self.sweep, look, room), refresh=True)
+            self._live.update(_live_view(self.sweep, progress, room), refresh=True)
             return
-        whole, now = headline(look), monotonic()
+        whole, now = headline(progress), monotonic()
         if self._said is None or (
             now - self._said[0] >= self.line_seconds and whole != self._said[1]
         ):
             self._print(whole)
             self._said = (now, whole)
 
-    def _news(self, look: Look) -> Iterable[Text]:
+    def _news(self, progress: SweepProgress) -> Iterable[Text]:
         """What became of jobs since the last look; at first only what went wrong before."""
         first = not self._seen
-        for one in look.jobs:
-            standing = one.standing
-            before = self._seen.get(standing.job.id)
-            now = self._seen[standing.job.id] = (standing.state, standing.attempts)
+        for one in progress.jobs:
+            status = one.status
+            before = self._seen.get(status.job.id)
+            now = self._seen[status.job.id] = (status.state, status.attempts)
             if now == before:
                 continue
-            if standing.state in BROKEN or (standing.state in _SAID and not first):
+            if status.state in BROKEN or (status.state in _SAID and not first):
                 yield from _event(one)
-            elif before is not None and standing.attempts > max(before[1], 1):
-                yield _again(standing)
-            elif standing.state is State.RUNNING and not first and self._live is None:
+            elif before is not None and status.attempts > max(before[1], 1):
+                yield _again(status)
+            elif status.state is State.RUNNING and not first and self._live is None:
                 yield from _event(one)
 
     def _print(self, line: Text | str) -> None:
@@ -158,24 +158,33 @@ def leaving_words(sweep: SweepDirectory) -> str:
     )
 
 
-def show_end(sweep: SweepDirectory, look: Look, console: Console) -> None:
-    """The end of a sweep: every job of a small one, what went wrong, where to go from here."""
-    show_status(look, console, listed=len(look.jobs) <= _LAST_TABLE)
+def show_end(
+    sweep: SweepDirectory, progress: SweepProgress, console: Console, again: str | None = None
+) -> None:
+    """The end of a sweep: every job of a small one, what went wrong, where to go from here.
+
+    Args:
+        sweep: that has ended.
+        progress: of its jobs.
+        console: where to show.
+        again: what runs the jobs that went wrong again; by default `segscape sweep retry`.
+    """
+    show_status(progress, console, listed=len(progress.jobs) <= _LAST_TABLE)
     words = f"report: segscape report {short(sweep.path)}"
-    if look.broken:
-        words += f"\nagain:  segscape sweep retry {short(sweep.path)}"
+    if progress.broken:
+        words += f"\nagain:  {again or f'segscape sweep retry {short(sweep.path)}'}"
     console.print(words, soft_wrap=True, highlight=False, markup=False)
 
 
-def show_status(look: Look, console: Console, listed: bool = True) -> None:
-    """One look: every job if they are to be listed, what went wrong, how many of each kind."""
+def show_status(progress: SweepProgress, console: Console, listed: bool = True) -> None:
+    """One progress: every job if they are to be listed, what went wrong, how many of each kind."""
     if listed:
-        console.print(table(look.jobs))
-    for line in (*failures(look.broken), headline(look)):
+        console.print(table(progress.jobs))
+    for line in (*failures(progress.broken), headline(progress)):
         console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
-def table(jobs: Sequence[Progress], one_line: bool = False) -> Table:
+def table(jobs: Sequence[JobProgress], one_line: bool = False) -> Table:
     """Jobs, a row each; long names take several lines, or are cut where each has one line."""
     from rich import box
     from rich.table import Table
@@ -189,13 +198,13 @@ def table(jobs: Sequence[Progress], one_line: bool = False) -> Table:
             name, justify="right" if right else "left", no_wrap=one_line or name != "note"
         )
     for one in jobs:
-        standing = one.standing
-        note = standing.cause if standing.state not in BROKEN else ""
-        if standing.attempts > 1:
-            note = f"{note or ''} attempt {standing.attempts}".strip()
+        status = one.status
+        note = status.cause if status.state not in BROKEN else ""
+        if status.attempts > 1:
+            note = f"{note or ''} attempt {status.attempts}".strip()
         found.add_row(
-            Text(standing.job.name),
-            Text(str(standing.state), _STYLES.get(standing.state, "")),
+            Text(status.job.name),
+            Text(str(status.state), _STYLES.get(status.state, "")),
             one.where,
             _figure(one.best, 4),
             _figure(one.latency, 2),
@@ -205,28 +214,22 @@ def table(jobs: Sequence[Progress], one_line: bool = False) -> Table:
     return found
 
 
-def failures(jobs: Sequence[Progress]) -> list[Text]:
+def failures(jobs: Sequence[JobProgress]) -> list[Text]:
     """Two lines for each job that went wrong: the cause, and where its log is."""
     return [line for one in jobs for line in _event(one)]
 
 
-def short(path: Path) -> str:
-    """A path as seen from here, when it lies below."""
-    here = Path.cwd()
-    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
-
-
-def _live_view(sweep: SweepDirectory, look: Look, room: int) -> RenderableType:
+def _live_view(sweep: SweepDirectory, progress: SweepProgress, room: int) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
 
-    running = [one for one in look.jobs if one.standing.state is State.RUNNING]
-    lines: list[Any] = [Text(f"{sweep.name}  {headline(look)}", "bold")]
+    running = [one for one in progress.jobs if one.status.state is State.RUNNING]
+    lines: list[Any] = [Text(f"{sweep.name}  {headline(progress)}", "bold")]
     if running:
         lines.append(table(running[:room], one_line=True))
     if len(running) > room:
         lines.append(Text(f"and {len(running) - room} more that run", "dim"))
-    latest = look.broken[-_FAILURES:]
+    latest = progress.broken[-_FAILURES:]
     if latest:
         lines.append(Text())
         for line in failures(latest):
@@ -237,53 +240,53 @@ def _live_view(sweep: SweepDirectory, look: Look, room: int) -> RenderableType:
     return Group(*lines)
 
 
-def headline(look: Look) -> str:
+def headline(progress: SweepProgress) -> str:
     """How many jobs of each kind, the time that is left, and why nothing runs."""
-    left = "" if look.seconds_left is None else f"  about {clock(look.seconds_left)} left"
-    return f"{shares(look.counts)}{left}{_why_waiting(look)}"
+    left = "" if progress.seconds_left is None else f"  about {clock(progress.seconds_left)} left"
+    return f"{shares(progress.counts)}{left}{_why_waiting(progress)}"
 
 
-def _why_waiting(look: Look) -> str:
+def _why_waiting(progress: SweepProgress) -> str:
     """The commonest reason to wait, where all wait: some reasons no waiting ends."""
-    if State.RUNNING in look.counts:
+    if State.RUNNING in progress.counts:
         return ""
-    queued = [one.standing for one in look.jobs if one.standing.state is State.QUEUED]
+    queued = [one.status for one in progress.jobs if one.status.state is State.QUEUED]
     causes = Counter(re.sub(r" \(SLURM \S+\)$", "", one.cause) for one in queued if one.cause)
     return f"  ({causes.most_common(1)[0][0]})" if causes else ""
 
 
-def _event(one: Progress) -> list[Text]:
+def _event(one: JobProgress) -> list[Text]:
     from rich.text import Text
 
-    standing = one.standing
-    words = standing.job.name
-    if standing.state is State.FINISHED:
+    status = one.status
+    words = status.job.name
+    if status.state is State.FINISHED:
         if one.best is not None:
             words += f"  mIoU {one.best:.4f}"
         if one.latency is not None:
             words += f"  p50 {one.latency:.2f} ms"
         if one.seconds is not None:
             words += f"  in {clock(one.seconds)}"
-    elif standing.cause:
+    elif status.cause:
         # A cause may be a whole traceback's message: its first line says what.
-        words += f": {(standing.cause.splitlines() or [''])[0]}"
-    lines = [Text.assemble((f"{standing.state:<10}", _STYLES.get(standing.state, "")), words)]
-    if standing.state in BROKEN:
-        lines.append(Text(f"{'':<10}log: {short(standing.log)}", "dim"))
+        words += f": {(status.cause.splitlines() or [''])[0]}"
+    lines = [Text.assemble((f"{status.state:<10}", _STYLES.get(status.state, "")), words)]
+    if status.state in BROKEN:
+        lines.append(Text(f"{'':<10}log: {short(status.log)}", "dim"))
     return lines
 
 
-def _again(standing: Standing) -> Text:
+def _again(status: JobStatus) -> Text:
     from rich.text import Text
 
     why = ""
-    if standing.status.get("state") == "failed" and standing.status.get("error"):
-        why = f" after {str(standing.status['error']).splitlines()[0]}"
-    words = f"{standing.job.name}: attempt {standing.attempts}{why}"
+    if status.record.get("state") == "failed" and status.record.get("error"):
+        why = f" after {str(status.record['error']).splitlines()[0]}"
+    words = f"{status.job.name}: attempt {status.attempts}{why}"
     return Text.assemble((f"{'again':<10}", "yellow"), words)
 
 
-def _left(one: Progress) -> str:
+def _left(one: JobProgress) -> str:
     return "" if one.seconds_left is None else clock(one.seconds_left)
 
 

@@ -35,7 +35,7 @@ _LOOK_S = 0.1
 
 
 @dataclass
-class WarmJob:
+class ForkedJob:
     """A forked job, as the runner sees it: what it needs of a `subprocess.Popen`.
 
     Attributes:
@@ -43,7 +43,7 @@ class WarmJob:
         lost: nobody can tell any more how it ends; whether it lives its lock says.
     """
 
-    server: WarmStart
+    server: ForkServer
     pid: int
     lost: bool = False
 
@@ -54,7 +54,7 @@ class WarmJob:
 
 
 @dataclass
-class WarmStart:
+class ForkServer:
     """The runner's side: the process that forks, and what it has said.
 
     Args:
@@ -64,11 +64,11 @@ class WarmStart:
     environment: Mapping[str, str]
     ended: dict[int, int] = field(default_factory=dict)
     _process: subprocess.Popen[bytes] | None = None
-    _jobs: list[WarmJob] = field(default_factory=list)
+    _jobs: list[ForkedJob] = field(default_factory=list)
     _said: bytes = b""
     _begun: list[int] = field(default_factory=list)
 
-    def start(self, arguments: Sequence[str], cores: Sequence[int] | None) -> WarmJob | None:
+    def start(self, arguments: Sequence[str], cores: Sequence[int] | None) -> ForkedJob | None:
         """Fork a job.
 
         Args:
@@ -96,7 +96,7 @@ class WarmStart:
         while not self._begun:
             if not self.listen(wait_s=None):
                 return None
-        job = WarmJob(self, self._begun.pop())
+        job = ForkedJob(self, self._begun.pop())
         self._jobs.append(job)
         return job
 

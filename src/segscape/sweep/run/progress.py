@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from segscape.config.training import LATENCY, SCORE
 from segscape.sweep.memory.directory import Job, SweepDirectory
-from segscape.sweep.memory.status import LIVE, Standing, State
+from segscape.sweep.memory.status import LIVE, JobStatus, State
 
 BROKEN = (State.FAILED, State.LOST)
-SCORE, LATENCY = "val/miou", "latency/p50_ms"
 
 
 @dataclass(frozen=True)
-class Progress:
+class JobProgress:
     """How far one job is.
 
     Attributes:
-        standing: its state, cause and log.
+        status: its state, cause and log.
         epoch: epochs done at the last validation, or None before it.
         epochs: of the budget, None for a budget in steps.
         step: optimiser steps done at the last validation.
@@ -33,7 +33,7 @@ class Progress:
         seconds: that a finished job took.
     """
 
-    standing: Standing
+    status: JobStatus
     epoch: int | None = None
     epochs: int | None = None
     step: int | None = None
@@ -48,21 +48,21 @@ class Progress:
         """Epoch, or step, of the budget."""
         done, total = (self.step, self.steps) if self.epochs is None else (self.epoch, self.epochs)
         unit = "step " if self.epochs is None and self.steps is not None else ""
-        if not total or (done is None and self.standing.state is not State.RUNNING):
+        if not total or (done is None and self.status.state is not State.RUNNING):
             return ""
         return f"{unit}{done or 0}/{total}"
 
     def plain(self) -> dict[str, Any]:
         """The same as data for --json."""
-        standing = self.standing
+        status = self.status
         return {
-            "id": standing.job.id,
-            "name": standing.job.name,
-            "folder": standing.job.folder,
-            "state": str(standing.state),
-            "cause": standing.cause,
-            "attempts": standing.attempts,
-            "started": standing.started,
+            "id": status.job.id,
+            "name": status.job.name,
+            "folder": status.job.folder,
+            "state": str(status.state),
+            "cause": status.cause,
+            "attempts": status.attempts,
+            "started": status.started,
             "epoch": self.epoch,
             "epochs": self.epochs,
             "step": self.step,
@@ -70,38 +70,37 @@ class Progress:
             SCORE: self.best,
             LATENCY: self.latency,
             "seconds_left": self.seconds_left,
-            "log": str(standing.log),
-            "varied": dict(standing.job.varied),
-            "cost": dict(standing.job.cost),
+            "log": str(status.log),
+            "varied": dict(status.job.varied),
+            "cost": dict(status.job.cost),
         }
 
 
 @dataclass(frozen=True)
-class Look:
-    """One look at a sweep.
+class SweepProgress:
+    """How far a sweep is.
 
     Attributes:
         jobs: how far each is.
         seconds_left: of the whole sweep at the pace so far; None if nothing is known yet.
     """
 
-    jobs: Sequence[Progress]
+    jobs: Sequence[JobProgress]
     seconds_left: float | None = None
 
     @property
     def counts(self) -> dict[State, int]:
         """Jobs by state, in the order of `State`, those with none left out."""
-        found = Counter(each.standing.state for each in self.jobs)
-        return {state: found[state] for state in State if found[state]}
+        return counted(each.status for each in self.jobs)
 
     @property
-    def broken(self) -> list[Progress]:
+    def broken(self) -> list[JobProgress]:
         """Jobs that failed or were lost."""
-        return [each for each in self.jobs if each.standing.state in BROKEN]
+        return [each for each in self.jobs if each.status.state in BROKEN]
 
 
 @dataclass
-class Reader:
+class ProgressReader:
     """Looks at a sweep again and again; what cannot change is read once.
 
     Args:
@@ -112,31 +111,31 @@ class Reader:
     _budgets: dict[str, tuple[int | None, int | None, int]] = field(default_factory=dict)
     _best: dict[str, tuple[float, float | None]] = field(default_factory=dict)
 
-    def look(self, standings: Sequence[Standing], slots: int | None = None) -> Look:
+    def read(self, statuses: Sequence[JobStatus], slots: int | None = None) -> SweepProgress:
         """How far everything is.
 
         Args:
-            standings: of the jobs.
+            statuses: of the jobs.
             slots: how many run at once; None: as many as run now.
         """
-        jobs = [self._progress(each) for each in standings]
-        return Look(jobs, _seconds_left(jobs, slots))
+        jobs = [self._progress(each) for each in statuses]
+        return SweepProgress(jobs, _seconds_left(jobs, slots))
 
-    def _progress(self, standing: Standing) -> Progress:
-        if standing.state is State.WAITING:
-            return Progress(standing)
-        epochs, steps, batch = self._budget(standing.job)
-        row, summary = standing.row, standing.summary
-        written = _written(self.sweep.run(standing.job).metrics_path)
+    def _progress(self, status: JobStatus) -> JobProgress:
+        if status.state is State.WAITING:
+            return JobProgress(status)
+        epochs, steps, batch = self._budget(status.job)
+        row, summary = status.row, status.summary
+        written = _written(self.sweep.run(status.job).metrics_path)
         best, seconds, left = _number(summary.get(SCORE)), None, None
         if best is None and row and written is not None:
-            best = self._best_so_far(standing.job, written)
-        if standing.state is State.FINISHED:
-            seconds = _between(standing.status.get("started"), standing.status.get("updated"))
-        if standing.state is State.RUNNING and row and written is not None:
-            left = _job_left(standing, epochs, steps, batch, written)
-        return Progress(
-            standing=standing,
+            best = self._best_so_far(status.job, written)
+        if status.state is State.FINISHED:
+            seconds = _between(status.record.get("started"), status.record.get("updated"))
+        if status.state is State.RUNNING and row and written is not None:
+            left = _job_left(status, epochs, steps, batch, written)
+        return JobProgress(
+            status=status,
             epoch=_whole(row.get("epoch")),
             epochs=epochs,
             step=_whole(row.get("step")),
@@ -172,25 +171,25 @@ class Reader:
 
 
 def _job_left(
-    standing: Standing, epochs: int | None, steps: int | None, batch: int, written: float
+    status: JobStatus, epochs: int | None, steps: int | None, batch: int, written: float
 ) -> float | None:
     """Seconds that a running job still needs, from its last row and when it was written."""
-    step, epoch = _number(standing.row.get("step")), _number(standing.row.get("epoch"))
+    step, epoch = _number(status.row.get("step")), _number(status.row.get("epoch"))
     done, total = (step, steps) if steps else (epoch, epochs)
-    if not done or not total or standing.started is None:
+    if not done or not total or status.started is None:
         return None
-    begun = datetime.fromisoformat(standing.started).timestamp()
-    first = standing.status.get("started")
+    begun = datetime.fromisoformat(status.started).timestamp()
+    first = status.record.get("started")
     # Nobody wrote down where a continued job stood when it continued: its own rate has to do,
     # which leaves out the validations.
-    continued = first is not None and (_between(first, standing.started) or 0) > 0
+    continued = first is not None and (_between(first, status.started) or 0) > 0
     if first is not None and not continued:
         # Importing and building come once: the clock starts behind them.
         begun = datetime.fromisoformat(first).timestamp()
     if not continued and written > begun:
         per_unit = (written - begun) / done
     else:
-        rate = _number(standing.row.get("train/images_per_second"))
+        rate = _number(status.row.get("train/images_per_second"))
         if not rate or not step or not batch:
             return None
         per_unit = (step / done) * batch / rate
@@ -198,11 +197,11 @@ def _job_left(
     return max(0.0, (total - done) * per_unit - since)
 
 
-def _seconds_left(jobs: Sequence[Progress], slots: int | None) -> float | None:
+def _seconds_left(jobs: Sequence[JobProgress], slots: int | None) -> float | None:
     """Work that is left at the mean duration so far, shared among what runs at once."""
-    running = [each for each in jobs if each.standing.state is State.RUNNING]
-    pending = sum(each.standing.state in (State.QUEUED, State.WAITING) for each in jobs)
-    if not any(each.standing.state in LIVE for each in jobs):
+    running = [each for each in jobs if each.status.state is State.RUNNING]
+    pending = sum(each.status.state in (State.QUEUED, State.WAITING) for each in jobs)
+    if not any(each.status.state in LIVE for each in jobs):
         return None
     taken = [each.seconds for each in jobs if each.seconds is not None]
     known = [each.seconds_left for each in running if each.seconds_left is not None]
@@ -236,6 +235,12 @@ def _number(value: Any) -> float | None:
 
 def _whole(value: Any) -> int | None:
     return int(value) if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def counted(statuses: Iterable[JobStatus]) -> dict[State, int]:
+    """Jobs by state, in the order of `State`, those with none left out."""
+    found = Counter(each.state for each in statuses)
+    return {state: found[state] for state in State if found[state]}
 
 
 def shares(counts: Mapping[State, int]) -> str:

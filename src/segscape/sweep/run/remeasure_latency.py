@@ -12,14 +12,14 @@ from typing import Any
 from segscape.config.identity import design
 from segscape.errors import UserError
 from segscape.sweep.memory.directory import SweepDirectory
-from segscape.sweep.memory.status import LIVE, Standing, State
+from segscape.sweep.memory.status import LIVE, JobStatus, State
 
 MEASURED = "latency/measured"
 AFTERWARDS = "after the sweep, one design at a time"
 
 
 def measure_designs(
-    sweep: SweepDirectory, found: Sequence[Standing], say: Callable[[str], None] = print
+    sweep: SweepDirectory, found: Sequence[JobStatus], say: Callable[[str], None] = print
 ) -> int:
     """Measure every design once here, and write its latency into the summary of all its runs.
 
@@ -42,7 +42,7 @@ def measure_designs(
             f"{len(live)} jobs of {sweep.name} are still on their way: they would disturb",
             "measure when the sweep has ended (segscape sweep status --watch)",
         )
-    designs: dict[str, list[Standing]] = {}
+    designs: dict[str, list[JobStatus]] = {}
     for one in found:
         if one.state is State.FINISHED:
             config = sweep.frozen(one.job)["config"]
@@ -61,7 +61,7 @@ def measure_designs(
     return len(designs)
 
 
-def _latency(sweep: SweepDirectory, one: Standing) -> dict[str, Any]:
+def _latency(sweep: SweepDirectory, one: JobStatus) -> dict[str, Any]:
     from segscape.api import load_model
     from segscape.profiling.latency import measure
     from segscape.runs.device import choose_device

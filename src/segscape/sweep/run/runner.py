@@ -19,11 +19,11 @@ from typing import Any
 
 from segscape.runs.files import read_json
 from segscape.runs.locks import try_lock
-from segscape.sweep.launchers.local import gpus, read_entry, token_of, waiting
+from segscape.sweep.launchers.base import worker_arguments
+from segscape.sweep.launchers.local import gpus, token_of, waiting
 from segscape.sweep.memory.directory import SweepDirectory, read_attempts
 from segscape.sweep.memory.status import worker_lives
-from segscape.sweep.run.fork_server import WarmJob, WarmStart
-from segscape.sweep.run.worker import arguments_of
+from segscape.sweep.run.fork_server import ForkedJob, ForkServer
 
 _POLL_S = 0.2
 # So long somebody else may be looking whether a runner lives.
@@ -39,7 +39,7 @@ class _Running:
     file: Path
     place: Path
     slot: int
-    process: subprocess.Popen[bytes] | WarmJob | None
+    process: subprocess.Popen[bytes] | ForkedJob | None
     asked: float | None = None
 
 
@@ -53,7 +53,7 @@ class Runner:
 
     sweep: SweepDirectory
     running: dict[str, _Running] = field(default_factory=dict)
-    _warm: WarmStart | None = None
+    _warm: ForkServer | None = None
 
     @property
     def place(self) -> Path:
@@ -89,7 +89,7 @@ class Runner:
         """Find jobs that an earlier runner started, and what it left behind."""
         for file in waiting(self.place):
             token = token_of(file)
-            entry = read_entry(file)
+            entry = read_json(file)
             if token in self.running or not entry:
                 continue
             place = self.sweep.path / "jobs" / entry["folder"]
@@ -106,7 +106,7 @@ class Runner:
             if job.process is not None:
                 code = job.process.poll()
                 if code is None:
-                    if isinstance(job.process, WarmJob) and job.process.lost:
+                    if isinstance(job.process, ForkedJob) and job.process.lost:
                         job.process = None
                     continue
                 (self.place / f"{token}.exit").write_text(str(code))
@@ -151,7 +151,7 @@ class Runner:
         for file in waiting(self.place):
             if len(self.running) >= slots:
                 return
-            token, entry = token_of(file), read_entry(file)
+            token, entry = token_of(file), read_json(file)
             if token in self.running or not entry:
                 continue
             place = self.sweep.path / "jobs" / entry["folder"]
@@ -177,9 +177,9 @@ class Runner:
 
     def _start_warm(
         self, command: Sequence[str], environment: dict[str, str], cores: set[int] | None
-    ) -> WarmJob | subprocess.Popen[bytes] | None:
+    ) -> ForkedJob | subprocess.Popen[bytes] | None:
         """Fork a job where its imports are done already; None when that is not possible."""
-        found = arguments_of(command)
+        found = worker_arguments(command)
         if found is None or not hasattr(os, "fork"):
             return None
         path, arguments = found
@@ -188,7 +188,7 @@ class Runner:
             # Of other source, or with another share of the cores.
             if self._warm is not None:
                 self._warm.close()
-            self._warm = WarmStart(environment)
+            self._warm = ForkServer(environment)
         return self._warm.start(arguments, sorted(cores) if cores else None)
 
     def _environment(

@@ -9,22 +9,26 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from segscape.config.identity import identity
+from segscape.config.identity import FREE_ON_RESUME, differences, identity
 from segscape.errors import UserError
+from segscape.exit_codes import STOPPED
 from segscape.sweep.launchers.base import Queue
+from segscape.sweep.launchers.queues import queue_of, statuses
 from segscape.sweep.memory.code_snapshot import freeze
 from segscape.sweep.memory.directory import Attempt, Job, Planned, SweepDirectory
-from segscape.sweep.memory.status import LIVE, Standing, State, queue_of, standings
+from segscape.sweep.memory.status import LIVE, JobStatus, State
+from segscape.sweep.run.display import Display, screen, show_end
+from segscape.sweep.run.progress import ProgressReader
 from segscape.sweep.settings import SweepSettings
 
 # Continued from the source they began with.
 _GOES_ON = (State.STOPPED, State.LOST)
-# Between two glances at a file, which cost nothing, unlike a question to the scheduler.
+# Between two looks at the time of a file, which cost nothing, unlike a question to the scheduler.
 _GLANCE_S = 0.25
-Show = Callable[[Sequence[Standing]], None]
+Show = Callable[[Sequence[JobStatus]], None]
 
 
-class Campaign:
+class Supervisor:
     """One command's work on a sweep; several at once on one sweep do not disturb each other.
 
     Args:
@@ -48,13 +52,13 @@ class Campaign:
         self.jobs = list(sweep.jobs() if jobs is None else jobs)
         self._planned = {identity(each.config): each for each in planned}
         self._submitted: Counter[tuple[str, State]] = Counter()
-        self._ended: dict[str, Standing] = {}
+        self._ended: dict[str, JobStatus] = {}
         self._code: str | None = None
 
-    def standings(self) -> list[Standing]:
+    def statuses(self) -> list[JobStatus]:
         """How the jobs of this command stand; those that have finished are not read again."""
         open_ = [job for job in self.jobs if job.id not in self._ended]
-        found = {one.job.id: one for one in standings(self.sweep, self.queue, open_)}
+        found = {one.job.id: one for one in statuses(self.sweep, self.queue, open_)}
         self._ended |= {id_: one for id_, one in found.items() if one.state is State.FINISHED}
         return [self._ended.get(job.id) or found[job.id] for job in self.jobs]
 
@@ -71,7 +75,7 @@ class Campaign:
         forced = set(retry)
         with self.sweep.lock():
             due = [
-                one for one in self.standings() if one.job.id in forced or self._is_due(one, revive)
+                one for one in self.statuses() if one.job.id in forced or self._is_due(one, revive)
             ]
             due = [one for one in due if one.state not in (*LIVE, State.FINISHED)]
             by_code: dict[str, list[Job]] = {}
@@ -84,11 +88,11 @@ class Campaign:
                 self.queue.submit(self.sweep, jobs, code)
             return [one.job for one in due]
 
-    def wait(self, show: Show | None = None, interval_s: float | None = None) -> list[Standing]:
+    def wait(self, show: Show | None = None, interval_s: float | None = None) -> list[JobStatus]:
         """Submit what becomes due until nothing is left to do.
 
         Args:
-            show: called with the standings every time.
+            show: called with the statuses every time.
             interval_s: between two looks, in seconds; by default what the queue can bear.
 
         Returns:
@@ -96,14 +100,15 @@ class Campaign:
         """
         pause = self.queue.poll_s if interval_s is None else interval_s
         while True:
-            found = self.standings()
+            self.queue.run_here(self.sweep)
+            found = self.statuses()
             # Whether they are still due is decided again, under the lock.
             if any(self._is_due(one, False) for one in found):
                 if show is not None:
                     show(found)  # what became of a job, before it is submitted again
                 if self.submit_due():
-                    found = self.standings()
-            self._wake(found)
+                    continue
+            self.wake(found)
             if show is not None:
                 show(found)
             if not any(one.state in LIVE for one in found):
@@ -113,7 +118,7 @@ class Campaign:
                 self.settings = replace(self.settings, fail_fast=False, restarts=0, retry_failed=0)
             self._rest(pause, found)
 
-    def _rest(self, seconds: float, found: Sequence[Standing]) -> None:
+    def _rest(self, seconds: float, found: Sequence[JobStatus]) -> None:
         """Sleep, but not beyond the moment at which a running job says how it ended."""
         running = [one.job for one in found if one.state is State.RUNNING]
         watched = [self.sweep.run(job).status_path for job in running]
@@ -124,7 +129,7 @@ class Campaign:
             if [_changed(path) for path in watched] != before:
                 return
 
-    def _wake(self, found: Sequence[Standing]) -> None:
+    def wake(self, found: Sequence[JobStatus]) -> None:
         """Jobs that wait on this machine need a runner, which may have been killed."""
         idle = [one for one in found if one.state is State.QUEUED and one.cause]
         if self.queue.name == "local" and any("no runner" in (one.cause or "") for one in idle):
@@ -137,7 +142,7 @@ class Campaign:
             Those that were waiting or running.
         """
         with self.sweep.lock():
-            live = [one for one in standings(self.sweep, self.queue, jobs) if one.state in LIVE]
+            live = [one for one in statuses(self.sweep, self.queue, jobs) if one.state in LIVE]
             by_queue: dict[str, list[Attempt]] = {}
             for one in live:
                 attempt = replace(self.sweep.attempts(one.job)[-1], cancelled=True, reason=reason)
@@ -147,24 +152,26 @@ class Campaign:
                 queue_of(self.sweep, attempts[0], self.queue).cancel(self.sweep, attempts)
         return [one.job for one in live]
 
-    def _is_due(self, one: Standing, revive: bool) -> bool:
+    def _is_due(self, one: JobStatus, revive: bool) -> bool:
         before = self._submitted[one.job.id, one.state]
         if one.state is State.WAITING:
-            return True
+            return before == 0  # a third-party launcher records nothing of a job that cannot begin
         if one.state in _GOES_ON:
             return before < self.settings.restarts
         if one.state is State.FAILED:
             return before < self.settings.retry_failed
         return one.state is State.CANCELLED and revive
 
-    def _has_failed(self, one: Standing) -> bool:
+    def _has_failed(self, one: JobStatus) -> bool:
         return one.state in (State.FAILED, State.LOST) and not self._is_due(one, False)
 
-    def _code_of(self, one: Standing) -> str:
+    def _code_of(self, one: JobStatus) -> str:
         """A job that has begun goes on with its own source, others take today's."""
         attempts = self.sweep.attempts(one.job)
         if attempts and one.state in _GOES_ON:
             return attempts[-1].code
+        if not self.queue.background:
+            return ""
         if self._code is None:
             planned = {id_: each.config for id_, each in self._planned.items()}
             configs = [
@@ -201,8 +208,6 @@ def refuse_other_configurations(sweep: SweepDirectory, planned: Sequence[Planned
 
 
 def _first_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    from segscape.config.identity import FREE_ON_RESUME, differences
-
     found = [
         f"{key} was {before!r}, is {after!r}"
         for key, before, after in differences(old, new)
@@ -211,7 +216,38 @@ def _first_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     return "; ".join(found[:4])
 
 
-def exit_code(found: Sequence[Standing]) -> int:
+def watched(supervisor: Supervisor) -> int:
+    """Bring the jobs to their end and show how far they are, or until Ctrl-C; the exit code."""
+    sweep, queue = supervisor.sweep, supervisor.queue
+    if not queue.background:
+        return _watched_here(supervisor)
+    with Display(sweep, queue.slots) as show:
+        try:
+            found = supervisor.wait(show)
+        except KeyboardInterrupt:
+            show.interrupted()
+            return STOPPED
+    return exit_code(found)
+
+
+def _watched_here(supervisor: Supervisor) -> int:
+    """The same for a queue whose launcher prints while its jobs run."""
+    try:
+        found = supervisor.wait()
+    except KeyboardInterrupt:
+        print(
+            "interrupted: the same command goes on from the last checkpoints; jobs that the "
+            "launcher has given to a scheduler are in its hands"
+        )
+        return STOPPED
+    progress = ProgressReader(supervisor.sweep).read(found)
+    show_end(
+        supervisor.sweep, progress, screen(), "the same command; what has finished is left out"
+    )
+    return exit_code(found)
+
+
+def exit_code(found: Sequence[JobStatus]) -> int:
     """Of a command that waited: 0 when everything finished, else 1."""
     good = (State.FINISHED, State.PRUNED)
     return 0 if all(one.state in good for one in found) else 1

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
 import sys
 import time
 import traceback
@@ -19,45 +18,22 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
+from segscape import job
 from segscape.errors import UserError
+from segscape.exit_codes import DONE, FAILED, STOPPED, WRONG_REQUEST
 from segscape.fast_exit import exit_fast
 from segscape.runs.files import read_json, write_json
 from segscape.runs.locks import try_lock
 from segscape.runs.run_directory import RunDirectory
-from segscape.sweep.memory.directory import (
-    Attempt,
-    Job,
-    SweepDirectory,
-    now,
-    read_attempts,
-)
+from segscape.sweep.launchers.slurm_commands import preempted, requeue
+from segscape.sweep.memory.directory import Attempt, now, read_attempts
 
-DONE, FAILED, WRONG, STOPPED = 0, 1, 2, 3
-# SIGTERM ends a job for good as far as it is concerned, unless a cluster pushes it aside.
+# SIGTERM ends a job for good, unless a cluster preempts it.
 CONTINUE = ("SIGUSR1", "SIGUSR2")
 _SIGNALS = ("SIGTERM", *CONTINUE)
 # So long another process may be looking whether this one lives.
 _LOCK_WAIT_S = 3.0
 _IDLE_RESTARTS = 3
-
-
-def command(sweep: SweepDirectory, job: Job, attempt: Attempt) -> list[str]:
-    """The command line of an attempt; it holds whatever happens to yaml and source afterwards."""
-    from segscape.sweep.memory.code_snapshot import python_path
-
-    path = python_path(sweep.path, attempt.code)
-    worker = [sys.executable, "-P", "-m", "segscape.sweep.run.worker"]
-    return ["env", f"PYTHONPATH={path}", *worker, str(sweep.place(job)), attempt.token]
-
-
-def arguments_of(command: Sequence[str]) -> tuple[str, list[str]] | None:
-    """PYTHONPATH and arguments in a command line of `command`; None for any other."""
-    _, path, *rest = command if len(command) > 1 else ("", "")
-    worker = [sys.executable, "-P", "-m", "segscape.sweep.run.worker"]
-    name, _, value = path.partition("=")
-    if command[0] != "env" or name != "PYTHONPATH" or rest[: len(worker)] != worker:
-        return None
-    return value, list(rest[len(worker) :])
 
 
 def main(place: Path, token: str) -> int:
@@ -73,7 +49,7 @@ def main(place: Path, token: str) -> int:
     frozen = read_json(place / "job.json")
     if not frozen:
         print(f"error: {place} holds no job", file=sys.stderr)
-        return WRONG
+        return WRONG_REQUEST
     attempt = next((each for each in read_attempts(place) if each.token == token), None)
     lock = _take_lock(place)
     if lock is None:
@@ -81,7 +57,7 @@ def main(place: Path, token: str) -> int:
         return DONE
     try:
         _redirect(place)
-        if RunDirectory(place).read_status().get("state") == "finished":
+        if RunDirectory(place).is_finished():
             print(f"{place.name} is finished already")
             return DONE
         if attempt is None or attempt.cancelled:
@@ -144,15 +120,17 @@ def _end(
 ) -> int:
     """Write down how an attempt ended, and ask for another start if it is to go on; its code."""
     record["idle"] = 0 if progress else record["idle"] + 1
-    requeue = code == STOPPED and (received in CONTINUE or _pushed_aside(attempt))
-    if requeue and record["idle"] > _IDLE_RESTARTS:
+    on_slurm = attempt.launcher == "slurm"
+    # SLURM would not bring back a job that ends by itself while it is preempted.
+    wanted = code == STOPPED and (received in CONTINUE or (on_slurm and preempted()))
+    if wanted and record["idle"] > _IDLE_RESTARTS:
         text = f"stopped {record['idle']} times without reaching a checkpoint: give it more time"
         RunDirectory(place).write_status("failed", error=text)
-        code, requeue = FAILED, False
-    record |= {"ended": now(), "exit": code, "signal": received, "requeue": requeue}
+        code, wanted = FAILED, False
+    record |= {"ended": now(), "exit": code, "signal": received, "requeue": wanted}
     write_json(place / "worker.json", record)
-    if requeue and attempt.launcher == "slurm":
-        _requeue_on_slurm()
+    if wanted and on_slurm:
+        requeue()
     return code
 
 
@@ -162,10 +140,8 @@ def _run(place: Path, frozen: dict[str, Any]) -> tuple[int, str | None]:
     try:
         # Relative paths mean what they meant where the sweep was submitted.
         os.chdir(frozen["cwd"])
-        from segscape.job import Request, run
-
-        result = run(
-            Request(
+        result = job.run(
+            job.Request(
                 config={**frozen["config"], "run_dir": str(place), "resume": "auto"},
                 overrides=frozen["overrides"],
                 choices=frozen["choices"],
@@ -177,7 +153,7 @@ def _run(place: Path, frozen: dict[str, Any]) -> tuple[int, str | None]:
     except UserError as error:
         directory.write_status("failed", error=error.what)
         print(f"error: {error.what}\n       {error.hint or ''}", file=sys.stderr)
-        return WRONG, None
+        return WRONG_REQUEST, None
     except (Exception, SystemExit) as error:
         directory.write_status("failed", error=f"{type(error).__name__}: {error}")
         traceback.print_exc()
@@ -210,24 +186,6 @@ def _redirect(place: Path) -> None:
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.close(log)
-
-
-def _pushed_aside(attempt: Attempt) -> bool:
-    """Whether SLURM makes room for others: it would not bring back a job that ends by itself."""
-    if attempt.launcher != "slurm":
-        return False
-    from segscape.sweep.launchers.slurm_commands import preempted
-
-    return preempted()
-
-
-def _requeue_on_slurm() -> None:
-    """Ask SLURM to run this job again; it kills what is left of us to do so."""
-    done = subprocess.run(
-        ["scontrol", "requeue", os.environ["SLURM_JOB_ID"]], capture_output=True, text=True
-    )
-    if done.returncode:
-        print(f"SLURM does not requeue: {done.stderr.strip()}", file=sys.stderr)
 
 
 def entry(arguments: Sequence[str]) -> NoReturn:

@@ -12,10 +12,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from segscape.errors import UserError
+from segscape.errors import JobsFailed, UserError
 from segscape.sweep.launchers.base import REFUSED
-from segscape.sweep.launchers.plugin import JobsFailed
-from segscape.sweep.memory.status import LIVE, Standing, State, standings
+from segscape.sweep.launchers.queues import statuses
+from segscape.sweep.memory.status import LIVE, JobStatus, State
 from segscape.sweep.search.ground import Source
 from segscape.sweep.search.objectives import Limit, curve, deviation, figures, mean, missing
 from segscape.sweep.search.proposals import Proposer
@@ -34,7 +34,7 @@ _GOES_ON = (State.WAITING, State.STOPPED, State.LOST)
 # A cluster that took jobs before is given so long to take them again.
 _AWAY_S = 1800.0
 _TAKEN_BACK = (State.CANCELLED, State.PRUNED)
-Found = Mapping[str, Standing]
+Found = Mapping[str, JobStatus]
 
 
 @dataclass
@@ -162,7 +162,7 @@ class Search:
     # -- what has become of the jobs ---------------------------------------------------------------
 
     def _look(self) -> Found:
-        return self._standings([job for each in self.trials.values() for job in each.jobs])
+        return self._statuses([job for each in self.trials.values() for job in each.jobs])
 
     def _collect(self, found: Found) -> bool:
         """Tell the study what has ended; whether anything has."""
@@ -178,7 +178,7 @@ class Search:
                 except UserError as error:
                     self._say(f"trial {trial.number}: {reason}, but cannot be stopped: {error}")
                     continue  # the next look sees what becomes of it
-                now = self._standings(trial.jobs).values()
+                now = self._statuses(trial.jobs).values()
                 if all(one.state is State.FINISHED for one in now):
                     verdict = self._result(trial)  # it was quicker
             ended = True
@@ -188,12 +188,12 @@ class Search:
             self._check(trial, verdict)
         return ended
 
-    def _standings(self, jobs: Sequence[Job]) -> dict[str, Standing]:
+    def _statuses(self, jobs: Sequence[Job]) -> dict[str, JobStatus]:
         if not jobs:
             return {}
-        return {one.job.id: one for one in standings(self.sweep, self.queue, jobs)}
+        return {one.job.id: one for one in statuses(self.sweep, self.queue, jobs)}
 
-    def _verdict(self, trial: Running, found: Sequence[Standing]) -> Verdict | None:
+    def _verdict(self, trial: Running, found: Sequence[JobStatus]) -> Verdict | None:
         """How a trial ended, None while it has not."""
         if all(one.state is State.FINISHED for one in found):
             return self._result(trial)
@@ -286,7 +286,7 @@ class Search:
             self.trials[trial.number] = trial
             words = " ".join(f"{key}={text}" for key, text in proposal.point.items())
             self._say(f"trial {trial.number}: {words}")
-            new = self._standings(trial.jobs)
+            new = self._statuses(trial.jobs)
             wanted = [(trial, job) for job in trial.jobs if self._is_due(trial, new[job.id])]
             due += wanted
             started = True
@@ -294,7 +294,7 @@ class Search:
                 break  # its jobs are there already: the sampler may learn from them first
         return self._hand_over(due[: max(0, free)]) and started
 
-    def _nudge(self, found: Collection[Standing]) -> None:
+    def _nudge(self, found: Collection[JobStatus]) -> None:
         """Where jobs wait and none runs, whatever serves the queue may have died."""
         states = {one.state for one in found}
         if State.QUEUED not in states or State.RUNNING in states:
@@ -303,7 +303,7 @@ class Search:
         with self.sweep.lock():
             self.queue.submit(self.sweep, [], self.sweep.attempts(waiting)[-1].code)
 
-    def _is_due(self, trial: Running, one: Standing) -> bool:
+    def _is_due(self, trial: Running, one: JobStatus) -> bool:
         """Whether a job is to be handed over, now or when there is a free slot."""
         before = trial.submitted[one.job.id]
         if one.state is State.WAITING:
@@ -347,7 +347,7 @@ class Search:
             if self.owner.stop_word() != self._word:
                 return
             # Another searcher may have submitted an equal job meanwhile.
-            now = self._standings([job for _, job in due])
+            now = self._statuses([job for _, job in due])
             batches: dict[str, list[tuple[Running, Job]]] = {}
             for trial, job in due:
                 one = now[job.id]
@@ -361,8 +361,9 @@ class Search:
                 self.queue.submit(self.sweep, [job for _, job in batch], code)
                 for trial, job in batch:
                     trial.submitted[job.id] += 1
+        self.queue.run_here(self.sweep)
 
     def _cancel(self, jobs: Sequence[Job], reason: str) -> None:
-        from segscape.sweep.run.supervisor import Campaign
+        from segscape.sweep.run.supervisor import Supervisor
 
-        Campaign(self.sweep, self.queue, self.settings, jobs).cancel(jobs, reason)
+        Supervisor(self.sweep, self.queue, self.settings, jobs).cancel(jobs, reason)

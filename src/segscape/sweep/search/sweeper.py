@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segscape.errors import UserError
-from segscape.sweep.sweeper import SegscapeSweeper, is_of_sweep, open_sweep, refuse_places
+from segscape.sweep.sweeper import (
+    SegscapeSweeper,
+    description,
+    is_of_sweep,
+    open_sweep,
+    refuse_places,
+)
 
 if TYPE_CHECKING:
     from segscape.sweep.launchers.base import Queue
@@ -32,21 +38,6 @@ _OF_GRIDS = {
 class Optuna(SegscapeSweeper):
     """Looks for the best designs instead of trying them all."""
 
-    def sweep(self, arguments: list[str]) -> Any:
-        """Search until the trials are done.
-
-        Args:
-            arguments: overrides as Hydra has them, axes included.
-
-        Raises:
-            UserError: something cannot be searched, or nothing can be run.
-            SystemExit: with the exit code, when it is not 0.
-        """
-        with self.own_options():
-            code = self._sweep(arguments)
-        if code:
-            raise SystemExit(code)
-
     def _sweep(self, arguments: list[str]) -> int:
         from segscape.config.command_line import as_typed
         from segscape.config.files import groups
@@ -65,7 +56,6 @@ class Optuna(SegscapeSweeper):
                 "there is nothing to search",
                 "give axes: encoder=stdc1,stdc2 'optim.lr=tag(log,interval(1e-4,1e-1))'",
             )
-        assert self.config is not None, "setup() comes first"
         named = [text for text in typed if not _is_more_of_the_same(text)]
         sweep = open_sweep(self.settings, self.config, named)
         queue = self.queue or _batches(self.launcher_for(sweep), self.settings)
@@ -129,21 +119,10 @@ def describe(
     parameters: Sequence[Parameter],
 ) -> None:
     """Write sweep.json, so that `segscape sweep` and `segscape report` know what this is."""
-    from segscape.sweep.settings import LIMITS
-
-    values: dict[str, Any] = {
-        "command": list(typed),
-        "own": [text for text in typed if is_of_sweep(text)],
-        "axes": {each.key: list(each.choices) or [str(each)] for each in parameters},
-        "settings": {
-            **{key: getattr(settings, key) for key in LIMITS},
-            "objectives": [f"{way}:{key}" for way, key in settings.objectives],
-        },
-    }
-    if queue.name != "foreign":
-        values["launcher"] = {"name": queue.name, "settings": queue.settings()}
-    with sweep.lock():
-        sweep.write_description({**sweep.read_description(), **values})
+    values = description(typed, queue, settings)
+    values["axes"] = {each.key: list(each.choices) or [str(each)] for each in parameters}
+    values["settings"]["objectives"] = [f"{way}:{key}" for way, key in settings.objectives]
+    sweep.describe(values)
 
 
 def make_search(
@@ -281,7 +260,7 @@ def run(search: Search, settings: SweepSettings, limits: Sequence[Limit]) -> int
         say(search.proposer.ended)
     show(search, settings, limits)
     if interrupted:
-        jobs = "" if search.queue.name == "foreign" else "the jobs go on; "
+        jobs = "the jobs go on; " if search.queue.background else ""
         say(f"interrupted: {jobs}the same command goes on with the search")
     if search.stopped:
         say("ended by segscape sweep cancel: the same command goes on with the search")
@@ -318,14 +297,14 @@ def show(search: Search, settings: SweepSettings, limits: Sequence[Limit]) -> No
 
 
 def _batches(launcher: Any, settings: SweepSettings) -> Queue:
-    from segscape.sweep.search.foreign import BatchQueue
+    from segscape.sweep.launchers.plugin import PluginQueue
 
     if settings.pruner != "none":
         raise UserError(
             f"sweep.pruner={settings.pruner}: this launcher cannot stop a job that is running",
             "hydra/launcher=local and hydra/launcher=slurm can",
         )
-    return BatchQueue(launcher, settings.workers)
+    return PluginQueue(launcher, settings.workers)
 
 
 def _is_more_of_the_same(override: str) -> bool:
