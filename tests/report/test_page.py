@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import synthetic_runs
 from segscape.report.curves import fitting
 from segscape.report.effects import effects
 from segscape.report.figure_keys import compared_figures
-from segscape.report.page import as_json, write_page
+from segscape.report.page import SCRIPTS, as_json, write_page
 from segscape.report.records import Collection, Effect, Run
 from segscape.report.rows import rows
 
@@ -58,6 +59,13 @@ def test_the_page_holds_everything(collection: Collection, file: Path) -> None:
     assert shown["figures"]["val/miou"] == pytest.approx(best.figures["val/miou"], rel=1e-5)
     assert shown["gallery"][0]["src"].startswith("data:image/webp;base64,")
     assert data["classes"] == list(synthetic_runs.CLASSES)
+
+
+def test_every_script_is_in_the_page_once(file: Path) -> None:
+    folder = resources.files("segscape.report") / "assets"
+    assert sorted(SCRIPTS) == sorted(Path(each.name).stem for each in folder.iterdir()
+                                     if each.name.endswith(".js"))  # fmt: skip
+    assert all(f"page.build{name.title()} = " in file.read_text() for name in ("scatter", "table"))
 
 
 def test_200_runs_stay_below_five_megabytes(tmp_path: Path) -> None:
@@ -146,6 +154,22 @@ def test_points_hover_and_are_pinned(browser: Any, file: Path, collection: Colle
         assert run.name in tip.first.inner_text()
         page.mouse.click(place["x"], place["y"])
         page.locator("#details").get_by_text(run.name).first.wait_for(state="visible")
+
+
+def test_a_curve_names_its_run_when_it_is_hovered(browser: Any, file: Path) -> None:
+    with chrome.opened(browser, file) as page:
+        chart = page.locator("#curves canvas")
+        chart.scroll_into_view_if_needed()
+        chrome.ready(page)
+        box = chart.bounding_box()
+        for x in (0.5, 0.51):
+            page.mouse.move(box["x"] + x * box["width"], box["y"] + 0.4 * box["height"])
+        tip = page.locator("#vg-tooltip-element")
+        tip.wait_for(state="visible")
+        told = re.match(r"run\s+(.*)\s+epoch\s+(\d+)\s+mIoU\s+(.*) %", tip.inner_text())
+        run = next(run for run in data_of(file)["runs"] if run["name"] == told[1])
+        score = run["curves"]["val/miou"][int(told[2]) - 1]
+        assert float(told[3]) == pytest.approx(100 * score, abs=0.006)
 
 
 def test_a_run_that_has_not_finished_is_hollow_and_can_be_seen(

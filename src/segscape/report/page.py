@@ -13,7 +13,8 @@ import html
 import json
 import math
 import os
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,9 @@ from segscape.runs.files import write_atomically
 # Of floats: enough that effects computed in the page are those of the report; of curves, which are
 # only looked at, fewer.
 _DIGITS, _DIGITS_OF_CURVES = 9, 4
-_MARKS = ("TITLE", "STYLE", "DATA", "VEGA", "SCRIPT")
+# The order counts: `data` makes the global `page`, the others add to it, `start` runs it.
+SCRIPTS = ("data", "charts", "filters", "colours", "designs", "scatter", "details", "cost")
+SCRIPTS += ("marginal_means", "effects", "curves", "classes", "gallery", "table", "start")
 
 
 def write_page(
@@ -70,7 +73,7 @@ def page(collection: Collection, beside: Path, refresh_s: float | None = None) -
         "STYLE": _asset("page.css"),
         "DATA": as_json(payload(collection, beside, refresh_s)),
         "VEGA": _for_script(_vega()),
-        "SCRIPT": _for_script("\n".join(_asset(name) for name in _scripts())),
+        "SCRIPT": _for_script("\n".join(_asset(f"{name}.js") for name in SCRIPTS)),
     }
     return _filled(_asset("page.html"), contents)
 
@@ -143,14 +146,9 @@ def _shortened(value: Any, digits: int = _DIGITS) -> Any:
     return value
 
 
-def _filled(template: str, contents: dict[str, str]) -> str:
+def _filled(template: str, contents: Mapping[str, str]) -> str:
     """The template with its marks replaced in one pass: contents are not searched for marks."""
-    pieces: list[str] = []
-    rest = template
-    for mark in sorted(_MARKS, key=lambda name: template.index(f"{{{{{name}}}}}")):
-        before, _, rest = rest.partition(f"{{{{{mark}}}}}")
-        pieces += [before, contents[mark]]
-    return "".join([*pieces, rest])
+    return re.sub(r"\{\{([A-Z]+)\}\}", lambda mark: contents[mark[1]], template)
 
 
 def _for_script(text: str) -> str:
@@ -158,17 +156,9 @@ def _for_script(text: str) -> str:
     return text.replace("</script", "<\\/script").replace("<!--", "<\\!--")
 
 
-def _assets() -> Any:
-    return resources.files("segscape.report") / "assets"
-
-
 def _asset(name: str) -> str:
-    text: str = (_assets() / name).read_text(encoding="utf-8")
+    text: str = (resources.files("segscape.report") / "assets" / name).read_text(encoding="utf-8")
     return text
-
-
-def _scripts() -> list[str]:
-    return sorted(each.name for each in _assets().iterdir() if each.name.endswith(".js"))
 
 
 @functools.cache

@@ -15,11 +15,9 @@
   const texts = new Map(
     page.runs.map((run) => {
       const told = [run.name, run.id, run.path, run.state, run.error];
-      for (const values of [run.choices, run.settings]) {
-        for (const key of Object.keys(values || {})) {
-          const value = page.value(run, key);
-          told.push(value, `${key}=${value}`);
-        }
+      for (const key of [...Object.keys(run.choices), ...Object.keys(run.settings)]) {
+        const value = page.value(run, key);
+        told.push(value, `${key}=${value}`);
       }
       return [run.id, told.filter(Boolean).join("\n").toLowerCase()];
     })
@@ -44,14 +42,13 @@
 
   function update() {
     page.visible = page.runs.filter((run) => passes(run));
-    const all = page.runs.length;
+    const all = page.count(page.runs.length);
     const pinned = page.pins.length ? `, ${page.pins.length} pinned` : "";
     document.getElementById("count").textContent =
-      (page.filtered() ? `${page.visible.length} of ${all} runs` : `${all} ${all === 1 ? "run" : "runs"}`) +
-      pinned;
-    let active = wanted ? 1 : 0;
-    for (const values of chosen.values()) active += values.size ? 1 : 0;
-    for (const [low, high] of ranges.values()) active += low !== null || high !== null ? 1 : 0;
+      (page.filtered() ? `${page.visible.length} of ${all}` : all) + pinned;
+    const boxed = [...chosen.values()].filter((values) => values.size);
+    const bounded = [...ranges.values()].filter(([low, high]) => low !== null || high !== null);
+    const active = (wanted ? 1 : 0) + boxed.length + bounded.length;
     document.getElementById("filters-active").textContent = active ? `(${active} active)` : "";
     clear.disabled = !active;
     tally();
@@ -59,19 +56,14 @@
 
   // How many runs each box would leave, given the other filters.
   function tally() {
-    const counts = new Map();
+    const left = new Map();
     for (const box of body.querySelectorAll("input[type=checkbox]")) {
-      const key = box.dataset.key;
-      if (!counts.has(key)) {
-        const found = new Map();
-        for (const run of page.runs) {
-          if (!passes(run, key)) continue;
-          const value = page.value(run, key);
-          found.set(value, (found.get(value) || 0) + 1);
-        }
-        counts.set(key, found);
+      const { key, value } = box.dataset;
+      if (!left.has(key)) {
+        const runs = page.runs.filter((run) => passes(run, key));
+        left.set(key, page.group(runs, (run) => page.value(run, key)));
       }
-      const number = counts.get(key).get(box.dataset.value) || 0;
+      const number = (left.get(key).get(value) || []).length;
       box.parentElement.querySelector(".number").textContent = number;
       box.parentElement.classList.toggle("nothing", !number);
     }
@@ -136,7 +128,7 @@
 
   function reset() {
     wanted = search.value = "";
-    chosen.clear();
+    for (const some of chosen.values()) some.clear();
     ranges.clear();
     for (const input of body.querySelectorAll("input")) {
       if (input.type === "checkbox") input.checked = false;
@@ -145,21 +137,13 @@
     changed();
   }
 
-  function values(key) {
-    const found = [...new Set(page.runs.map((run) => page.value(run, key)))].filter((v) => v !== null);
-    const numeric = found.length > 0 && found.every((text) => text !== "" && Number.isFinite(Number(text)));
-    return [numeric ? found.sort((a, b) => a - b) : found.sort(), numeric];
-  }
-
   function boxes(key, found) {
+    if (!chosen.has(key)) chosen.set(key, new Set());
     return el("fieldset", {}, el("legend", {}, key), found.map((value) => {
       const box = el("input", {
-        type: "checkbox", "data-key": key, "data-value": value,
-        checked: chosen.has(key) && chosen.get(key).has(value),
+        type: "checkbox", "data-key": key, "data-value": value, checked: chosen.get(key).has(value),
         onchange: () => {
-          if (!chosen.has(key)) chosen.set(key, new Set());
-          if (box.checked) chosen.get(key).add(value);
-          else chosen.get(key).delete(value);
+          chosen.get(key)[box.checked ? "add" : "delete"](value);
           changed();
         },
       });
@@ -191,20 +175,19 @@
   function forget() {
     const known = new Set(["state", ...page.varied]);
     for (const [key, some] of chosen) {
-      const there = new Set(page.runs.map((run) => page.value(run, key)));
-      const kept = [...some].filter((value) => known.has(key) && there.has(value));
-      chosen.set(key, new Set(kept));
+      const there = known.has(key) ? page.valuesOf(key)[0] : [];
+      chosen.set(key, new Set([...some].filter((value) => there.includes(value))));
     }
     for (const key of ranges.keys()) if (!known.has(key)) ranges.delete(key);
   }
 
   page.buildFilters = function buildFilters() {
     forget();
-    const states = values("state")[0];
+    const [states] = page.valuesOf("state");
     body.append(search);
     if (states.length > 1) body.append(boxes("state", states));
     for (const key of page.varied) {
-      const [found, numeric] = values(key);
+      const [found, numeric] = page.valuesOf(key);
       body.append(numeric && found.length > MOST_BOXES ? range(key, found) : boxes(key, found));
     }
     body.append(clear);

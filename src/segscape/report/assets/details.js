@@ -4,33 +4,23 @@
   const { el } = page;
   const host = document.getElementById("details");
 
-  function rows(runs) {
-    const keys = [...new Set(runs.flatMap((run) => [...Object.keys(run.choices || {}), ...Object.keys(run.settings || {})]))];
-    const varying = keys.filter((key) => page.varied.includes(key) && key !== "seed");
-    const constant = keys.filter((key) => !page.varied.includes(key));
+  // Sections of the comparison: rows of a title, the runs' texts, and which is best (of figures).
+  function sections(runs) {
+    const keysOf = (field) => page.unique(runs.flatMap((run) => Object.keys(run[field])));
+    const keys = page.unique([...keysOf("choices"), ...keysOf("settings")]);
+    const told = page.keys.filter((key) => runs.some((run) => page.figure(run, key) !== null));
+    const main = page.tableKeys().filter((key) => told.includes(key));
     const value = (key) => [key, runs.map((run) => page.value(run, key) ?? page.NONE), null];
-    const figures = page.tableKeys().filter((key) => runs.some((run) => page.figure(run, key) !== null));
-    const all = page.keys.filter(
-      (key) => !figures.includes(key) && key.split("/")[1] !== "iou" && runs.some((run) => page.figure(run, key) !== null)
-    );
-    const conditions = [...new Set(runs.flatMap((run) => Object.keys(run.environment || {})))];
-    const figure = (key) => [
-      page.titled(key),
-      runs.map((run) => page.show(key, page.figure(run, key))),
-      best(runs, key),
-    ];
+    const figure = (key) => [page.titled(key), runs.map((run) => page.show(key, page.figure(run, key))), best(runs, key)];
+    const seeds = runs.some((run) => run.seed !== null) ? ["seed", runs.map((run) => String(run.seed ?? page.NONE)), null] : null;
     return {
-      Choices: [
-        ["state", runs.map((run) => run.state), null],
-        ...varying.map(value),
-        ...(runs.some((run) => run.seed !== null && run.seed !== undefined)
-          ? [["seed", runs.map((run) => String(run.seed ?? page.NONE)), null]]
-          : []),
-      ],
-      Figures: figures.map(figure),
-      "More figures": all.map(figure),
-      "Same in all runs of the report": constant.map(value),
-      "Taken under": conditions.map((key) => [key, runs.map((run) => (run.environment || {})[key] ?? page.NONE), null]),
+      Choices: page.known([
+        value("state"), ...keys.filter((key) => page.varied.includes(key) && key !== "seed").map(value), seeds,
+      ]),
+      Figures: main.map(figure),
+      "More figures": told.filter((key) => !main.includes(key) && key.split("/")[1] !== "iou").map(figure),
+      "Same in all runs of the report": keys.filter((key) => !page.varied.includes(key)).map(value),
+      "Taken under": keysOf("environment").map((key) => [key, runs.map((run) => run.environment[key] ?? page.NONE), null]),
     };
   }
 
@@ -38,8 +28,8 @@
   function best(runs, key) {
     const way = page.direction(key);
     const values = runs.map((run) => page.figure(run, key));
-    const known = values.filter((value) => value !== null);
-    if (!way || known.length < 2 || known.every((value) => value === known[0])) return [];
+    const known = page.known(values);
+    if (!way || page.unique(known).length < 2) return [];
     const most = way === "max" ? Math.max(...known) : Math.min(...known);
     return values.map((value) => value === most);
   }
@@ -83,11 +73,10 @@
       host.replaceChildren();
       return;
     }
-    const parts = rows(runs);
-    const open = new Set(["Choices", "Figures"]);
+    const open = ["Choices", "Figures"];
     const table = el("table", { class: "pinned" },
       el("thead", {}, el("tr", {}, el("td", {}), runs.map(heading))),
-      Object.entries(parts).flatMap(([name, entries]) => part(name, entries, runs, open.has(name)))
+      Object.entries(sections(runs)).flatMap(([name, entries]) => part(name, entries, runs, open.includes(name)))
     );
     const errors = runs.filter((run) => run.error).map((run) =>
       el("div", { class: "error" }, el("strong", {}, run.name), el("pre", {}, run.error))

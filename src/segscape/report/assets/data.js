@@ -1,20 +1,34 @@
 // The data of the page and how figures are shown. Every file adds to the one global, `page`.
 (function () {
   "use strict";
-  const page = (window.page = { ready: false });
   const data = JSON.parse(document.getElementById("data").textContent);
-  const NONE = "–";
+  const page = (window.page = { ready: false, data, runs: data.runs, objectives: data.objectives });
+  const NONE = (page.NONE = "–");
 
-  page.data = data;
-  page.runs = data.runs || [];
   page.byId = new Map(page.runs.map((run) => [run.id, run]));
-  page.front = new Set(data.front || []);
+  page.front = new Set(data.front);
   page.FRONT = "on the front of all finished runs, each for itself";
-  page.varied = [...(data.varied || [])];
+  page.varied = [...data.varied];
   const seeds = new Set(page.runs.map((run) => run.seed));
   if (seeds.size > 1 && !page.varied.includes("seed")) page.varied.push("seed");
-  page.objectives = data.objectives || [];
-  page.NONE = NONE;
+
+  // -- lists ----------------------------------------------------------------------------------
+
+  page.unique = (values) => [...new Set(values)];
+  page.known = (values) => values.filter((value) => value !== null);
+  // "1 run", "2 runs"
+  page.count = (number, noun = "run") => `${number} ${noun}${number === 1 ? "" : "s"}`;
+
+  // Lists of the items that have the same key, by key, in the order of the items.
+  page.group = function group(items, keyOf) {
+    const found = new Map();
+    for (const item of items) {
+      const key = keyOf(item);
+      if (found.has(key)) found.get(key).push(item);
+      else found.set(key, [item]);
+    }
+    return found;
+  };
 
   // -- events: "filter" (other runs are shown), "pin", "theme", "colour" --------------------------
 
@@ -40,44 +54,42 @@
     return element;
   };
 
-  page.options = function options(select, entries, chosen) {
+  page.options = (select, entries, chosen) =>
     select.replaceChildren(
-      ...entries.map(([value, text]) =>
-        page.el("option", { value, selected: value === chosen }, text)
-      )
+      ...entries.map(([value, text]) => page.el("option", { value, selected: value === chosen }, text))
     );
-  };
 
   // -- figures --------------------------------------------------------------------------------
 
-  const keys = data.keys || {};
-  page.keys = Object.keys(keys);
+  page.keys = Object.keys(data.keys);
 
   // `share`, `count`, `ms` or `number`, as `figure_keys.kind`.
-  page.kind = (key) => (keys[key] || {}).kind || "number";
-
-  page.label = (key) => (keys[key] || {}).label || key;
-
+  page.kind = (key) => (data.keys[key] || {}).kind || "number";
+  page.label = (key) => (data.keys[key] || {}).label || key;
   page.unit = (key) => ({ share: "%", ms: "ms" })[page.kind(key)] || "";
-  page.titled = (key) => page.label(key) + (page.unit(key) ? ` (${page.unit(key)})` : "");
+  page.titled = (key, unit = page.unit(key)) => page.label(key) + (unit ? ` (${unit})` : "");
+
+  // For an axis: with the unit of its scale, and an arrow to where it is better.
+  page.axisTitle = function axisTitle(key, unit) {
+    const way = page.direction(key);
+    return `${way === "min" ? "← " : ""}${page.titled(key, unit)}${way === "max" ? " →" : ""}`;
+  };
 
   page.direction = function direction(key) {
-    for (const [way, objective] of page.objectives) if (objective === key) return way;
-    return (keys[key] || {}).direction || null;
+    const objective = page.objectives.find(([, name]) => name === key);
+    return objective ? objective[0] : (data.keys[key] || {}).direction || null;
   };
 
   function amount(value) {
-    for (const [limit, unit] of [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e4, "k"]]) {
-      if (Math.abs(value) >= limit) {
-        return `${(value / (unit === "k" ? 1e3 : limit)).toPrecision(4)} ${unit}`;
-      }
+    for (const [limit, divisor, unit] of [[1e12, 1e12, "T"], [1e9, 1e9, "G"], [1e6, 1e6, "M"], [1e4, 1e3, "k"]]) {
+      if (Math.abs(value) >= limit) return `${(value / divisor).toPrecision(4)} ${unit}`;
     }
     return String(Math.round(value));
   }
 
-  // As `figure_keys.show`: without the unit that stands in the heading.
+  // Without the unit that stands in the heading.
   page.show = function show(key, value) {
-    if (value === null || value === undefined || !Number.isFinite(value)) return NONE;
+    if (!Number.isFinite(value)) return NONE;
     const kind = page.kind(key);
     if (kind === "share") return (100 * value).toFixed(2);
     if (kind === "count") return amount(value);
@@ -101,45 +113,37 @@
     const kind = page.kind(key);
     if (kind === "share") return [0.01, "%"];
     if (kind === "ms") return [1, "ms"];
-    if (kind === "count") {
-      const largest = values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
-      for (const [limit, unit] of [[1e9, "G"], [1e6, "M"], [1e3, "k"]]) {
-        if (largest >= limit) return [limit, unit];
-      }
-    }
-    return [1, ""];
+    const largest = values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+    const units = kind === "count" ? [[1e9, "G"], [1e6, "M"], [1e3, "k"]] : [];
+    return units.find(([limit]) => largest >= limit) || [1, ""];
   };
 
-  page.figure = function figure(run, key) {
-    const value = (run.figures || {})[key];
-    return typeof value === "number" && Number.isFinite(value) ? value : null;
-  };
+  page.figure = (run, key) => run.figures[key] ?? null;
 
   // -- choices --------------------------------------------------------------------------------
 
   page.value = function value(run, key) {
     if (key === "state") return run.state;
-    for (const values of [run.choices, run.settings]) {
-      if (values && key in values) return readable(values[key]);
-    }
-    if (key === "seed" && run.seed !== null && run.seed !== undefined) return String(run.seed);
-    return null;
+    for (const values of [run.choices, run.settings]) if (key in values) return readable(values[key]);
+    return key === "seed" && run.seed !== null ? String(run.seed) : null;
   };
 
-  function readable(value) {
-    if (value === null || value === undefined) return "null";
-    if (typeof value === "object") return JSON.stringify(value);
-    return String(value);
-  }
+  const readable = (value) => (typeof value === "object" ? JSON.stringify(value) : String(value));
+
+  page.numeric = (text) => text !== "" && Number.isFinite(Number(text));
+
+  // The values of a key, in order; and whether they are numbers.
+  page.valuesOf = function valuesOf(key) {
+    const found = page.known(page.unique(page.runs.map((run) => page.value(run, key))));
+    const numeric = found.length > 0 && found.every(page.numeric);
+    return [numeric ? found.sort((a, b) => a - b) : found.sort(), numeric];
+  };
 
   page.done = (run) => run.state === "finished" || run.state === "unknown";
 
   // Names of designs: what varies but the seed; the run's own name where that does not tell.
   page.designName = function designName(run) {
-    const told = page.varied
-      .filter((key) => key !== "seed")
-      .map((key) => page.value(run, key))
-      .filter((value) => value !== null);
+    const told = page.known(page.varied.filter((key) => key !== "seed").map((key) => page.value(run, key)));
     return told.length && told.length <= 4 ? told.join(" · ") : run.name;
   };
 
@@ -149,24 +153,16 @@
     const sign = page.direction(chosen) === "min" ? 1 : -1;
     return [...runs].sort((one, other) => {
       const [a, b] = [page.figure(one, chosen), page.figure(other, chosen)];
-      if (a === null || b === null) return (a === null) - (b === null);
-      return sign * (a - b);
+      return a === null || b === null ? (a === null) - (b === null) : sign * (a - b);
     });
   };
 
   // Indices of the points that no other beats; `ways` are "max" or "min". As `pareto.front`.
   page.pareto = function pareto(points, ways) {
-    const scores = points.map((point) =>
-      point.map((value, axis) => (ways[axis] === "max" ? value : -value))
-    );
+    const scores = points.map((point) => point.map((value, axis) => (ways[axis] === "max" ? value : -value)));
     const beats = (one, other) =>
-      one.every((value, axis) => value >= other[axis]) &&
-      one.some((value, axis) => value > other[axis]);
-    const found = [];
-    scores.forEach((score, index) => {
-      if (!scores.some((other) => beats(other, score))) found.push(index);
-    });
-    return found;
+      one.every((value, axis) => value >= other[axis]) && one.some((value, axis) => value > other[axis]);
+    return [...scores.keys()].filter((index) => !scores.some((other) => beats(other, scores[index])));
   };
 
   // -- what is kept over reloads, per report ------------------------------------------------------
@@ -187,4 +183,11 @@
       kept[name] = value; // remembered until the page is closed
     }
   };
+
+  // A choice that is kept: changes are stored, and `action` is called.
+  page.keptSelect = (select, name, action) =>
+    select.addEventListener("change", () => {
+      page.keep(name, select.value);
+      action();
+    });
 })();

@@ -45,8 +45,7 @@
 
   const LIGHT = ["#0072b2", "#d55e00", "#009e73", "#b8578f", "#c98500", "#3a9bd3", "#4d4d4d"];
   const DARK = ["#56a8e8", "#ff8a3d", "#2cc295", "#e79ac8", "#f0b93a", "#8ed3ff", "#c9c9c9"];
-  const SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right"];
-  page.SHAPES = SHAPES;
+  page.SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right"];
   page.palette = () => (page.dark() ? DARK : LIGHT);
   page.SEVERAL = LIGHT.length;
 
@@ -63,16 +62,13 @@
       legend: {
         labelColor: text, titleColor: faint, titleFontWeight: "normal", labelFontSize: 12,
         titleFontSize: 12, orient: "top", symbolSize: 80, offset: 6, labelLimit: 150,
-        columnPadding: 12, columns: narrow() ? 2 : 7,
+        columnPadding: 12, columns: page.narrow() ? 2 : 7,
       },
       text: { color: text },
     };
   }
 
-  function narrow() {
-    return window.innerWidth < 640;
-  }
-  page.narrow = narrow;
+  page.narrow = () => window.innerWidth < 640;
 
   // -- drawing --------------------------------------------------------------------------------
 
@@ -86,35 +82,27 @@
     page.ready = pending === 0;
   };
 
-  const drawn = new Map();
+  const drawn = new Map(); // by host: which drawing is the latest, and Vega's result of one
+  const latest = (host) => drawn.get(host) || drawn.set(host, { turn: 0, result: null }).get(host);
 
   // Draws a chart in `host` in place of what was there. Resolves to Vega's view, or null when a
   // later drawing has overtaken this one.
-  page.draw = async function draw(host, spec, settings) {
-    const turn = ((drawn.get(host) || {}).turn || 0) + 1;
-    const before = (drawn.get(host) || {}).result;
-    drawn.set(host, { turn, result: before });
+  page.draw = async function draw(host, spec, renderer = "svg") {
+    const own = latest(host);
+    const turn = (own.turn += 1);
     page.begin();
     try {
       // The old chart keeps its height until the new one stands, or the page would jump.
-      if (before) page.reserve(host, host.offsetHeight);
-      const result = await window.vegaEmbed(
-        host,
-        { padding: 4, ...spec },
-        {
-          mode: "vega-lite",
-          actions: false,
-          renderer: (settings || {}).renderer || "canvas",
-          config: config(),
-          tooltip: { theme: page.dark() ? "dark" : "light" },
-        }
-      );
-      if (drawn.get(host).turn !== turn) {
+      if (own.result) page.reserve(host, host.offsetHeight);
+      const tooltip = { theme: page.dark() ? "dark" : "light" };
+      const options = { mode: "vega-lite", actions: false, renderer, config: config(), tooltip };
+      const result = await window.vegaEmbed(host, { width: "container", padding: 4, ...spec }, options);
+      if (own.turn !== turn) {
         result.finalize();
         return null;
       }
-      if (before) before.finalize();
-      drawn.set(host, { turn, result });
+      if (own.result) own.result.finalize();
+      own.result = result;
       host.style.minHeight = "";
       return result.view;
     } finally {
@@ -126,9 +114,10 @@
   page.reserve = (host, height) => (host.style.minHeight = `${height}px`);
 
   page.undraw = function undraw(host, text) {
-    const known = drawn.get(host);
-    if (known && known.result) known.result.finalize();
-    drawn.set(host, { turn: ((known || {}).turn || 0) + 1, result: null });
+    const own = latest(host);
+    own.turn += 1;
+    if (own.result) own.result.finalize();
+    own.result = null;
     host.style.minHeight = "";
     host.replaceChildren(el("p", { class: "empty" }, text));
   };
@@ -141,12 +130,8 @@
     let near = false;
     let stale = true;
     const redraw = () => {
-      if (!near) {
-        stale = true;
-        return;
-      }
-      stale = false;
-      action();
+      stale = !near;
+      if (near) action();
     };
     for (const name of events) page.on(name, redraw);
     new IntersectionObserver(
@@ -193,12 +178,11 @@
   page.choicesOf = (run) =>
     page.varied.slice(0, 10).map((key) => [key, page.value(run, key)]).filter(([, value]) => value !== null);
 
-  // Titled texts as an object, which is shown as a table: runs need not have the same titles. The
+  // Titled texts as an object, which Vega shows as a table: data need not have the same titles. The
   // tooltip reads some titles as its own.
   page.tip = (told) =>
     Object.fromEntries(told.map(([title, text]) => [/^(title|image)$/.test(title) ? `${title} ` : title, text]));
-  page.TIP = { field: "tip", type: "nominal" };
-
-  // Fields t0, t1, ... for a datum whose titles are those of all.
-  page.tipFields = (told) => Object.fromEntries(told.map(([, text], i) => [`t${i}`, text]));
+  // The field is called like the channel: over points that are found by `nearest`, Vega-Lite looks
+  // for a text in the drawn point, which has its tooltip under that name, and not in its datum.
+  page.TIP = { field: "tooltip", type: "nominal" };
 })(window.page);

@@ -19,11 +19,11 @@
   function warnings() {
     const section = document.getElementById("warnings");
     const found = [
-      ...(data.warnings || []).map((text) => ["warning", text]),
-      ...(data.missing || []).map((text) => ["missing", text]),
+      ...data.warnings.map((text) => ["warning", text]),
+      ...data.missing.map((text) => ["missing", text]),
     ];
-    if (!found.length) return;
-    section.hidden = false;
+    section.hidden = !found.length;
+    if (section.hidden) return;
     const item = ([kind, text]) => el("li", { class: kind }, text);
     const body = section.querySelector(".body");
     body.append(el("ul", {}, found.slice(0, FEW).map(item)));

@@ -5,7 +5,7 @@
   const section = document.getElementById("gallery");
   const PANELS = 3;
 
-  const has = (run) => (run.gallery || []).some((panel) => panel.src || panel.file);
+  const has = (run) => run.gallery.some((panel) => panel.src || panel.file);
 
   function chosen() {
     const pins = page.pins.map((id) => page.byId.get(id)).filter(has);
@@ -13,9 +13,8 @@
     const shown = page.best(page.visible.filter(has));
     const embedded = shown.filter((run) => run.gallery.some((panel) => panel.src));
     const pool = embedded.length ? embedded : shown;
-    const front = pool.filter((run) => page.front.has(run.id));
-    const rest = pool.filter((run) => !page.front.has(run.id));
-    return [[...front, ...rest].slice(0, page.narrow() ? 2 : PANELS), false];
+    pool.sort((one, other) => page.front.has(other.id) - page.front.has(one.id));
+    return [pool.slice(0, page.narrow() ? 2 : PANELS), false];
   }
 
   function enlarge(run, panel) {
@@ -24,7 +23,7 @@
         el("p", {}, el("strong", {}, panel.name), ` · ${run.name}`),
         el("button", { type: "button", class: "quiet", onclick: () => dialog.close() }, "Close")),
       el("img", { src: panel.src, alt: `${panel.name}: image, label and prediction of ${run.name}` }),
-      panel.file ? el("p", { class: "note" }, "A small copy. ", el("a", { href: address(panel.file), target: "_blank", rel: "noopener" }, "Open the file")) : null
+      panel.file ? el("p", { class: "note" }, "A small copy. ", link(panel, "Open the file")) : null
     );
     dialog.addEventListener("click", (event) => {
       if (event.target === dialog) dialog.close();
@@ -33,19 +32,16 @@
     dialog.showModal();
   }
 
-  // A path beside the page; signs such as # and ? in names must not be read as an address's.
-  function address(file) {
-    return String(file).split("/").map(encodeURIComponent).join("/");
+  // To a path beside the page; signs such as # and ? in names must not be read as an address's.
+  function link(panel, text) {
+    const href = panel.file.split("/").map(encodeURIComponent).join("/");
+    return el("a", { href, target: "_blank", rel: "noopener" }, text);
   }
 
   function cell(run, name) {
     const panel = run.gallery.find((candidate) => candidate.name === name);
     if (!panel) return el("p", { class: "empty" }, "none");
-    if (!panel.src) {
-      return panel.file
-        ? el("p", { class: "empty" }, el("a", { href: address(panel.file), target: "_blank", rel: "noopener" }, `Open ${name}`))
-        : el("p", { class: "empty" }, "not in the page");
-    }
+    if (!panel.src) return el("p", { class: "empty" }, panel.file ? link(panel, `Open ${name}`) : "not in the page");
     return el("button", { type: "button", class: "panel", title: "Enlarge", onclick: () => enlarge(run, panel) },
       el("img", { src: panel.src, alt: `${name}: image, label and prediction of ${run.name}` }));
   }
@@ -58,11 +54,8 @@
   }
 
   page.buildGallery = function buildGallery() {
-    const able = page.best(page.runs.filter(has));
-    if (!able.length) {
-      section.hidden = true;
-      return;
-    }
+    section.hidden = !page.runs.some(has);
+    if (section.hidden) return;
     const body = section.querySelector(".body");
     const add = el("select", {
       "aria-label": "Pin another run",
@@ -78,7 +71,7 @@
     page.lazily(section, ["filter", "pin", "theme"], () => {
       page.reserve(grid, grid.offsetHeight); // until the pictures have their heights
       const [runs, pinned] = chosen();
-      const names = [...new Set(runs.flatMap((run) => run.gallery.map((panel) => panel.name)))];
+      const names = page.unique(runs.flatMap((run) => run.gallery.map((panel) => panel.name)));
       const others = page.best(page.visible.filter((run) => has(run) && !page.pins.includes(run.id)));
       page.options(add, [["", "a run…"], ...others.map((run) => [run.id, run.name])], "");
       if (!runs.length) {

@@ -8,7 +8,7 @@
   // Per class from worst to best of the runs, or the same scale for all.
   function limits(runs, keys, relative) {
     const of = (some) => {
-      const values = runs.flatMap((run) => some.map((key) => page.figure(run, key)).filter((value) => value !== null));
+      const values = page.known(runs.flatMap((run) => some.map((key) => page.figure(run, key))));
       return values.length ? [Math.min(...values), Math.max(...values)] : [0, 1];
     };
     const common = of(keys);
@@ -32,16 +32,13 @@
     return `background:rgb(${colour.join(" ")});color:${ink}`;
   }
 
-  function split(key) {
-    return key.split("/").slice(2).join("/");
-  }
+  const split = (key) => key.split("/").slice(2).join("/");
 
   page.buildClasses = function buildClasses() {
-    const prefixes = [...new Set(page.keys.filter((key) => key.split("/")[1] === "iou").map((key) => key.split("/")[0]))];
-    if (!prefixes.length) {
-      section.hidden = true;
-      return;
-    }
+    const byPrefix = page.group(page.keys.filter((key) => key.split("/")[1] === "iou"), (key) => key.split("/")[0]);
+    const prefixes = [...byPrefix.keys()];
+    section.hidden = !prefixes.length;
+    if (section.hidden) return;
     const body = section.querySelector(".body");
     const which = el("select", { onchange: () => redraw() });
     page.options(which, prefixes.map((name) => [name, name]), prefixes.includes("val") ? "val" : prefixes[0]);
@@ -58,13 +55,8 @@
       place, note
     );
 
-    function keysOf(prefix) {
-      const order = page.data.classes || [];
-      const rank = (key) => order.indexOf(split(key)) + 1 || order.length + 1;
-      return page.keys
-        .filter((key) => key.startsWith(`${prefix}/iou/`))
-        .sort((a, b) => rank(a) - rank(b));
-    }
+    const rank = (key) => page.data.classes.indexOf(split(key)) + 1 || page.data.classes.length + 1;
+    for (const keys of byPrefix.values()) keys.sort((a, b) => rank(a) - rank(b));
 
     function heading(key) {
       const pressed = sorted === key;
@@ -94,7 +86,7 @@
 
     page.reserve(place, 22 * Math.min(MOST, page.visible.length) + 130);
     const redraw = page.lazily(section, ["filter", "pin", "theme"], () => {
-      const keys = keysOf(which.value);
+      const keys = byPrefix.get(which.value);
       const total = `${which.value}/miou`;
       const known = page.visible.filter((run) => keys.some((key) => page.figure(run, key) !== null));
       const ordered = page.best(known, sorted || total);
@@ -114,7 +106,7 @@
         )
       );
       note.textContent =
-        `IoU in %. ${runs.length < known.length ? `The best ${Math.min(MOST, runs.length)} of ${known.length} shown runs` : `${runs.length} runs`}, ` +
+        `IoU in %. ${runs.length < known.length ? `The best ${Math.min(MOST, runs.length)} of ${known.length} shown runs` : page.count(runs.length)}, ` +
         `by ${sorted ? split(sorted) : "mIoU"}. ` +
         (relative.checked ? "The stronger the colour, the better among the shown runs in this class. " : "The stronger the colour, the higher. ") +
         page.conditions([total], known);

@@ -14,9 +14,8 @@
   let head = null;
 
   page.tableKeys = function tableKeys() {
-    const known = new Set(page.keys);
-    const wanted = [...page.objectives.map(([, key]) => key), ...FIRST].filter((key) => known.has(key));
-    return [...new Set(wanted)];
+    const wanted = [...page.objectives.map(([, key]) => key), ...FIRST];
+    return page.unique(wanted.filter((key) => page.keys.includes(key)));
   };
 
   function columns() {
@@ -28,30 +27,27 @@
       id: key, title: page.label(key), unit: page.unit(key), figure: true, way: page.direction(key),
       value: (run) => page.figure(run, key), text: (run) => page.show(key, page.figure(run, key)),
     }));
-    const name = { id: "name", title: "run", value: (run) => run.name, text: (run) => run.name };
-    const state = { id: "state", title: "state", value: (run) => run.state, text: (run) => run.state };
+    const own = (id, title) => ({ id, title, value: (run) => run[id], text: (run) => run[id] });
     // Accuracy and cost stand beside the name: a phone shows them without moving the table.
     const main = page.objectives.map(([, key]) => key);
-    const told = new Set(page.runs.map((run) => run.state)).size > 1 ? [state] : [];
-    const [first, rest] = [figures.filter((f) => main.includes(f.id)), figures.filter((f) => !main.includes(f.id))];
-    return [name, ...first, ...told, ...choices, ...rest];
+    const [first, rest] = [true, false].map((is) => figures.filter((figure) => main.includes(figure.id) === is));
+    const state = page.valuesOf("state")[0].length > 1 ? [own("state", "state")] : [];
+    return [own("name", "run"), ...first, ...state, ...choices, ...rest];
   }
 
   // Which runs have the best value of a column, among those shown.
   function winners(column) {
     if (!column.way) return new Set();
     const known = page.visible.filter((run) => page.done(run) && column.value(run) !== null);
-    if (known.length < 2) return new Set();
-    const most = known.map(column.value).reduce((a, b) => (column.way === "max" ? Math.max(a, b) : Math.min(a, b)));
-    return new Set(known.filter((run) => column.value(run) === most).map((run) => run.id));
+    const most = (column.way === "max" ? Math.max : Math.min)(...known.map(column.value));
+    return new Set(known.length < 2 ? [] : known.filter((run) => column.value(run) === most).map((run) => run.id));
   }
 
   function compare(column, descending) {
-    const numeric = (text) => text !== "" && Number.isFinite(Number(text));
     return (one, other) => {
       const [a, b] = [column.value(one), column.value(other)];
       if (a === null || b === null) return (a === null) - (b === null); // unknown last, always
-      const both = typeof a === "number" || (numeric(a) && numeric(b));
+      const both = page.numeric(a) && page.numeric(b);
       const found = both ? a - b : String(a).localeCompare(String(b), undefined, { numeric: true });
       return descending ? -found : found;
     };
@@ -144,8 +140,7 @@
   }
 
   page.buildTable = function buildTable() {
-    const known = new Set(page.keys);
-    shownKeys = page.recall("columns", page.tableKeys()).filter((key) => known.has(key));
+    shownKeys = page.recall("columns", page.tableKeys()).filter((key) => page.keys.includes(key));
     head = el("thead", {});
     body = el("tbody", {});
     const table = el("table", { class: "runs" }, head, body);

@@ -12,57 +12,39 @@
 
   // -- axes -----------------------------------------------------------------------------------
 
-  function groups(cost) {
-    const rest = { "By class": [], "By part": [] };
-    const [accuracy, costs, other] = [[], [], []];
-    for (const key of page.keys) {
-      const words = key.split("/");
-      if (words[1] === "iou") rest["By class"].push(key);
-      else if (words[0] === "model" && words.length > 2) rest["By part"].push(key);
-      else if (["ms", "count"].includes(page.kind(key))) costs.push(key);
-      else if (page.kind(key) === "share") accuracy.push(key);
-      else other.push(key);
-    }
-    const main = cost ? { Cost: costs, Accuracy: accuracy } : { Accuracy: accuracy, Cost: costs };
-    return { ...main, Other: other, ...rest };
+  function familyOf(key) {
+    const words = key.split("/");
+    if (words[1] === "iou") return "By class";
+    if (words[0] === "model" && words.length > 2) return "By part";
+    return { ms: "Cost", count: "Cost", share: "Accuracy" }[page.kind(key)] || "Other";
   }
 
-  function fill(select, cost, chosen) {
-    for (const [name, keys] of Object.entries(groups(cost))) {
-      if (!keys.length) continue;
-      const group = page.el("optgroup", { label: name });
-      for (const key of keys) {
-        group.append(page.el("option", { value: key, selected: key === chosen }, page.titled(key)));
-      }
-      select.append(group);
+  function fill(select, first, chosen) {
+    const families = page.group(page.keys, familyOf);
+    for (const name of page.unique([first, "Accuracy", "Cost", "Other", "By class", "By part"])) {
+      const options = (families.get(name) || []).map((key) =>
+        page.el("option", { value: key, selected: key === chosen }, page.titled(key))
+      );
+      if (options.length) select.append(page.el("optgroup", { label: name }, options));
     }
   }
 
   function usual() {
-    const known = new Set(page.keys);
-    const wanted = page.objectives.map(([, key]) => key).filter((key) => known.has(key));
-    const cost = (key) => ["ms", "count"].includes(page.kind(key));
-    const up = wanted.find((key) => !cost(key)) || ["val/miou", ...page.keys].find((key) => known.has(key));
-    const across =
-      wanted.find((key) => key !== up) ||
-      ["latency/p50_ms", "model/macs", "model/params", ...page.keys].find((key) => known.has(key) && key !== up);
-    return [up, across];
+    const known = (keys) => keys.filter((key) => page.keys.includes(key));
+    const wanted = known(page.objectives.map(([, key]) => key));
+    const accuracy = wanted.filter((key) => !["ms", "count"].includes(page.kind(key)));
+    const up = [...accuracy, ...known(["val/miou"]), ...page.keys][0];
+    const costs = known(["latency/p50_ms", "model/macs", "model/params"]);
+    return [up, [...wanted, ...costs, ...page.keys].find((key) => key !== up)];
   }
 
   page.buildScatter = function buildScatter() {
-    const known = new Set(page.keys);
     const [up, across] = usual();
-    const kept = (name, otherwise) => (known.has(page.recall(name)) ? page.recall(name) : otherwise);
-    fill(upSelect, false, kept("y", up));
-    fill(acrossSelect, true, kept("x", across));
-    upSelect.addEventListener("change", () => {
-      page.keep("y", upSelect.value);
-      draw();
-    });
-    acrossSelect.addEventListener("change", () => {
-      page.keep("x", acrossSelect.value);
-      draw();
-    });
+    const kept = (name, otherwise) => (page.keys.includes(page.recall(name)) ? page.recall(name) : otherwise);
+    fill(upSelect, "Accuracy", kept("y", up));
+    fill(acrossSelect, "Cost", kept("x", across));
+    page.keptSelect(upSelect, "y", draw);
+    page.keptSelect(acrossSelect, "x", draw);
     buildPoints();
     for (const event of ["filter", "theme", "colour"]) page.on(event, draw);
     page.on("pin", mark);
@@ -74,10 +56,7 @@
     const kept = page.recall("points", "means");
     page.options(pointsSelect, [["means", "means over seeds"], ["runs", "single runs"]], kept);
     document.getElementById("points-label").hidden = !page.severalSeeds;
-    pointsSelect.addEventListener("change", () => {
-      page.keep("points", pointsSelect.value);
-      draw();
-    });
+    page.keptSelect(pointsSelect, "points", draw);
   }
 
   const means = () => page.severalSeeds && pointsSelect.value === "means";
@@ -90,28 +69,28 @@
       .filter((point) => point.across && point.up);
     const done = known.filter((point) => point.done);
     const ways = [page.direction(x), page.direction(y)];
-    let best = new Set();
-    if (ways[0] && ways[1]) {
-      const found = page.pareto(done.map((point) => [point.across.mean, point.up.mean]), ways);
-      best = new Set(found.map((index) => done[index].id));
-    }
-    const shown = known.map((point) => ({
-      id: point.id,
-      ids: point.ids,
-      runs: point.counted.length,
-      left: point.left.length,
-      x: point.across.mean / scaleX[0],
-      y: point.up.mean / scaleY[0],
-      ...bar("x", point.across, scaleX[0]),
-      ...bar("y", point.up, scaleY[0]),
-      c: colouring.of(point.run),
-      front: best.has(point.id),
-      done: point.done,
-      told: tips(point, x, y),
-      tip: page.tip(tips(point, x, y)),
-    }));
-    // the front is drawn last and lies on top
-    return shown.sort((one, other) => one.front - other.front);
+    const found = ways[0] && ways[1] ? page.pareto(done.map((point) => [point.across.mean, point.up.mean]), ways) : [];
+    const best = new Set(found.map((index) => done[index].id));
+    const shown = known.map((point) => {
+      const told = tips(point, x, y);
+      return {
+        id: point.id,
+        ids: point.ids,
+        left: point.left.length,
+        x: point.across.mean / scaleX[0],
+        y: point.up.mean / scaleY[0],
+        ...bar("x", point.across, scaleX[0]),
+        ...bar("y", point.up, scaleY[0]),
+        c: colouring.of(point.run),
+        front: best.has(point.id),
+        done: point.done,
+        told,
+        tooltip: page.tip(told),
+      };
+    });
+    // The front is drawn last and lies on top, in the order of its line.
+    const along = (one, other) => (one.front ? one.x - other.x || one.y - other.y : 0);
+    return shown.sort((one, other) => one.front - other.front || along(one, other));
   }
 
   // The ends of a bar of one standard deviation; none where the runs do not differ.
@@ -133,17 +112,13 @@
     const least = wide ? Math.min(...values) / 10 : -Infinity;
     const all = [...values, ...ends].filter((value) => value !== undefined && value >= least);
     const [low, high] = [Math.min(...all), Math.max(...all)];
-    const way = page.direction(key);
-    const unit = scale[1] ? ` (${scale[1]})` : "";
-    const title =
-      channel === "x"
-        ? `${way === "min" ? "← " : ""}${page.label(key)}${unit}${way === "max" ? " →" : ""}`
-        : `${page.label(key)}${unit}${way === "max" ? " →" : way === "min" ? " ← better down" : ""}`;
+    const down = channel === "y" && page.direction(key) === "min";
+    const title = down ? `${page.titled(key, scale[1])} ← better down` : page.axisTitle(key, scale[1]);
     return {
       field: channel,
       type: "quantitative",
       title,
-      // The domain is said, not found: data sets of rings may be empty and have no extent.
+      // The domain is given, not found: the data of rings and bars may be empty and have no extent.
       scale: wide
         ? { type: "log", domain: [low / 1.2, high * 1.2], nice: false }
         : { zero: false, nice: true, padding: 14, domain: high > low ? [low, high] : around(low) },
@@ -154,17 +129,13 @@
   const around = (value) => [value - (Math.abs(value) * 0.05 || 1), value + (Math.abs(value) * 0.05 || 1)];
 
   function layers(x, y, colouring) {
-    const front = points.filter((point) => point.front).sort((a, b) => a.x - b.x || a.y - b.y);
-    const wayX = page.direction(x);
     const axes = { x: axis("x", x, page.scaleX), y: axis("y", y, page.scaleY) };
-    const plain = { x: { ...axes.x }, y: { ...axes.y } };
-    const ring = (name, size, width) => ({
+    const ring = (name, size, strokeWidth) => ({
       data: { name },
-      mark: { type: "point", shape: "circle", filled: false, size, strokeWidth: width, opacity: 1 },
-      encoding: { ...plain, color: { field: "ring", type: "nominal", scale: null } },
+      mark: { type: "point", shape: "circle", filled: false, size, strokeWidth, opacity: 1 },
+      encoding: { ...axes, color: { field: "ring", type: "nominal", scale: null } },
     });
     const point = {
-      data: { values: points },
       mark: { type: "point", filled: true, cursor: "pointer", strokeWidth: 1.4, opacity: 1 },
       encoding: {
         ...axes,
@@ -180,31 +151,26 @@
       },
     };
     const line = {
-      data: { values: front },
+      transform: [{ filter: "datum.front" }],
       mark: {
-        type: "line", interpolate: wayX === "max" ? "step-before" : "step-after",
+        type: "line", interpolate: page.direction(x) === "max" ? "step-before" : "step-after",
         color: page.css("faint"), strokeWidth: 1.4, strokeDash: [5, 3],
       },
-      encoding: { ...plain, order: { field: "x", type: "quantitative" } },
+      encoding: { ...axes, order: { field: "x", type: "quantitative" } },
     };
-    return [...(front.length > 1 ? [line] : []), ...bars(plain), ring("pinned", 330, 2.5), ring("focus", FOCUS_SIZE, 2), point];
+    return [line, errorBars(axes, "x"), errorBars(axes, "y"), ring("pinned", 330, 2.5), ring("focus", FOCUS_SIZE, 2), point];
   }
 
-  function bars(axes) {
-    return ["x", "y"].flatMap((channel) => {
-      const other = channel === "x" ? "y" : "x";
-      const [low, high] = [`${channel}Low`, `${channel}High`];
-      const { type, domain } = axes[channel].scale;
-      const values = points
-        .filter((point) => low in point)
-        .map((point) => ({ ...point, [low]: type === "log" ? Math.max(point[low], domain[0]) : point[low] }));
-      if (!values.length) return [];
-      return [{
-        data: { values },
-        mark: { type: "rule", color: page.css("faint"), strokeWidth: 1.2, opacity: 0.5 },
-        encoding: { [other]: { ...axes[other] }, [channel]: { ...axes[channel], field: low }, [`${channel}2`]: { field: high } },
-      }];
-    });
+  // A bar that goes down to nothing is cut off at the edge of a logarithmic axis.
+  function errorBars(axes, channel) {
+    const [low, high] = [`${channel}Low`, `${channel}High`];
+    const { type, domain } = axes[channel].scale;
+    const end = type === "log" ? `max(datum.${low}, ${domain[0]})` : `datum.${low}`;
+    return {
+      transform: [{ filter: `isValid(datum.${low})` }, { calculate: end, as: low }],
+      mark: { type: "rule", color: page.css("faint"), strokeWidth: 1.2, opacity: 0.5 },
+      encoding: { ...axes, [channel]: { ...axes[channel], field: low }, [`${channel}2`]: { field: high } },
+    };
   }
 
   const draw = page.soon(async () => {
@@ -216,7 +182,7 @@
       page.undraw(host, "No run has figures yet.");
       return;
     }
-    const all = (key) => page.runs.map((run) => page.figure(run, key)).filter((value) => value !== null);
+    const all = (key) => page.known(page.runs.map((run) => page.figure(run, key)));
     page.scaleX = page.scale(x, all(x));
     page.scaleY = page.scale(y, all(y));
     const colouring = page.colouring(seedless() ? "" : page.colourKey);
@@ -226,17 +192,13 @@
       page.undraw(host, `No shown run has both ${page.label(y)} and ${page.label(x)}.`);
       return;
     }
-    const drawing = await page.draw(
-      host,
-      {
-        width: "container",
-        height: page.narrow() ? 300 : 420,
-        description: `${page.titled(y)} over ${page.titled(x)} of ${points.length} ${means() ? "designs" : "runs"}`,
-        datasets: { pinned: rings(page.pins), focus: [] },
-        layer: layers(x, y, colouring),
-      },
-      { renderer: "svg" }
-    );
+    const drawing = await page.draw(host, {
+      height: page.narrow() ? 300 : 420,
+      description: `${page.titled(y)} over ${page.titled(x)} of ${points.length} ${means() ? "designs" : "runs"}`,
+      data: { values: points },
+      datasets: { pinned: rings(page.pins), focus: [] },
+      layer: layers(x, y, colouring),
+    });
     if (!drawing) return;
     view = drawing;
     view.addEventListener("click", (event, item) => {
@@ -264,22 +226,22 @@
   function note(x, y) {
     const done = points.filter((point) => point.done).length;
     const front = points.filter((point) => point.front).length;
-    const known = points.reduce((sum, point) => sum + point.ids.length, 0);
-    const left = points.reduce((sum, point) => sum + point.left, 0);
-    const without = page.visible.length - known;
-    const [noun, nouns] = means() ? ["design", "designs"] : ["run", "runs"];
-    const count = (number) => `${number} ${number === 1 ? "run" : "runs"}`;
-    const told = [];
-    if (means()) told.push("Shown: means over seeds. A point is a design, its bars are one standard deviation to either side.");
-    else if (page.severalSeeds) told.push("Shown: single runs. Seeds of one design are points of their own.");
-    if (front) told.push(`Large points on the line: ${front} of ${done} finished ${done === 1 ? noun : nouns} shown that no other beats in both.`);
-    if (points.length > done) told.push("Hollow: not finished, so on no front.");
-    if (left) told.push(`${count(left)} that ${left === 1 ? "has" : "have"} not finished ${left === 1 ? "is" : "are"} in no mean.`);
-    if (without) told.push(`${without} shown ${without === 1 ? "run has" : "runs have"} no figures for these axes.`);
-    if (seedless()) told.push("A mean has no seed to be coloured by.");
-    told.push(means() ? "Click a point to pin its runs." : "Click a point to pin its run.");
-    const conditions = page.conditions([y, x], page.visible);
-    document.getElementById("front-note").textContent = [told.join(" "), conditions].filter(Boolean).join(" ");
+    const left = page.sum(points.map((point) => point.left));
+    const without = page.visible.length - page.sum(points.map((point) => point.ids.length));
+    const nouns = `${means() ? "design" : "run"}${done === 1 ? "" : "s"}`;
+    const told = [
+      means()
+        ? "Shown: means over seeds. A point is a design, its bars are one standard deviation to either side."
+        : page.severalSeeds && "Shown: single runs. Seeds of one design are points of their own.",
+      front && `Large points on the line: ${front} of ${done} finished ${nouns} shown that no other beats in both.`,
+      points.length > done && "Hollow: not finished, so on no front.",
+      left && `${page.count(left)} that ${left === 1 ? "has" : "have"} not finished ${left === 1 ? "is" : "are"} in no mean.`,
+      without && `${without} shown ${without === 1 ? "run has" : "runs have"} no figures for these axes.`,
+      seedless() && "A mean has no seed to be coloured by.",
+      means() ? "Click a point to pin its runs." : "Click a point to pin its run.",
+      page.conditions([y, x], page.visible),
+    ];
+    document.getElementById("front-note").textContent = told.filter(Boolean).join(" ");
   }
 
   // -- keyboard, and where a point is -------------------------------------------------------------
