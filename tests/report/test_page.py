@@ -158,7 +158,9 @@ def test_points_hover_and_are_pinned(browser: Any, file: Path, collection: Colle
 
 def test_a_curve_names_its_run_when_it_is_hovered(browser: Any, file: Path) -> None:
     with chrome.opened(browser, file) as page:
+        page.locator("#curves").scroll_into_view_if_needed()
         chart = page.locator("#curves canvas")
+        chart.wait_for()
         chart.scroll_into_view_if_needed()
         chrome.ready(page)
         box = chart.bounding_box()

@@ -31,8 +31,10 @@ from segscape.runs.files import write_atomically
 # only looked at, fewer.
 _DIGITS, _DIGITS_OF_CURVES = 9, 4
 # The order counts: `data` makes the global `page`, the others add to it, `start` runs it.
-SCRIPTS = ("data", "charts", "filters", "colours", "designs", "scatter", "details", "cost")
-SCRIPTS += ("marginal_means", "effects", "curves", "classes", "gallery", "table", "start")
+SCRIPTS: tuple[str, ...] = (
+    *("data", "charts", "filters", "colours", "designs", "scatter", "details", "cost"),
+    *("marginal_means", "effects", "curves", "classes", "gallery", "table", "start"),
+)
 
 
 def write_page(
