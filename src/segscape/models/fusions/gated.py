@@ -5,7 +5,7 @@ the weight is both: fine detail may win in the channels and at the places where 
 1x1 convolution sees all channels of both inputs to decide. Nothing else differs from `add`, so a
 comparison shows what the gate is worth. We have not shown that it is better than UAFM.
 
-It is also the example of docs/adding_a_part.md: the whole of a new fusion is this file and
+It is also the example of docs/extending.md: the whole of a new fusion is this file and
 conf/fusion/gated.yaml.
 
 Size from 256 and 64 to 32 channels: 174 400 parameters, 1.426 GMACs at a low of 64x128.
