@@ -14,7 +14,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from segscape.config.model_parts import ModelParts, ModelPartsSearchPath
+from segscape.config.hydra_source import ModelParts, ModelPartsSearchPath
 from segscape.sweep.launchers.base import Queue
 from segscape.sweep.launchers.local import LocalQueue
 from segscape.sweep.launchers.slurm import SlurmQueue

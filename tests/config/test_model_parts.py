@@ -142,7 +142,6 @@ def test_systems_are_read_as_hydra_composes_them() -> None:
         system = systems.read(name)
         assert system.choices == {part: choices[part] for part in targets.PARTS}
         assert system.settings == {k: composed[k] for k in ("model", *targets.PARTS)}
-    assert systems.read("exchanged").arguments == {"context": {"bins": [1, 3]}}
 
 
 def test_a_network_is_built_with_them() -> None:
@@ -166,9 +165,9 @@ def test_a_sweep_plans_with_them() -> None:
 
 
 def test_the_cost_of_a_model_counts_them() -> None:
-    from segscape.profiling.option_costs import figures
+    from segscape.profiling.option_costs import option_costs
 
-    counted = figures("model")
+    counted = option_costs("model")
     network = segscape.create_model("own", num_classes=19)
     assert counted["own"]["params"] == sum(each.numel() for each in network.parameters())
     assert counted["own"]["params"] < counted["exchanged"]["params"]
@@ -183,7 +182,7 @@ def test_a_recorded_run_is_known_by_the_option_and_not_by_its_twin() -> None:
     ("parts", "expected"),
     [
         ("{decodr: {width: 64}}", "did you mean decoder?"),
-        ("[decoder]", "is no mapping"),
+        ("[decoder]", "is not a mapping"),
         ("{decoder: fpn}", "override /decoder: OPTION"),
         (f"{{decoder: {{_target_: {FPN}}}}}", "override /decoder: OPTION"),
     ],

@@ -1,71 +1,40 @@
-"""Many configurations composed at once: the same as `composing.compose_with_choices`, faster.
+"""Many configurations composed: the same as `composing.compose_with_choices`, much faster.
 
 Hydra reads every yaml and works out the whole defaults list anew for each composition, a tenth of
-a second. Here every yaml is read once, and a list of defaults is worked out by Hydra once for all
-points that differ only in options without defaults of their own: such an option is a leaf, and
-another leaf in its place changes nothing but its name. The yamls are merged as plain data; values
-typed are laid over by Hydra's own function. What this way is not sure to do exactly as Hydra does
-it goes through Hydra.
+a second. Here every yaml is read once, and everything is plain data. What this way is not sure to
+do exactly as Hydra does it, and everything that is wrong, goes through Hydra.
 """
 
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.config_repository import CachingConfigRepository
-from hydra._internal.defaults_list import create_defaults_list
-from hydra.core.default_element import InputDefault
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from hydra.plugins.config_source import ConfigResult
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from segscape.config import command_line, composing, explaining, model_parts
-from segscape.config.files import CONFIG_NAME
-from segscape.config.hydra_session import own_hydra, search_path
+from segscape.config import command_line, composing, explaining, files
+from segscape.config.hydra_session import hydra_choices
+from segscape.config.layers import NeedsHydra, expand
 from segscape.config.override_text import parsed
 from segscape.errors import UserError
 
 Composed = tuple[dict[str, Any], dict[str, str]]
 
-
-class _Unsure(Exception):
-    """This composition has to go through Hydra."""
-
-
-@dataclass(frozen=True)
-class _Skeleton:
-    """A list of defaults and its choices, with any option in the place of the leaves.
-
-    Attributes:
-        files: path and package of each yaml, in the order of merging; the node `hydra` left out.
-        choices: option by group.
-        leaves: group -> option that stands in `files` and may be exchanged.
-    """
-
-    files: tuple[tuple[str, str], ...]
-    choices: Mapping[str, str]
-    leaves: Mapping[str, str]
+_KEY = re.compile(r"[\w-]+(\.[\w-]+)*")
+_REFERENCE = re.compile(r"\$\{([A-Za-z_]\w*(?:\.\w+)*)\}")
+_MISSING = "???"
 
 
 class Composer:
-    """Composes configurations; the yamls are read once, as they are when it is made."""
+    """Composes configurations; a yaml is read once, as it is when it is needed first."""
 
     def __init__(self) -> None:
-        with own_hydra():
-            loader = GlobalHydra.instance().config_loader()
-            assert isinstance(loader, ConfigLoaderImpl)
-            _, self._files = loader._parse_overrides_and_create_caching_repo(
-                CONFIG_NAME, search_path()
-            )
-        self._repository = _Repository(self._files)
-        self._skeletons: dict[tuple[Any, ...], _Skeleton] = {}
+        self._yamls: dict[tuple[str, str], files.Yaml | None] = {}
         self._groups: dict[str, bool] = {}
 
     def compose(self, overrides: Sequence[str]) -> Composed:
@@ -75,129 +44,51 @@ class Composer:
             UserError: an override names no group, option or key, or cannot be parsed.
         """
         try:
-            return self._quickly([parsed(text) for text in command_line.admit(overrides)])
-        except (_Unsure, UserError, HydraException, OmegaConfBaseException, ValueError):
+            config, choices = self.compose_without_hydra(overrides)
+        except (NeedsHydra, UserError, HydraException, OmegaConfBaseException, ValueError):
             # Hydra itself has the last word, also on what is wrong.
             return _by_hydra(overrides)
+        return config, {**hydra_choices(), **choices}
 
-    def _quickly(self, overrides: Sequence[Override]) -> Composed:
-        chosen: dict[str, Override] = {}
+    def compose_without_hydra(self, overrides: Sequence[str]) -> Composed:
+        """Like `compose`, without the help of Hydra and without the options of Hydra's own groups.
+
+        Raises:
+            NeedsHydra: it has to go through Hydra.
+            UserError: an override cannot be parsed, or the `parts` of a model cannot be used.
+        """
+        chosen: dict[str, Any] = {}
         values: list[Override] = []
-        for override in overrides:
-            if override.is_sweep_override():
-                raise _Unsure
-            if isinstance(override.value(), dict) or not self._is_group(override.key_or_group):
+        for override in map(parsed, command_line.admit(overrides)):
+            key, value = override.key_or_group, override.value()
+            if override.is_sweep_override() or override.package or key.startswith("hydra"):
+                raise NeedsHydra
+            if isinstance(value, dict) or not self._is_group(key):
                 values.append(override)
+            elif override.is_add() or override.is_force_add() or override.is_delete():
+                raise NeedsHydra
             else:
-                chosen[override.get_key_element()] = override
-        if any(override.key_or_group.startswith("hydra") for override in values):
-            raise _Unsure
-        skeleton = self._skeleton(chosen)
+                chosen[key] = value
+        expanded = expand(chosen, self._read)
         plain: dict[str, Any] = {}
-        for path, package in skeleton.files:
-            _merge(plain, self._repository.plain(path), package)
-        node = OmegaConf.create(plain)
-        OmegaConf.set_struct(node, True)
-        ConfigLoaderImpl._apply_overrides_to_config(values, node)
-        resolved: Any = OmegaConf.to_container(node, resolve=True)
-        resolved.pop("sweep", None)
-        return resolved, dict(skeleton.choices)
+        for layer in expanded.layers:
+            _lay_over(_at(plain, layer.package), layer.node)
+        plain.pop("hydra", None)
+        for override in values:
+            _apply(override, plain)
+        config = _resolved(plain)
+        config.pop("sweep", None)
+        return config, {group: str(option) for group, option in expanded.choices.items()}
 
     def _is_group(self, key: str) -> bool:
         if key not in self._groups:
-            self._groups[key] = self._files.group_exists(key)
+            self._groups[key] = any((folder / key).is_dir() for folder in files.folders())
         return self._groups[key]
 
-    def _skeleton(self, chosen: Mapping[str, Override]) -> _Skeleton:
-        """The list of defaults under these choices of groups."""
-        leaves = {
-            key: str(override.value())
-            for key, override in chosen.items()
-            if override.package is None
-            and not (override.is_add() or override.is_delete())
-            and isinstance(override.value(), str)
-            and self._repository.is_leaf(f"{key}/{override.value()}")
-        }
-        fixed = tuple(str(o.input_line) for key, o in chosen.items() if key not in leaves)
-        known = (fixed, frozenset(leaves))
-        if known not in self._skeletons:
-            self._skeletons[known] = self._by_hydras_rules(list(chosen.values()), leaves)
-        found = self._skeletons[known]
-        if found.leaves == leaves:
-            return found
-        renamed = {f"{key}/{found.leaves[key]}": f"{key}/{leaves[key]}" for key in leaves}
-        choices = {**found.choices, **leaves}
-        renamed[model_parts.path_of(found.choices)] = model_parts.path_of(choices)
-        files = tuple((renamed.get(path, path), package) for path, package in found.files)
-        return _Skeleton(files, choices, leaves)
-
-    def _by_hydras_rules(self, chosen: list[Override], leaves: Mapping[str, str]) -> _Skeleton:
-        found = create_defaults_list(
-            repo=self._repository,
-            config_name=CONFIG_NAME,
-            overrides_list=chosen,
-            prepend_hydra=True,
-            skip_missing=False,
-        )
-        files = []
-        for default in found.defaults:
-            path, package = str(default.config_path), str(default.package or "")
-            if package == "hydra" or package.startswith("hydra."):
-                continue
-            if self._files.get_schema_source().is_config(path):
-                raise _Unsure  # a type that its yaml is checked against
-            files.append((path, package))
-        choices = {str(k): str(v) for k, v in found.overrides.known_choices.items()}
-        for key, option in leaves.items():
-            # A leaf stands there once, under its own name, or it is none.
-            if [path for path, _ in files].count(f"{key}/{option}") != 1:
-                raise _Unsure
-        return _Skeleton(tuple(files), choices, leaves)
-
-
-class _Defaults(list[InputDefault]):
-    """A defaults list. Hydra copies it before it writes into its entries, deeply and slowly."""
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> list[InputDefault]:
-        return [copy.copy(entry) for entry in self]
-
-
-class _Repository(CachingConfigRepository):
-    """The yamls by path, read once, for Hydra as it wants them and as plain data."""
-
-    def __init__(self, files: CachingConfigRepository) -> None:
-        self.delegate = files.delegate
-        self.cache = files.cache
-        self._plain: dict[str, dict[str, Any]] = {}
-
-    def load_config(self, config_path: str) -> ConfigResult | None:
-        found = super().load_config(config_path)
-        if found is not None and type(found.defaults_list) is list:
-            for entry in found.defaults_list:
-                named = str(getattr(entry, "value", None) or getattr(entry, "path", ""))
-                if "${" in named and not named.startswith(model_parts.PREFIX):
-                    raise _Unsure  # depends on what else is chosen
-            found.defaults_list = _Defaults(found.defaults_list)
-        return found
-
-    def is_leaf(self, path: str) -> bool:
-        """Whether an option has no defaults and stands at the place of its group."""
-        found = self.load_config(path)
-        return found is not None and not found.defaults_list and found.header["package"] is None
-
-    def plain(self, path: str) -> dict[str, Any]:
-        """What a yaml says, without its defaults; it must not be changed."""
-        if path not in self._plain:
-            found = self.load_config(path)
-            assert found is not None, "Hydra has put it into the list"
-            if found.is_schema_source or not OmegaConf.is_dict(found.config):
-                raise _Unsure
-            node: Any = OmegaConf.to_container(found.config, resolve=False)
-            node.pop("hydra", None)
-            if _has_missing(node):
-                raise _Unsure
-            self._plain[path] = node
-        return self._plain[path]
+    def _read(self, group: str, option: str) -> files.Yaml | None:
+        if (group, option) not in self._yamls:
+            self._yamls[group, option] = files.read(group, option)
+        return self._yamls[group, option]
 
 
 def _by_hydra(overrides: Sequence[str]) -> Composed:
@@ -210,34 +101,97 @@ def _by_hydra(overrides: Sequence[str]) -> Composed:
     return resolved, choices
 
 
-def _merge(into: dict[str, Any], node: Mapping[str, Any], package: str) -> None:
-    """Lay a yaml over what was merged before, at its package."""
+def _at(root: dict[str, Any], package: str) -> dict[str, Any]:
+    """The mapping at a dotted key, made where there is none."""
     for name in package.split(".") if package else []:
-        if not name.isidentifier():
-            raise _Unsure
-        child = into.setdefault(name, {})
-        if not isinstance(child, dict):
-            raise _Unsure
-        into = child
-    _lay_over(into, node)
+        root = root.setdefault(name, {})
+        if not isinstance(root, dict) or not name.isidentifier():
+            raise NeedsHydra
+    return root
 
 
 def _lay_over(into: dict[str, Any], node: Mapping[str, Any]) -> None:
+    """Merge as OmegaConf does; lists are not copied."""
     for key, value in node.items():
         before = into.get(key)
-        if isinstance(before, dict) and isinstance(value, dict):
-            _lay_over(before, value)
-            continue
-        container = isinstance(value, dict | list)
-        mixed = isinstance(before, dict | list) and container and type(before) is not type(value)
-        if mixed or (container and isinstance(before, str) and "${" in before):
-            raise _Unsure  # OmegaConf refuses the one and follows the other
-        into[key] = copy.deepcopy(value) if container else value
+        _require_exchangeable(before, value)
+        if isinstance(value, Mapping):
+            if not isinstance(before, dict):
+                into[key] = {}
+            _lay_over(into[key], value)
+        else:
+            into[key] = value
 
 
-def _has_missing(node: Any) -> bool:
+def _require_exchangeable(before: Any, value: Any) -> None:
+    """Refuse what OmegaConf refuses or follows: `???`, lists for mappings, interpolations."""
+    container = isinstance(value, Mapping | list)
+    both = container and isinstance(before, dict | list)
+    mixed = both and isinstance(before, list) != isinstance(value, list)
+    followed = container and isinstance(before, str) and "${" in before
+    if mixed or followed or value == _MISSING:
+        raise NeedsHydra
+
+
+def _apply(override: Override, config: dict[str, Any]) -> None:
+    """A typed value, as Hydra lays it over a configuration that takes no new keys."""
+    if not _KEY.fullmatch(override.key_or_group):
+        raise NeedsHydra
+    *parents, last = override.key_or_group.split(".")
+    may_add = override.is_add() or override.is_force_add()
+    node: Any = config
+    for name in parents:
+        node = node.setdefault(name, {}) if may_add else node.get(name)
+        if not isinstance(node, dict):
+            raise NeedsHydra
+    value, before = copy.deepcopy(override.value()), node.get(last)
+    container = isinstance(value, dict | list)
+    if override.is_delete():
+        if value is not None or before is None:
+            raise NeedsHydra
+        del node[last]
+        return
+    if override.is_add():
+        refused = before is not None and not container
+    else:
+        refused = last not in node and not may_add
+    if refused or (isinstance(before, dict | list) and not container and value is not None):
+        raise NeedsHydra
+    if isinstance(before, dict) and isinstance(value, dict) and not may_add:
+        _require_keys(before, value)
+    _lay_over(node, {last: value})
+
+
+def _require_keys(before: dict[str, Any], value: Mapping[str, Any]) -> None:
+    for key, each in value.items():
+        if key not in before:
+            raise NeedsHydra
+        if isinstance(each, dict) and isinstance(before[key], dict):
+            _require_keys(before[key], each)
+
+
+def _resolved(plain: dict[str, Any]) -> dict[str, Any]:
+    """A copy with the value in the place of every interpolation."""
+    try:
+        found: Any = _followed(plain, plain, ())
+    except NeedsHydra:  # a resolver, or a text with an interpolation in it
+        found = OmegaConf.to_container(OmegaConf.create(plain), resolve=True)
+    return dict(found)
+
+
+def _followed(node: Any, root: dict[str, Any], within: tuple[str, ...]) -> Any:
     if isinstance(node, dict):
-        return any(_has_missing(value) for value in node.values())
+        return {key: _followed(value, root, within) for key, value in node.items()}
     if isinstance(node, list):
-        return any(_has_missing(value) for value in node)
-    return bool(node == "???")
+        return [_followed(item, root, within) for item in node]
+    if not isinstance(node, str) or "${" not in node:
+        return node
+    reference = _REFERENCE.fullmatch(node)
+    if reference is None or node in within:
+        raise NeedsHydra
+    found: Any = root
+    for name in reference[1].split("."):
+        if not isinstance(found, dict) or name not in found:
+            raise NeedsHydra
+        found = found[name]
+    return _followed(found, root, (*within, node))

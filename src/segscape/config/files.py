@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -85,16 +87,35 @@ def file_of(group: str, option: str) -> Path:
     return next((file for file in files if file.is_file()), files[0])
 
 
+@dataclass(frozen=True)
+class Yaml:
+    """What a yaml file says.
+
+    Attributes:
+        content: its keys, with `defaults`; they must not be changed.
+        package: the dotted key at which Hydra puts it (`# @package _global_`), None for its group.
+    """
+
+    content: dict[str, Any]
+    package: str | None
+
+
+def read(group: str, option: str) -> Yaml | None:
+    """The yaml of an option; None where there is none."""
+    file = file_of(group, option)
+    return _load_yaml(file, file.stat().st_mtime_ns) if file.is_file() else None
+
+
 def option(group: str, name: str) -> dict[str, Any]:
     """What the yaml of an option says, as plain data.
 
     Raises:
         UserError: there is no such option.
     """
-    file = file_of(group, name)
-    if not file.is_file():
+    yaml = read(group, name)
+    if yaml is None:
         raise unknown_option(group, name)
-    return copy.deepcopy(_loaded(file))
+    return copy.deepcopy(yaml.content)
 
 
 def unknown_option(group: str, name: object, choices: Sequence[str] | None = None) -> UserError:
@@ -115,19 +136,22 @@ def unknown_option(group: str, name: object, choices: Sequence[str] | None = Non
     return UserError(what, f"{error.hint} (segscape list {group})")
 
 
-def root() -> dict[str, Any]:
-    """What train.yaml says, as plain data."""
-    return copy.deepcopy(_loaded(config_dir() / f"{CONFIG_NAME}.yaml"))
-
-
-def _loaded(file: Path) -> dict[str, Any]:
+def root_yaml() -> Yaml:
+    """What train.yaml says."""
+    file = config_dir() / f"{CONFIG_NAME}.yaml"
     return _load_yaml(file, file.stat().st_mtime_ns)
 
 
 @lru_cache(maxsize=1024)
-def _load_yaml(file: Path, changed: int) -> dict[str, Any]:
-    node: Any = OmegaConf.to_container(OmegaConf.load(file))
-    return node
+def _load_yaml(file: Path, changed: int) -> Yaml:
+    text = file.read_text()
+    content: Any = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
+    package = _PACKAGE.match(text)
+    return Yaml(content, package[1] if package else None)
+
+
+# Among the comments `# @KEY VALUE` at the beginning of a yaml.
+_PACKAGE = re.compile(r"(?:\s*#\s*@(?!package)[^\n]*\n|\s*\n)*\s*#\s*@package\s+(\S+)")
 
 
 def describe(group: str, option: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 
 from omegaconf import DictConfig
 
@@ -36,6 +37,13 @@ def raw_compose(overrides: Sequence[str], *, with_hydra: bool = False) -> DictCo
 
     with own_hydra():
         return compose(CONFIG_NAME, overrides=list(overrides), return_hydra_config=with_hydra)
+
+
+@lru_cache(maxsize=1)
+def hydra_choices() -> dict[str, str]:
+    """The options of Hydra's own groups (`hydra/launcher`, ...) where none is typed."""
+    choices = raw_compose([], with_hydra=True).hydra.runtime.choices
+    return {str(k): str(v) for k, v in choices.items() if str(k).startswith("hydra/")}
 
 
 def search_path() -> list[str]:

@@ -56,7 +56,7 @@ def _usual(model: str | None) -> dict[str, str]:
     """What a model chooses, and train.yaml for the rest."""
     usual = {
         group: option
-        for entry in files.root()["defaults"]
+        for entry in files.root_yaml().content["defaults"]
         if isinstance(entry, Mapping)
         for group, option in entry.items()
     }
@@ -78,7 +78,7 @@ def _option(group: str, node_json: str, usual: str | None, model: str | None) ->
     target = node["_target_"]
     system = _system(model)
     # With the arguments that the model gives to it.
-    if usual and system and group in system.arguments and _agree(system.settings[group], node):
+    if usual and system and group in system.settings and _agree(system.settings[group], node):
         return usual
     same = []
     for name in _groups().get(group, ()):

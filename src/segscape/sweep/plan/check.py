@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segscape.config import files
@@ -92,7 +91,7 @@ def plan(
     _require_apart(points, common)
     from segscape.sweep.plan.costing import Costs
 
-    composer, costs = composer or _composer(_stamp()), _costs()
+    composer, costs = composer or Composer(), _costs()
     costs.notes.clear()
     assert isinstance(costs, Costs)
     checked = _Checked(composer, costs, list(common), [], [])
@@ -273,17 +272,6 @@ def _require_apart(points: Sequence[Mapping[str, str]], common: Sequence[str]) -
                     f"{shared[key]} is set for all jobs, and {key}={value} for some",
                     "leave it out in one of the two places",
                 )
-
-
-def _stamp() -> tuple[tuple[str, int], ...]:
-    """Changes when a yaml does."""
-    found = (file for folder in files.folders() for file in Path(folder).rglob("*.yaml"))
-    return tuple(sorted((str(file), file.stat().st_mtime_ns) for file in found))
-
-
-@lru_cache(maxsize=1)
-def _composer(stamp: tuple[tuple[str, int], ...]) -> Composer:
-    return Composer()
 
 
 @lru_cache(maxsize=1)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
 
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.object_type import ObjectType
@@ -19,16 +18,10 @@ from hydra.plugins.config_source import ConfigResult, ConfigSource
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import OmegaConf
 
-from segscape.config import files, systems
+from segscape.config import files, layers
 from segscape.config.targets import PARTS
 
 SCHEME = "segscape"
-PREFIX = "parts/"
-
-
-def path_of(choices: Any) -> str:
-    """The path that `train.yaml` asks for under these choices, as Hydra fills it in."""
-    return PREFIX + "/".join(str(choices[group]) for group in ("model", *PARTS))
 
 
 class ModelParts(ConfigSource):
@@ -63,23 +56,27 @@ class ModelParts(ConfigSource):
     def is_config(self, config_path: str) -> bool:
         """Whether this source and no other must be asked."""
         group, _, name = config_path.removesuffix(".yaml").partition("/")
-        if f"{group}/" == PREFIX:
-            return True
+        if group != "model":
+            return group == layers.PARTS_KEY
         with self._within_folders():
-            return group == "model" and systems.has_parts(name)
+            yaml = files.read(group, name)
+        return yaml is not None and layers.PARTS_KEY in yaml.content
 
     def load_config(self, config_path: str) -> ConfigResult:
         """The configuration at a path for which `is_config` holds."""
         group, _, rest = config_path.removesuffix(".yaml").partition("/")
         with self._within_folders():
             if group == "model":
-                node = {k: v for k, v in files.option("model", rest).items() if k != systems.PARTS}
-                header = self._get_header_dict(files.file_of("model", rest).read_text())
+                yaml = files.read(group, rest)
+                assert yaml is not None, config_path
+                nodes = [{k: v for k, v in yaml.content.items() if k != layers.PARTS_KEY}]
+                package = yaml.package
             else:
                 model, *options = rest.split("/")
-                node = systems.arguments(model, dict(zip(PARTS, options, strict=True)))
-                header = {"package": "_global_"}
-        return ConfigResult(self.provider, self.full_path(), OmegaConf.create(node), header)
+                nodes = layers.arguments(model, dict(zip(PARTS, options, strict=True)))
+                package = "_global_"
+        node = OmegaConf.merge(*nodes) if nodes else OmegaConf.create()
+        return ConfigResult(self.provider, self.full_path(), node, {"package": package})
 
     @contextmanager
     def _within_folders(self) -> Iterator[None]:
