@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Unpack
 
@@ -148,7 +147,7 @@ def test_error_of_a_worker_arrives_clean(workers: int) -> None:
 def test_different_sizes_in_a_batch_are_explained() -> None:
     data = NoiseModule(Noise(4, sizes=((20, 28), (8, 8))), eval_batch_size=2, num_workers=0)
     with pytest.raises(
-        UserError, match=r"differ in size \(8x8, 28x20\)\nUse data\.eval_batch_size=1"
+        UserError, match=r"differ in size \(8x8, 28x20\)\nuse data\.eval_batch_size=1"
     ):
         list(data.val_dataloader())
     assert isinstance(collate([Failure("what", None)]), Failure)
@@ -164,7 +163,7 @@ def test_workers_survive_signals_to_the_group() -> None:
         os.kill(worker.pid, number)
     # A SIGTERM that is not its parent's: from a process in between.
     assert os.spawnlp(os.P_WAIT, "kill", "kill", "-TERM", str(worker.pid)) == 0
-    time.sleep(0.2)
+    worker.join(0.2)
     assert len(list(batches)) == 2 and worker.is_alive()
     data.teardown()
     worker.join(10)

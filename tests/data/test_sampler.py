@@ -50,7 +50,7 @@ def test_processes_share_the_global_batch() -> None:
 def test_less_than_a_batch_is_refused() -> None:
     with pytest.raises(UserError, match=r"7 samples, fewer than one batch of data\.batch_size=8\n"):
         TrainOrder(7, 8)
-    with pytest.raises(UserError, match=r"2 processes .*\nUse data\.batch_size=3 or less"):
+    with pytest.raises(UserError, match=r"2 processes .*\nuse data\.batch_size=3 or less"):
         TrainOrder(7, 4, world=2)
 
 

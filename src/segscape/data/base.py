@@ -1,4 +1,4 @@
-"""What every data set gives, and how ids and colours of label files become training ids."""
+"""The interface of data sets, and the mapping of label files' ids and colours to training ids."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -41,7 +41,7 @@ class Sample:
 
 
 class LazySample(Protocol):
-    """A sample whose pixels are fetched when it is known which of them are needed.
+    """A sample whose pixels are read on demand, window by window.
 
     Attributes:
         size: height and width, known without decoding.
@@ -53,17 +53,17 @@ class LazySample(Protocol):
         ...
 
     def window(self, rows: slice, columns: slice) -> Sample:
-        """These pixels of image and label; start and stop are within the size."""
+        """A window of image and label; start and stop are within the size."""
         ...
 
     def label(self) -> np.ndarray:
-        """The whole label (H, W), for crops that look at it first."""
+        """The whole label (H, W), for crops that depend on it."""
         ...
 
 
 @dataclass(frozen=True)
 class WholeSample:
-    """A sample that is in memory already."""
+    """A sample in memory."""
 
     sample: Sample
 
@@ -104,7 +104,7 @@ class SegmentationDataset(Protocol):
         ...
 
     def name(self, index: int) -> str:
-        """A short name of the sample, unique within the split, fit for a file name."""
+        """A short name of the sample, unique within the split, usable as a file name."""
         ...
 
 
@@ -126,7 +126,7 @@ class LabelMap:
             self.table[source] = target
 
     def __call__(self, label: np.ndarray, path: Path | str) -> np.ndarray:
-        """Translate a label (H, W) uint8; `path` is only named in the error.
+        """Translate a label (H, W) uint8; `path` is only for the error.
 
         Raises:
             UserError: the label holds an id that the data set does not know.
@@ -139,7 +139,7 @@ class LabelMap:
             raise UserError(
                 f"{path}: label id {_enumerate(strange)} is not known "
                 f"({pixels} of {mapped.size} pixels)",
-                f"The ids of this data set are {_ranges(known)}.",
+                f"the ids of this data set are {_ranges(known)}",
             )
         return mapped
 
@@ -176,14 +176,14 @@ class ColourMap:
             others = f" and {len(values) - 1} more" if len(values) > 1 else ""
             raise UserError(
                 f"{path}: label colour {colour}{others} is not known",
-                f"{int(unknown.sum())} of {unknown.size} pixels have no class. Was the label "
+                f"{int(unknown.sum())} of {unknown.size} pixels have no class: was the label "
                 "resized with interpolation or saved as JPEG?",
             )
         return mapped
 
 
 def open_sample(dataset: SegmentationDataset, index: int) -> LazySample:
-    """A sample by window, of any data set: one without `open` is read whole.
+    """A sample of any data set; one without `open` is read completely.
 
     Raises:
         UserError: naming the file that is at fault.
@@ -228,7 +228,7 @@ class FileDataset:
     _colours: ColourMap | None = None
 
     def __init__(self, pairs: Sequence[tuple[Path, Path]]) -> None:
-        self.pairs = [Pair(image, label) for image, label in pairs]
+        self.pairs = [Pair(*pair) for pair in pairs]
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -247,8 +247,7 @@ class FileDataset:
 
     def files(self, index: int) -> tuple[Path, Path]:
         """Image and label file of a sample."""
-        pair = self.pairs[index]
-        return pair.image, pair.label
+        return self.pairs[index]
 
     def name(self, index: int) -> str:
         """The image file's name without its extension."""
@@ -271,8 +270,7 @@ class FileDataset:
         return mapping(raw, path)
 
 
-@dataclass(frozen=True)
-class Pair:
+class Pair(NamedTuple):
     """The files of one sample."""
 
     image: Path
@@ -283,7 +281,7 @@ class FileSample:
     """A sample in two files; each is read from the disk once, when it is first needed.
 
     Args:
-        dataset: knows how to read its labels.
+        dataset: decodes its labels.
         pair: the files.
     """
 
@@ -311,7 +309,7 @@ class FileSample:
             UserError: a damaged file, unknown ids, or a label of another size.
         """
         image = decode_image(self._image, self._pair.image, rows.stop)[rows, columns]
-        # A crop that looked at the label before does not decode it again.
+        # A label that was decoded for the crop is not decoded again.
         whole: np.ndarray | None = vars(self).get("_ids")
         if whole is not None:
             return Sample(image, whole[rows, columns])

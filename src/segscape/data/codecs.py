@@ -1,13 +1,12 @@
-"""Readers of image and label files, as little of them as is needed.
+"""Readers of image and label files, which decode only the rows that are needed.
 
 Reading is strict: a file that is missing, empty, cut short or of the wrong kind is a
 `segscape.errors.UserError` that names the file, never a grey image or a wrong label.
 
-PNG stores rows from the top, each a difference to the one above, so the last row that a crop
-needs decides what a decoder has to unpack. No decoder takes such a limit, but every one believes
-the height in the header: `_first_rows` writes the limit there. libspng (through imagecodecs)
-then stops at it, libpng (in OpenCV) unpacks the rest all the same. Where imagecodecs is missing,
-OpenCV reads every file whole.
+PNG stores rows from the top, each as a difference to the one above, so a decoder must unpack all
+rows down to the last one of a crop. No decoder takes such a limit, but each reads the height in the
+header: `_first_rows` writes the limit there. libspng (through imagecodecs) then stops at it, libpng
+(in OpenCV) unpacks the rest nevertheless. Without imagecodecs, OpenCV decodes whole files.
 """
 
 from __future__ import annotations
@@ -30,10 +29,10 @@ try:
 except ImportError:  # no wheel for this platform
     imagecodecs = None  # type: ignore[assignment]
 
-# Parallelism comes from the loader's processes: a thread pool inside each of them only
-# makes them fight for the cores (and does not survive a fork).
+# Parallelism comes from the loader's processes: a thread pool inside each of them would only
+# oversubscribe the cores (and does not survive a fork).
 cv2.setNumThreads(0)
-# OpenCV prints a line for every damaged file, which names no file: the errors below do.
+# OpenCV prints a line for every damaged file without its name; the errors below have it.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -56,7 +55,7 @@ def read_image(path: Path | str) -> np.ndarray:
 
 
 def read_label(path: Path | str) -> np.ndarray:
-    """Read a label file that holds class ids, see `decode_label`."""
+    """Read a label file of class ids, see `decode_label`."""
     return decode_label(read_bytes(path), path)
 
 
@@ -115,7 +114,7 @@ def decode_label(data: np.ndarray, path: Path | str, stop: int | None = None) ->
     if depth == 16:
         raise UserError(
             f"{path}: the label has 16 bits per pixel",
-            "Class ids are 8-bit: save the label as an 8-bit single-channel PNG.",
+            "class ids are 8-bit: save the label as an 8-bit single-channel PNG",
         )
     if colour_type == _PALETTE:
         return _label_with_pil(path, data)
@@ -128,7 +127,7 @@ def decode_label(data: np.ndarray, path: Path | str, stop: int | None = None) ->
     if label is None or not _is_complete(data):
         _explain_broken(path, data)
         raise UserError(f"{path}: cannot be read as a PNG label")
-    # Ids of fewer than 8 bits come out stretched to 0..255.
+    # OpenCV scales ids of fewer than 8 bits to 0..255.
     return label if depth == 8 else label // (255 // (2**depth - 1))
 
 
@@ -142,7 +141,7 @@ def decode_colours(data: np.ndarray, path: Path | str, stop: int | None = None) 
     if header is not None and header[1] in (0, 4):
         raise UserError(
             f"{path}: the label has one channel, but colours are expected",
-            "This layout paints classes in RGB; the data set's layout option may be wrong.",
+            "this layout paints classes in RGB; the data set's layout option may be wrong",
         )
     return decode_image(data, path, stop)
 
@@ -156,15 +155,10 @@ def image_size(data: np.ndarray, path: Path | str) -> tuple[int, int]:
     if _png_header(data) is not None:
         width, height = struct.unpack(">II", data[16:24].tobytes())
         return height, width
-    try:
-        with Image.open(io.BytesIO(data.tobytes())) as image:
-            # Decoding turns a photograph upright: from 5 on its sides are swapped.
-            swapped = image.getexif().get(_ORIENTATION, 1) >= 5
-            return (image.width, image.height) if swapped else (image.height, image.width)
-    except UnidentifiedImageError:
-        raise UserError(f"{path}: is not an image ({data.size} bytes)") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path}: the image is damaged or cut short ({error})") from None
+    with _opened_by_pil(path, data) as image:
+        # Decoding rotates a photograph upright: from 5 on its sides are swapped.
+        swapped = image.getexif().get(_ORIENTATION, 1) >= 5
+        return (image.width, image.height) if swapped else (image.height, image.width)
 
 
 def read_bytes(path: Path | str) -> np.ndarray:
@@ -173,7 +167,7 @@ def read_bytes(path: Path | str) -> np.ndarray:
     Raises:
         UserError: the file is missing, empty, or cannot be read.
     """
-    # Not cv2.imread: this also takes names that are not ASCII on every platform.
+    # Not cv2.imread, which does not open names that are not ASCII on every platform.
     try:
         data = np.fromfile(path, np.uint8)
     except FileNotFoundError:
@@ -199,7 +193,7 @@ def _fast_png(
         _explain_broken(path, data)
     try:
         with _first_rows(data, stop) as shortened:
-            # any buffer will do, whatever its annotation says
+            # takes any buffer; the annotation is too narrow
             return imagecodecs.spng_decode(shortened)  # type: ignore[arg-type]
     except imagecodecs.SpngError as error:
         _explain_broken(path, data)
@@ -208,10 +202,10 @@ def _fast_png(
 
 @contextmanager
 def _first_rows(data: np.ndarray, stop: int | None) -> Iterator[np.ndarray]:
-    """The PNG file with a smaller height in its header, and the checksum that goes with it.
+    """The PNG file with a smaller height in its header, and the matching checksum.
 
-    In place, since a copy of the file would cost a tenth of what the rows save; the header is put
-    back afterwards.
+    In place, since a copy of the file would cost a tenth of what the rows save; the header is
+    restored afterwards.
     """
     before = data[_HEIGHT].copy(), data[_CHECKSUM].copy()
     height = struct.unpack(">I", before[0].tobytes())[0]
@@ -237,9 +231,9 @@ def _png_header(data: np.ndarray) -> tuple[int, int] | None:
 
 
 def _is_complete(data: np.ndarray) -> bool:
-    """Whether the file ends as its format says; True for formats without an end mark.
+    """Whether the file has its format's end mark; True for formats without one.
 
-    OpenCV fills what is missing of a truncated file with grey and reports nothing.
+    OpenCV fills the missing part of a truncated file with grey and reports no error.
     """
     head, tail = data[:2].tobytes(), data[-16:].tobytes()
     if head == b"\xff\xd8":
@@ -250,9 +244,17 @@ def _is_complete(data: np.ndarray) -> bool:
 
 
 def _explain_broken(path: Path | str, data: np.ndarray) -> None:
-    """Raise UserError with what PIL finds wrong; return when PIL reads the whole file."""
+    """Raise UserError with the fault that PIL finds; return when PIL reads the whole file."""
+    with _opened_by_pil(path, data) as image:
+        image.load()
+
+
+@contextmanager
+def _opened_by_pil(path: Path | str, data: np.ndarray) -> Iterator[Image.Image]:
+    """The file as PIL opens it; PIL's errors become UserError."""
     try:
-        Image.open(io.BytesIO(data.tobytes())).load()
+        with Image.open(io.BytesIO(data.tobytes())) as image:
+            yield image
     except UnidentifiedImageError:
         raise UserError(f"{path}: is not an image ({data.size} bytes)") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
@@ -265,7 +267,7 @@ def _label_with_pil(path: Path | str, data: np.ndarray) -> np.ndarray:
     if image.format == "JPEG":
         raise UserError(
             f"{path}: the label is a JPEG, which alters class ids",
-            "Labels must be stored without loss, as 8-bit single-channel PNG.",
+            "labels must be stored without loss, as 8-bit single-channel PNG",
         )
     if image.mode not in ("L", "P"):
         raise _coloured(path)
@@ -275,5 +277,5 @@ def _label_with_pil(path: Path | str, data: np.ndarray) -> np.ndarray:
 def _coloured(path: Path | str) -> UserError:
     return UserError(
         f"{path}: the label is a colour image, but class ids are expected",
-        "Expected one channel of 8 bits (grey or palette) whose values are class ids.",
+        "expected one channel of 8 bits (grey or palette) whose values are class ids",
     )

@@ -24,9 +24,9 @@ from segscape.errors import UserError
 
 Batch = dict[str, torch.Tensor]
 
-# How long a worker outlives a SIGTERM: the main process saves a checkpoint meanwhile.
+# How long a worker continues after SIGTERM: the main process saves a checkpoint meanwhile.
 _GRACE_SECONDS = 60
-# Keeps the stream of a sample's augmentation apart from the stream of the order.
+# Separates the random numbers of a sample's augmentation from those of the order.
 _AUGMENT_STREAM = 1
 
 
@@ -54,8 +54,8 @@ class Item:
 class TrainItems(Dataset):
     """Augmented samples by (epoch, index).
 
-    The augmentation of a sample depends on (seed, epoch, index) alone: not on the worker
-    that does it, nor on what was done before.
+    The augmentation of a sample depends on (seed, epoch, index) alone: not on the worker, nor on
+    the samples before.
 
     Args:
         dataset: the split.
@@ -92,7 +92,7 @@ class TrainItems(Dataset):
         return sample.image, sample.label
 
     def _other(self, index: int, rng: np.random.Generator) -> LazySample:
-        """Any sample of the split but this one, for transforms that mix samples."""
+        """Another sample of the split, for transforms that mix samples."""
         count = len(self.dataset)
         step = int(rng.integers(1, count)) if count > 1 else 0
         return open_sample(self.dataset, (index + step) % count)
@@ -114,7 +114,7 @@ class EvalItems(Dataset):
 
 
 def collate(items: Sequence[Item | Failure]) -> Batch | Failure:
-    """Put samples of one size into a batch; the first failure replaces it.
+    """Put samples of one size into a batch; a failure among them is returned instead.
 
     Returns:
         image uint8 (B, 3, H, W) in channels_last memory (the samples are copied once, as
@@ -130,7 +130,7 @@ def collate(items: Sequence[Item | Failure]) -> Batch | Failure:
         listed = ", ".join(f"{w}x{h}" for h, w in sorted(sizes))
         return Failure(
             f"the images of a batch differ in size ({listed})",
-            "Use data.eval_batch_size=1 for evaluation, and an augment that crops for training.",
+            "use data.eval_batch_size=1 for evaluation, and an augment that crops for training",
         )
     height, width = good[0].label.shape
     images = torch.empty((len(good), height, width, 3), dtype=torch.uint8)
@@ -153,8 +153,8 @@ class _Position:
     batch: int
 
 
-# Functions, not methods: a generator that holds its loader would keep it, and with it the
-# worker processes, until the next garbage collection.
+# Functions, not methods: a generator with a reference to its loader would keep it, and its worker
+# processes, until the next garbage collection.
 def _checked(batches: Iterator[Batch | Failure]) -> Generator[Batch, None, None]:
     for batch in batches:
         if isinstance(batch, Failure):
@@ -212,8 +212,8 @@ class BatchLoader:
 
     def close(self) -> None:
         """End the worker processes and the running iteration; the next one starts new ones."""
-        # Whoever holds the iterator, its loader must go now: in a garbage collection the
-        # queues may go first, and then each worker is waited for in vain for 5 s.
+        # Explicitly, even if the iterator is still referenced: a garbage collection may remove the
+        # queues first, and would then wait 5 s for each worker.
         if self._batches is not None:
             self._batches.close()
         self._batches = self._loader = None
@@ -224,7 +224,7 @@ class BatchLoader:
             workers = {
                 "persistent_workers": True,
                 "worker_init_fn": prepare_worker,
-                # A few batches ahead in all, so that one slow image does not stall a step.
+                # A few batches ahead in total, so that one slow image does not stall a step.
                 "prefetch_factor": 4 if self.num_workers <= 2 else 2,
             }
         return DataLoader(
@@ -233,8 +233,8 @@ class BatchLoader:
             collate_fn=collate,
             num_workers=self.num_workers,
             pin_memory=self.pin_memory,
-            # Its own generator: the loader draws a number per pass, and from the global one
-            # that would make a resumed run differ from one that was never interrupted.
+            # Its own generator: the loader draws a number per pass; from the global generator it
+            # would make a resumed run differ from one that was never interrupted.
             generator=torch.Generator(),
             **workers,
         )
@@ -248,9 +248,9 @@ class TrainLoader(BatchLoader):
         order: the shuffled order.
         num_workers: see `BatchLoader`.
         pin_memory: see `BatchLoader`.
-        current_epoch: the epoch that the trainer is in, None when no trainer runs. It decides
-            which epoch a pass serves, so that asking twice for an iterator of the same epoch,
-            as Lightning may, gives the same batches.
+        current_epoch: the epoch of the trainer, None when no trainer runs. A pass serves this
+            epoch, so that a second iterator of the same epoch, which Lightning may request, gives
+            the same batches.
     """
 
     order: TrainOrder
@@ -312,9 +312,9 @@ class TrainLoader(BatchLoader):
 def prepare_worker(worker: int) -> None:
     """Set up a loader process: one thread, and signals left to the main process.
 
-    Schedulers and terminals send signals to the whole process group. A worker that dies of
-    one takes the main process with it before that has saved its checkpoint. So a worker
-    ignores the requests to stop, and ends when its loader is closed.
+    Schedulers and terminals send signals to the whole process group. A worker that dies of one
+    would end the main process before it has saved its checkpoint. So a worker ignores these
+    signals, and ends when its loader is closed.
     """
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
@@ -323,23 +323,23 @@ def prepare_worker(worker: int) -> None:
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     if hasattr(signal, "SIGALRM"):
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.signal(signal.SIGTERM, _outlive)
+        signal.signal(signal.SIGTERM, _end_later)
 
 
-def _outlive(number: int, frame: object) -> None:
-    # With a limit: multiprocessing waits for a worker that hangs after it sent it SIGTERM.
+def _end_later(number: int, frame: object) -> None:
+    # With a limit: multiprocessing sends SIGTERM to a worker that hangs, and waits for it.
     signal.alarm(_GRACE_SECONDS)
 
 
 @atexit.register
 def _close_all() -> None:
-    # Before multiprocessing's own exit handler, which would send each worker a SIGTERM.
+    # Before multiprocessing's own exit handler, which would send SIGTERM to each worker.
     for open_one in list(_open):
         open_one.close()
 
 
 def default_workers(processes: int = 1) -> int:
-    """Loader processes that suit this job: one less than its CPUs, 1 to 8.
+    """Default number of loader processes: one less than the CPUs of this job, 1 to 8.
 
     Args:
         processes: training processes of this job on this machine, which share its CPUs.
@@ -347,8 +347,8 @@ def default_workers(processes: int = 1) -> int:
     cpus = available_cpus()
     per_task = os.environ.get("SLURM_CPUS_PER_TASK", "")
     on_node = os.environ.get("SLURM_CPUS_ON_NODE", "")
-    # Slurm says how many CPUs each process was given, or how many the job has here in all; its
-    # words count for less than what the kernel enforces.
+    # Slurm sets the CPUs of each process, or of the whole job on this node. The limit that the
+    # kernel enforces takes precedence.
     if per_task.isdigit():
         share = min(cpus, int(per_task))
     elif on_node.isdigit():

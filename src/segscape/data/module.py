@@ -13,13 +13,7 @@ import lightning
 import torch
 
 from segscape.data.base import IGNORE_INDEX, Palette, SegmentationDataset
-from segscape.data.loader import (
-    BatchLoader,
-    EvalItems,
-    TrainItems,
-    TrainLoader,
-    default_workers,
-)
+from segscape.data.loader import BatchLoader, EvalItems, TrainItems, TrainLoader, default_workers
 from segscape.data.options import spell_out
 from segscape.data.sampler import EvalOrder, TrainOrder
 from segscape.data.storage.cache import CACHES, cached

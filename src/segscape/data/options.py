@@ -1,13 +1,13 @@
-"""The arguments that every data set takes, said once.
+"""The arguments that every data set takes, declared once.
 
-A data set's `__init__` lists its own arguments and hands the others on:
+A data set's `__init__` lists its own arguments and passes the others on:
 
     def __init__(self, root: Path, **options: Unpack[LoaderOptions]) -> None:
         super().__init__(**options)
 
-Type checkers read that as it stands. Whoever asks at run time (the checks of the configuration,
-`help()`) sees every argument by its name and type: `SegmentationDataModule` spells them out for
-its subclasses, see `spell_out`.
+Type checkers understand this directly. At run time, the checks of the configuration and `help()`
+see every argument by its name and type, because `SegmentationDataModule` calls `spell_out` for its
+subclasses.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ class LoaderOptions(TypedDict, total=False):
 
 
 def spell_out(init: Any, base: Any) -> None:
-    """Make the options that an `__init__` hands on visible as arguments of their own.
+    """Make the options that an `__init__` passes on visible as arguments of its own.
 
     Args:
         init: if it ends with `**options: Unpack[LoaderOptions]`, its signature and annotations
-            are changed to name every option; any other is left as it is.
+            are changed to name every option; otherwise it is unchanged.
         base: the `__init__` whose keyword-only arguments these are.
     """
     own = inspect.signature(init).parameters

@@ -37,11 +37,7 @@ def colorize(
 
 
 def overlay(
-    image: np.ndarray,
-    mask: np.ndarray,
-    palette: Palette,
-    alpha: float = 0.5,
-    contour: bool = True,
+    image: np.ndarray, mask: np.ndarray, palette: Palette, alpha: float = 0.5, contour: bool = True
 ) -> np.ndarray:
     """Lay the colours of a class map over its image; void shows the image.
 
@@ -101,7 +97,7 @@ def gallery_panel(
         image: (H, W, 3) uint8, RGB.
         label: (H, W) class ids, 255 = ignore.
         prediction: (H, W) class ids.
-        palette: RGB colours of the ids; without one, colours are made up.
+        palette: RGB colours of the ids; missing ones are generated.
         classes: names of the ids; those that occur are in the legend.
         errors: add a map of the wrong pixels.
 

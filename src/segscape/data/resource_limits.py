@@ -1,8 +1,8 @@
-"""What this process may use of the machine: CPUs and memory.
+"""CPUs and memory of the machine that this process may use.
 
 A container, a batch system or an administrator limits a process by control groups. The limit may
-stand at any level above the process's own group, and the mounted tree may begin at its own group
-(in a container) or at the machine's root (elsewhere), so every level that can be seen is asked.
+be set at any level above the process's own group, and the mounted tree may begin at its own group
+(in a container) or at the machine's root (elsewhere), so every visible level is read.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ def available_cpus(cgroup: Path = CGROUP, own: Path = OWN) -> int:
 def available_memory(
     cgroup: Path = CGROUP, own: Path = OWN, meminfo: Path = _MEMINFO
 ) -> int | None:
-    """Bytes that this process can still take; None where the system does not say.
+    """Bytes that this process can still allocate; None if unknown.
 
     Args:
         cgroup: where the control groups are mounted.
         own: the list of this process's control groups.
-        meminfo: the kernel's account of the machine's memory.
+        meminfo: the kernel's table of the machine's memory.
     """
     found = [_free_of_machine(meminfo)]
     for folder in _levels(cgroup, own, ""):
@@ -53,7 +53,7 @@ def available_memory(
 
 
 def _levels(mount: Path, own: Path, controller: str) -> Iterator[Path]:
-    """The folders of the process's control group and of those above, as far as they are there.
+    """The existing folders of the process's control group and of those above.
 
     Args:
         mount: of the hierarchy.
@@ -107,18 +107,18 @@ def _number(path: Path) -> int | None:
 
 
 def _left(limit: int | None, used: int | None, folder: Path, reclaimable: str) -> int | None:
-    """What a group has left; file pages that the kernel would give up count as free."""
+    """Bytes that a group has left; file pages that the kernel can reclaim count as free."""
     if limit is None or used is None:
         return None
-    given_up = 0
+    reclaimed = 0
     try:
         for line in (folder / "memory.stat").read_text().splitlines():
             name, _, value = line.partition(" ")
             if name == reclaimable:
-                given_up = int(value)
+                reclaimed = int(value)
     except (OSError, ValueError):
-        pass
-    return max(0, limit - used + given_up)
+        reclaimed = 0
+    return max(0, limit - used + reclaimed)
 
 
 def _free_of_machine(meminfo: Path) -> int | None:

@@ -1,7 +1,7 @@
 """Which samples make up which batch: pure functions of (seed, epoch, rank).
 
-A sampler holds no random state. Any batch of any epoch can be named without producing the
-ones before it, which is what makes a resumed run read nothing twice.
+A sampler has no random state. Any batch of any epoch can be computed without the ones before it, so
+a resumed run reads nothing twice.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class TrainOrder:
             raise UserError(
                 f"the training split has {length} samples, fewer than one batch of "
                 f"{each if world > 1 else f'data.batch_size={batch_size}'}",
-                f"Use data.batch_size={max(length // world, 1)} or less.",
+                f"use data.batch_size={max(length // world, 1)} or less",
             )
         self.length = length
         self.batch_size = batch_size
@@ -55,7 +55,7 @@ class TrainOrder:
         return self.length // (self.batch_size * self.world)
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        # Bound now, not at the first next(): the position may be set anew in between.
+        # Bound now, not at the first next(): the position may change in between.
         return self.batches(self.epoch, self.start_batch)
 
     def batches(self, epoch: int, start_batch: int = 0) -> Iterator[list[tuple[int, int]]]:
@@ -69,9 +69,8 @@ class TrainOrder:
 class EvalOrder:
     """Batches of (valid, index) pairs: every sample exactly once over all processes.
 
-    The processes get equally many samples, so that they also get equally many batches; what
-    is missing for that, less than one sample per process, repeats the last sample with
-    valid = False, and is not scored.
+    All processes get the same number of samples, and so of batches. For that the last sample is
+    repeated at most once per process, with valid = False, and not scored.
 
     Args:
         length: samples of the split.

@@ -120,7 +120,7 @@ def test_from_a_url(segnet_root: Path, shards: Path) -> None:
         np.testing.assert_array_equal(far.read(index).label, near.read(index).label)
     with pytest.raises(UserError, match=r"memory://bucket/test/index\.json: the file does not ex"):
         CamVid(source="memory://bucket").dataset("test")
-    with pytest.raises(UserError, match="Try: pip install") as caught:
+    with pytest.raises(UserError, match="try: pip install") as caught:
         CamVid(source="nosuchprotocol://bucket").dataset("val")
     assert "nosuchprotocol" in caught.value.what
 

@@ -217,9 +217,7 @@ def _merged(problems: Sequence[Problem]) -> list[Problem]:
 
 
 def _several(
-    data: SegmentationDataModule,
-    problems: Sequence[Problem],
-    reports: Mapping[str, SplitReport],
+    data: SegmentationDataModule, problems: Sequence[Problem], reports: Mapping[str, SplitReport]
 ) -> UserError:
     checked = " and ".join(f"{r.checked} of {r.samples} of {r.split}" for r in reports.values())
     lines = [f"\n       - {problem.what}" for problem in problems[:_LISTED]]

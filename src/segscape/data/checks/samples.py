@@ -12,12 +12,7 @@ from typing import TypeVar
 import cv2
 import numpy as np
 
-from segscape.data.base import (
-    IGNORE_INDEX,
-    FileDataset,
-    SegmentationDataset,
-    require_same_size,
-)
+from segscape.data.base import IGNORE_INDEX, FileDataset, SegmentationDataset, require_same_size
 from segscape.data.checks.report import Finding, Problem
 from segscape.data.codecs import decode_image, read_bytes
 from segscape.errors import UserError

@@ -40,13 +40,7 @@ from segscape.data.base import (
     Palette,
     SegmentationDataset,
 )
-from segscape.data.datasets.camvid_labels import (
-    CLASSES,
-    MERGES,
-    PALETTE,
-    VOID,
-    colour_ids,
-)
+from segscape.data.datasets.camvid_labels import CLASSES, MERGES, PALETTE, VOID, colour_ids
 from segscape.data.datasets.missing_files import none_missing, report_missing
 from segscape.data.datasets.official_download import Download, OfficialDataModule
 from segscape.data.datasets.pairing import Pairs, list_lines, listed_pairs, split_columns

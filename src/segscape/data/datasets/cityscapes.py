@@ -29,13 +29,7 @@ from typing import Unpack
 
 import numpy as np
 
-from segscape.data.base import (
-    IGNORE_INDEX,
-    FileDataset,
-    LabelMap,
-    Palette,
-    SegmentationDataset,
-)
+from segscape.data.base import IGNORE_INDEX, FileDataset, LabelMap, Palette, SegmentationDataset
 from segscape.data.codecs import read_label
 from segscape.data.datasets.official_download import Download, ImagesOnly, OfficialDataModule
 from segscape.data.datasets.pairing import Folder, pair_up
@@ -181,10 +175,7 @@ class Cityscapes(OfficialDataModule):
     file_ids = {number: label for number, (_, label, _) in enumerate(LABELS)} | {IGNORE_INDEX: 0}
 
     def __init__(
-        self,
-        root: str | Path | None = None,
-        coarse: bool = False,
-        **options: Unpack[LoaderOptions],
+        self, root: str | Path | None = None, coarse: bool = False, **options: Unpack[LoaderOptions]
     ) -> None:
         super().__init__(root, **options)
         self.coarse = coarse

@@ -141,8 +141,7 @@ def _matched(root: Path, option: str, pattern: str) -> dict[Key, Path]:
         key = tuple(value.strip("/") for value in match.groups())
         if key in found:
             raise UserError(
-                f"{option}={pattern} matches two files for one sample",
-                f"{found[key]} and {path}",
+                f"{option}={pattern} matches two files for one sample", f"{found[key]} and {path}"
             )
         found[key] = path
     if not found:

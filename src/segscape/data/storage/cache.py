@@ -1,13 +1,13 @@
 """Decoded samples, kept in memory or on a disk: `data.cache`.
 
-Either way they lie in a `SampleStore`, which is filled by whoever needs a sample first, so the
-first epoch decodes and all others read. A sample that is not kept, because it does not fit or its
-place was damaged, is decoded again. No pixel depends on the cache.
+Both use a `SampleStore`, which the first process that needs a sample fills: the first epoch
+decodes, all others read. A sample that is not kept, because it does not fit or was damaged, is
+decoded again. No pixel depends on the cache.
 
-`memory` is a file without a name (memfd) that all processes of this user on the machine find
-through the first of them, by /proc/PID/fd: loader workers, processes of one run, other runs. It is
-gone when the last of them ends, however it ends, and a container's limit on /dev/shm does not
-concern it.
+`memory` is a file without a name (memfd) that all processes of this user on the machine open
+through the first of them, by /proc/PID/fd: loader workers, processes of one run, other runs. It
+disappears when the last of them ends, by whatever cause, and a container's limit on /dev/shm does
+not apply.
 
 `disk` is a file per split and content version in `data.cache_dir`. It stays.
 """
@@ -48,11 +48,11 @@ log = logging.getLogger(__name__)
 class CachedDataset:
     """A split whose samples are decoded once.
 
-    Everything else, such as `files`, is the data set's own.
+    Everything else, such as `files`, is delegated to the data set.
 
     Args:
         dataset: the split.
-        store: with a place for each of its samples.
+        store: has space for each of its samples.
     """
 
     classes: tuple[str, ...]
@@ -70,7 +70,7 @@ class CachedDataset:
         return len(self.dataset)
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or name == "dataset":  # while it is unpickled
+        if name.startswith("__") or name == "dataset":  # while unpickling
             raise AttributeError(name)
         return getattr(self.dataset, name)
 
@@ -79,7 +79,7 @@ class CachedDataset:
         return read_whole(self.open(index))
 
     def open(self, index: int) -> LazySample:
-        """One sample; it is decoded, and kept, unless it is there."""
+        """One sample; decoded and stored if it is not in the store yet."""
         if not 0 <= index < len(self):
             raise IndexError(index)
         if self.store.has(index):
@@ -94,12 +94,12 @@ class CachedDataset:
 
 
 class StoredSample:
-    """A sample that is in the store.
+    """A sample in the store.
 
     Args:
-        store: where it is.
-        index: which.
-        dataset: decodes it should the file be cut short meanwhile.
+        store: of decoded samples.
+        index: of the sample.
+        dataset: decodes it if the file has been cut short in the meantime.
     """
 
     def __init__(self, store: SampleStore, index: int, dataset: SegmentationDataset) -> None:
@@ -113,7 +113,7 @@ class StoredSample:
         return self._store.size(self._index)
 
     def window(self, rows: slice, columns: slice) -> Sample:
-        """These pixels, which are all that is read."""
+        """A window; nothing else is read."""
         found = self._store.window(self._index, rows, columns)
         if found is not None:
             return found
@@ -133,7 +133,7 @@ def cached(
     Args:
         dataset: the split.
         cache: one of CACHES.
-        name: of the data set and split, for the file.
+        name: of data set and split, for the file.
         cache_dir: of the disk cache; None: the user's.
 
     Raises:
@@ -142,14 +142,14 @@ def cached(
     if cache == "none" or len(dataset) == 0:
         return dataset
     if not hasattr(os, "preadv"):
-        raise UserError(f"data.cache={cache} needs Linux or macOS", "Use data.cache=none.")
+        raise UserError(f"data.cache={cache} needs Linux or macOS", "use data.cache=none")
     if cache == "memory":
         return CachedDataset(dataset, memory_store(dataset, name))
     return CachedDataset(dataset, disk_store(dataset, name, cache_dir))
 
 
 def default_cache_dir() -> Path:
-    """The user's folder for what can be made again."""
+    """The user's cache folder."""
     base = os.environ.get("XDG_CACHE_HOME", "")
     return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "segscape"
 
@@ -157,7 +157,7 @@ def default_cache_dir() -> Path:
 def disk_store(
     dataset: SegmentationDataset, name: str, cache_dir: Path | None = None
 ) -> SampleStore:
-    """The split's file on the disk; made, empty, if it is not there.
+    """The split's file on the disk; an empty one is made if there is none.
 
     Raises:
         UserError: the folder cannot be written.
@@ -171,21 +171,21 @@ def disk_store(
             try:
                 return SampleStore(path, room)
             except ValueError as error:
-                log.warning("%s; it is made anew", error)
+                log.warning("%s; it is made again", error)
                 path.unlink()
         _create(path, sample_sizes(dataset))
         store = SampleStore(path, room)
     except OSError as error:
         raise UserError(
             f"data.cache=disk: {folder} cannot be used ({error.strerror or error})",
-            "Give another folder with data.cache_dir=DIR, or use data.cache=none.",
+            "give another folder with data.cache_dir=DIR, or use data.cache=none",
         ) from error
     free = _free_on_disk(folder)
     if free is not None and free - RESERVE < store.nbytes:
         log.warning(
-            "data.cache=disk: the %s needs %.1f GB, %s has %.1f GB free; what does not fit is "
-            "decoded every time",
-            _said(name),
+            "data.cache=disk: the %s needs %.1f GB, %s has %.1f GB free; samples that do not fit "
+            "are decoded every time",
+            _described(name),
             store.nbytes / 1e9,
             folder,
             free / 1e9,
@@ -194,7 +194,7 @@ def disk_store(
 
 
 def other_versions(store: SampleStore) -> list[Path]:
-    """Files of the same split beside this one, of other contents or older code."""
+    """Files of the same split in the same folder, of other contents or older code."""
     name = store.path.stem.rpartition("-")[0]
     length = len(store.path.stem)
     found = store.path.parent.glob(f"{name}-*.samples")
@@ -202,27 +202,27 @@ def other_versions(store: SampleStore) -> list[Path]:
 
 
 def memory_store(dataset: SegmentationDataset, name: str) -> SampleStore:
-    """The split's place in memory: that of another process if there is one.
+    """The split's store in memory: that of another process if there is one.
 
     Raises:
         UserError: it does not fit, or the system has no such files.
     """
     if not hasattr(os, "memfd_create"):
-        raise UserError("data.cache=memory needs Linux", "Use data.cache=disk.")
+        raise UserError("data.cache=memory needs Linux", "use data.cache=disk")
     version = content_version(dataset)[:16]
-    with _notice(version) as notice:
-        there = _opened_by_another(notice.read_text(), version)
-        if there is not None:
-            return there
+    with _locked_pointer(version) as pointer:
+        shared = _store_of_another(pointer.read_text(), version)
+        if shared is not None:
+            return shared
         sizes = sample_sizes(dataset)
         _require_memory(store_bytes(sizes), name, len(dataset))
         file = os.memfd_create(f"segscape-{version}")
         format_store(file, sizes)
         path = Path(f"/proc/{os.getpid()}/fd/{file}")
         store = SampleStore(path, available_memory, trusted=True)
-        # The store has a file descriptor of its own; others open this one by its number.
+        # The store has its own file descriptor; other processes open this one by its number.
         weakref.finalize(store, os.close, file)
-        notice.write_text(str(path))
+        pointer.write_text(str(path))
     _made_here.add(store)
     return store
 
@@ -234,31 +234,31 @@ def _require_memory(nbytes: int, name: str, count: int) -> None:
     free = available_memory()
     if free is None:
         return
-    # What other splits were promised and do not take yet is not free either.
+    # Memory that other splits have reserved but not filled yet is not free either.
     free -= sum(max(0, store.nbytes - store.filled()) for store in _made_here) + RESERVE
     if nbytes > free:
         raise UserError(
-            f"data.cache=memory: the {_said(name)} needs {nbytes / 1e9:.1f} GB for {count} "
-            f"samples, but {max(free, 0) / 1e9:.1f} GB can be had",
-            "Use data.cache=disk, which takes no memory of the processes.",
+            f"data.cache=memory: the {_described(name)} needs {nbytes / 1e9:.1f} GB for {count} "
+            f"samples, but {max(free, 0) / 1e9:.1f} GB are available",
+            "use data.cache=disk, which takes no memory of the processes",
         )
 
 
 @contextmanager
-def _notice(version: str) -> Iterator[Path]:
-    """The note where the first process says how it is found; held by one process at a time."""
+def _locked_pointer(version: str) -> Iterator[Path]:
+    """The file with the path of the first process's store; locked by one process at a time."""
     folder = Path(tempfile.gettempdir()) / f"segscape-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.is_symlink() or folder.stat().st_uid != os.getuid():
-        raise UserError(f"{folder} belongs to somebody else", "Set TMPDIR to a folder of yours.")
-    notice = folder / f"memory-{version}"
-    with notice.open("a") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        yield notice
+        raise UserError(f"{folder} belongs to another user", "set TMPDIR to a folder of yours")
+    pointer = folder / f"memory-{version}"
+    with pointer.open("a") as locked:
+        fcntl.flock(locked, fcntl.LOCK_EX)
+        yield pointer
 
 
-def _opened_by_another(text: str, version: str) -> SampleStore | None:
-    """The store that a note leads to; None when its process is gone."""
+def _store_of_another(text: str, version: str) -> SampleStore | None:
+    """The store at the path of a pointer file; None when its process has ended."""
     path = Path(text)
     try:
         if not str(path.readlink()).startswith(f"/memfd:segscape-{version} "):
@@ -269,14 +269,14 @@ def _opened_by_another(text: str, version: str) -> SampleStore | None:
 
 
 def _create(path: Path, sizes: np.ndarray) -> None:
-    """Make an empty store under its name at once, unless another process was faster."""
+    """Make an empty store under its name atomically, unless another process was faster."""
     file, name = tempfile.mkstemp(prefix=f".{path.stem}-", dir=path.parent)
     temporary = Path(name)
     try:
         format_store(file, sizes)
         mask = os.umask(0o077)
         os.umask(mask)
-        os.fchmod(file, 0o666 & ~mask)  # others may read it; who may not write decodes the rest
+        os.fchmod(file, 0o666 & ~mask)  # others may read it, and decode what is not in it
         try:
             path.hardlink_to(temporary)
         except FileExistsError:
@@ -295,6 +295,6 @@ def _free_on_disk(folder: Path) -> int | None:
         return None
 
 
-def _said(name: str) -> str:
+def _described(name: str) -> str:
     dataset, _, split = name.rpartition("-")
     return f"{split} split of {dataset}"

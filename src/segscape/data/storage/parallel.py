@@ -1,4 +1,4 @@
-"""One function over many numbers, in several processes."""
+"""A function applied to many numbers, in several processes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def over(
 
     Args:
         numbers: its arguments.
-        action: may hold anything that a fork can share.
+        action: a function; whatever it refers to is shared by the fork.
         processes: 1, or a system that cannot fork, stays in this process.
         chunk: numbers that a process takes at once.
 
@@ -43,7 +43,7 @@ def over(
     except BrokenProcessPool as error:
         raise UserError(
             "a process was killed (out of memory?)",
-            "Give fewer with --workers. What is done stays: the same command goes on from there.",
+            "give fewer with --workers; finished work stays, the same command continues from there",
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
@@ -56,7 +56,7 @@ def _begin(parent: int) -> None:
 
 
 def _end_with(parent: int) -> None:
-    # The pool's processes wait for work for ever if their parent is killed.
+    # The pool's processes would wait for work for ever after their parent is killed.
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)

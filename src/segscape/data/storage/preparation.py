@@ -1,6 +1,6 @@
-"""Filling a store, or writing shards, at once: several processes, resumable, verified.
+"""Filling a store or writing shards in one go: several processes, resumable, verified.
 
-Each function tells how far it is by yielding, so that whoever calls shows it.
+The functions yield their progress, which the caller may display.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from segscape.errors import UserError
 
 @dataclass
 class Outcome:
-    """What came of a split.
+    """The result of preparing a split.
 
     Attributes:
-        damaged: what is wrong with samples that could not be read.
-        left_out: names of samples that are sound, but were not kept.
-        there: samples that were there before.
+        damaged: error messages of samples that could not be read.
+        left_out: names of readable samples that were not kept.
+        there: number of samples that were prepared before.
     """
 
     damaged: list[str] = field(default_factory=list)
@@ -33,10 +33,10 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Step:
-    """How far a preparation is.
+    """Progress of a preparation.
 
     Attributes:
-        what: it does: write or verify.
+        what: write or verify.
         done: samples or shards.
         total: of them.
     """
@@ -49,7 +49,7 @@ class Step:
 def fill_store(
     dataset: SegmentationDataset, store: SampleStore, processes: int, outcome: Outcome
 ) -> Iterator[Step]:
-    """Write every sample that is not there, then compare every checksum with the disk."""
+    """Write every missing sample, then compare every checksum with the disk."""
 
     def write(index: int) -> str | None:
         if store.has(index):
@@ -78,7 +78,7 @@ def fill_store(
 
 
 def write_shards(writer: ShardWriter, processes: int, outcome: Outcome) -> Iterator[Step]:
-    """Write every shard that is not there and verify all; with damaged samples no index."""
+    """Write every missing shard and verify all; no index is written with damaged samples."""
     shards = range(len(writer.groups))
     members = writer.finished()
     if members is None:

@@ -27,11 +27,11 @@ _LABEL = ".label.png"
 
 @dataclass(frozen=True)
 class Written:
-    """A shard that is done.
+    """A finished shard.
 
     Attributes:
         members: its samples.
-        damaged: what is wrong with those that it should hold and does not.
+        damaged: error messages of the samples that could not be read.
     """
 
     members: list[Member]
@@ -58,7 +58,7 @@ class ShardWriter:
         self.groups = list(_groups(dataset, shard_bytes))
 
     def write(self, shard: int) -> Written:
-        """Write a shard, unless it is there.
+        """Write a shard, unless it exists.
 
         A shard whose samples cannot all be read is not written.
         """
@@ -80,13 +80,13 @@ class ShardWriter:
             return Written([], damaged)
         members = _located(temporary, shard, rows)
         temporary.replace(self.folder / shard_name(shard))
-        # The shard first: a part without its shard would be believed.
+        # The shard first: a part without its shard would count as finished.
         content = {"version": self.version, "samples": members}
         _write_text(part, json.dumps(content, ensure_ascii=False))
         return Written(members, [])
 
     def finish(self, members: Sequence[Member]) -> None:
-        """Write the index: from now on the split can be read."""
+        """Write the index, which makes the split readable."""
         content = {
             "format": FORMAT,
             "data": self.name,
@@ -101,11 +101,11 @@ class ShardWriter:
             self._part(shard).unlink(missing_ok=True)
 
     def discard(self) -> None:
-        """Take the index away: what it leads to is damaged."""
+        """Delete the index, because its shards are damaged."""
         (self.folder / INDEX).unlink(missing_ok=True)
 
     def finished(self) -> list[Member] | None:
-        """The samples of an index that is there for these very files; None otherwise."""
+        """The samples of an existing index of exactly these files; None otherwise."""
         try:
             content = json.loads((self.folder / INDEX).read_text(encoding="utf-8"))
             shards = [shard_name(shard) for shard in range(len(self.groups))]
@@ -160,7 +160,7 @@ def shard_name(shard: int) -> str:
 
 
 def damaged_members(folder: Path, shard: int, members: Sequence[Member]) -> list[str]:
-    """Names of the samples of a shard whose bytes are not what was written."""
+    """Names of the samples of a shard whose bytes do not match their checksum."""
     found = []
     try:
         with (folder / shard_name(shard)).open("rb") as file:

@@ -1,16 +1,16 @@
 """Samples in shards, on a disk or in an object store: `data.source`.
 
 The shards are those of WebDataset: plain tar files with the members KEY.jpg (or .png: the original
-image file, byte by byte) and KEY.label.png (training ids, 8 bits, without loss), readable by
-anything that reads tar. What is ours is `index.json` beside them, which says where each member
-begins. With it a sample is one read of a range of bytes, local or by HTTP, so that order,
-augmentation, sharing between processes and the position of a resumed run are the ones of files,
-exactly: a batch from shards is the batch from the original data set.
+image file, byte by byte) and KEY.label.png (training ids, 8 bits, without loss), readable by any
+tar program. In addition `index.json` has the offset of each member. With it a sample is one read of
+a range of bytes, local or by HTTP, so that order, augmentation, sharing between processes and the
+position of a resumed run are exactly those of files: a batch from shards is the batch from the
+original data set.
 
     SOURCE/train/index.json  SOURCE/train/000000.tar  000001.tar ...  SOURCE/val/...
 
-Read in whole shards instead, as the WebDataset library does, a training would see an order that is
-shuffled less, could not be resumed exactly, and would have to even out its processes.
+Reading whole shards, as the WebDataset library does, would shuffle less, could not be resumed
+exactly, and would give processes different numbers of batches.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ FORMAT = "segscape-shards-1"
 INDEX = "index.json"
 EXTRA = 'pip install "segscape[shards]"'
 _HOW_TO_WRITE = (
-    "Write shards with: segscape data prepare --format webdataset data=NAME data.root=DIR out=DIR"
+    "write shards with: segscape data prepare --format webdataset data=NAME data.root=DIR out=DIR"
 )
 
 
 class Member(NamedTuple):
-    """Where a sample lies.
+    """Where a sample is stored.
 
     Attributes:
         shard: number of the tar file.
@@ -63,7 +63,7 @@ class Member(NamedTuple):
 
 
 class Place:
-    """A folder of files, here or at a URL.
+    """A folder of files, local or at a URL.
 
     Args:
         where: path, or URL that fsspec knows (s3://, gs://, https://, ...).
@@ -80,7 +80,7 @@ class Place:
         return {"where": self.where, "remote": self.remote, "_opened": None}
 
     def name(self, file: str) -> str:
-        """A file, as a person would write it."""
+        """Path or URL of a file, for messages."""
         return f"{self.where}/{file}"
 
     def read(self, file: str, start: int = 0, stop: int | None = None) -> np.ndarray:
@@ -99,14 +99,14 @@ class Place:
         except UserError:
             raise
         except Exception as error:
-            # A library of an object store may raise anything.
+            # The library of an object store may raise anything.
             if not self.remote and not isinstance(error, OSError):
                 raise
             raise UserError(f"{self.name(file)}: cannot be read ({error})") from error
 
     def _fetch(self, file: str, start: int, stop: int | None) -> np.ndarray:
         system, root = self._system()
-        # a range of 0..None would be refused by some
+        # some file systems refuse the range 0..None
         limits = {} if stop is None else {"start": start, "end": stop}
         found = system.cat_file(f"{root}/{file}", **limits)
         return np.frombuffer(bytearray(found), np.uint8)
@@ -119,7 +119,7 @@ class Place:
 
                 system, root = fsspec.core.url_to_fs(self.where)
             except (ImportError, ValueError) as error:
-                raise UserError(f"{self.where}: {error}", f"Try: {EXTRA}") from error
+                raise UserError(f"{self.where}: {error}", f"try: {EXTRA}") from error
             self._opened = os.getpid(), system, root.rstrip("/")
         return self._opened[1], self._opened[2]
 
@@ -130,7 +130,7 @@ class ShardDataset:
     Args:
         source: folder or URL with a folder per split.
         split: train, val or test.
-        classes: that the data set says it has; None takes what the shards say.
+        classes: of the data set; None: those in the index.
         palette: colours of the classes.
 
     Raises:
@@ -154,7 +154,7 @@ class ShardDataset:
             raise UserError(
                 f"{self.place.name(INDEX)}: these are {len(self.classes)} classes of "
                 f"data={index['data']}, not the {len(classes)} of this data set",
-                f"Train with data={index['data']} as it was when the shards were written.",
+                f"train with data={index['data']} as it was when the shards were written",
             )
         self.shards = tuple(index["shards"])
         self.members = [Member(*row) for row in index["samples"]]
@@ -172,7 +172,7 @@ class ShardDataset:
         return ShardSample(self.place, self.shards, self.members[index])
 
     def name(self, index: int) -> str:
-        """The name that the sample had in the original data set."""
+        """The sample's name in the original data set."""
         return self.members[index].name
 
     def sample_size(self, index: int) -> tuple[int, int]:
@@ -180,17 +180,14 @@ class ShardDataset:
         return self.members[index].height, self.members[index].width
 
     def content_version(self) -> str:
-        """Of the samples that the shards were made of."""
+        """The content version of the original data set."""
         return self.version
 
     def _index(self) -> dict[str, Any]:
         try:
             text = self.place.read(INDEX).tobytes()
         except UserError as error:
-            raise UserError(
-                f"data.source: {error.what}",
-                error.hint or _HOW_TO_WRITE,
-            ) from error
+            raise UserError(f"data.source: {error.what}", error.hint or _HOW_TO_WRITE) from error
         try:
             index: dict[str, Any] = json.loads(text)
             known = index.get("format") == FORMAT
@@ -214,7 +211,7 @@ class ShardSample:
         self._place = place
         self._file = shards[member.shard]
         self._member = member
-        self._said = f"{place.name(self._file)} ({member.name})"
+        self._where = f"{place.name(self._file)} ({member.name})"
 
     @property
     def size(self) -> tuple[int, int]:
@@ -223,13 +220,13 @@ class ShardSample:
 
     def window(self, rows: slice, columns: slice) -> Sample:
         """These pixels of image and label; raises UserError for a damaged shard."""
-        label = decode_label(self._files[1], self._said, rows.stop)
-        image = decode_image(self._files[0], self._said, rows.stop)
+        label = decode_label(self._files[1], self._where, rows.stop)
+        image = decode_image(self._files[0], self._where, rows.stop)
         return Sample(image[rows, columns], label[rows, columns])
 
     def label(self) -> np.ndarray:
         """The whole label (H, W)."""
-        return decode_label(self._files[1], self._said)
+        return decode_label(self._files[1], self._where)
 
     @cached_property
     def _files(self) -> tuple[np.ndarray, np.ndarray]:
@@ -238,7 +235,7 @@ class ShardSample:
         data = self._place.read(self._file, member.image, stop)
         if data.size != stop - member.image:
             raise UserError(
-                f"{self._said}: the shard is cut short", "Copy it again, or write it again."
+                f"{self._where}: the shard is cut short", "copy it again, or write it again"
             )
-        # Copies: the codecs look at the end of a file, and change its header while they decode.
+        # Copies: the codecs read the end of a file, and change its header while they decode.
         return data[: member.image_bytes].copy(), data[member.label - member.image :].copy()

@@ -5,14 +5,14 @@
     pixels     of each sample RGB (H, W, 3), then training ids (H, W); at multiples of 4096
 
 Every sample has its place before anything is decoded, so the file can be filled in any order, by
-any number of processes at once: whoever needs a sample that is not there decodes it and writes it.
-Two that write the same sample write the same bytes. The file is sparse until then.
+any number of processes at once: a process that needs a missing sample decodes and writes it. Two
+that write the same sample write the same bytes. The file is sparse until then.
 
-A sample counts as written when its entry says so, and the entry is written last. Within a running
-system that is enough: what a process writes in an order, every other reads in that order, however
-the writer ended. A power cut, or a disk shared over a network, can keep an entry and lose pixels.
-So each run compares a sample's checksum before it first uses it (1 ms for 2048x1024); a sample that
-does not match counts as not written.
+A sample counts as written when its entry is, and the entry is written last. Within a running system
+that is enough: all processes see writes in the order in which they were made, even if the writer
+was killed. A power failure, or a network disk, can keep an entry and lose pixels. So each run
+compares a sample's checksum before its first use (1 ms for 2048x1024); a sample that does not match
+counts as not written.
 
 Read with `preadv`, not through a memory map: pages of a map count as the process's memory and stay
 until the kernel takes them back, and a map of a file that is cut short kills its reader. For a crop
@@ -48,7 +48,7 @@ _ENTRIES = 64
 _ENTRY = np.dtype([("state", "<u4"), ("checksum", "<u4"), ("height", "<u4"), ("width", "<u4")])
 _WRITTEN = 0x600DDA7A
 _PAGE = 4096
-# Left free for others: a disk without room also stops the checkpoints.
+# Left free: on a full disk no checkpoint could be saved either.
 RESERVE = 1 << 30
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOMEM)
 
@@ -62,8 +62,8 @@ class SampleStore:
 
     Args:
         path: of a file that `format_store` made.
-        room: bytes that are still free where it lies, None if unknown.
-        trusted: the file cannot outlive the system, so checksums need not be compared.
+        room: returns the free bytes on its disk, None if unknown.
+        trusted: the file does not survive a restart, so checksums need not be compared.
 
     Raises:
         ValueError: not such a file, or cut short.
@@ -90,7 +90,7 @@ class SampleStore:
         entries = np.frombuffer(os.pread(self._file, count * _ENTRY.itemsize, _ENTRIES), _ENTRY)
         self.sizes = np.stack([entries["height"], entries["width"]], 1).astype(np.int64)
         self.offsets = _offsets(self.sizes)[:-1]
-        # What this run has compared, and whether it gave up writing: shared with forked workers.
+        # Samples compared in this run, and whether it stopped writing: shared with forked workers.
         self._known = mmap.mmap(-1, count + 1)
 
     def __len__(self) -> int:
@@ -108,7 +108,7 @@ class SampleStore:
         return height, width
 
     def has(self, index: int) -> bool:
-        """Whether a sample is there, and whole."""
+        """Whether a sample is stored, with the right checksum."""
         if self._known[index]:
             return True
         state, checksum = self._entry(index)
@@ -120,11 +120,11 @@ class SampleStore:
         return True
 
     def written(self, index: int) -> bool:
-        """Whether a sample is there according to its entry alone."""
+        """Whether a sample is stored according to its entry alone."""
         return self._entry(index)[0] == _WRITTEN
 
     def whole_on_disk(self, index: int) -> bool:
-        """Whether a sample's checksum matches what the disk gives, not what memory still holds."""
+        """Whether a sample's checksum matches the disk, not only the page cache."""
         if hasattr(os, "posix_fadvise"):
             height, width = self.size(index)
             place = int(self.offsets[index])
@@ -136,8 +136,8 @@ class SampleStore:
         """Keep a sample, if there is room for it.
 
         Returns:
-            Whether it is there now. A sample of another size than its file's header says is not
-            kept, and neither is any more once the disk is full.
+            Whether it is stored now. A sample of another size than in its file's header is not
+            kept; once the disk is full, none is.
         """
         if not self.writable or self._known[len(self)]:
             return False
@@ -164,7 +164,7 @@ class SampleStore:
         return True
 
     def window(self, index: int, rows: slice, columns: slice) -> Sample | None:
-        """These pixels of a sample that is there; None if the file has been cut short since."""
+        """A window of a stored sample; None if the file has been cut short since."""
         height, width = self.size(index)
         first, stop, _ = rows.indices(height)
         place = int(self.offsets[index])
@@ -175,18 +175,18 @@ class SampleStore:
         return Sample(image[:, columns], label[:, columns]) if whole else None
 
     def label(self, index: int) -> np.ndarray | None:
-        """The label of a sample that is there; None as in `window`."""
+        """The label of a stored sample; None as in `window`."""
         height, width = self.size(index)
         label = np.empty((height, width), np.uint8)
         place = int(self.offsets[index]) + height * width * 3
         return label if self._read(label.reshape(-1), place) else None
 
     def flush(self) -> None:
-        """Wait until the disk has everything."""
+        """Wait until everything is on the disk."""
         os.fsync(self._file)
 
     def filled(self) -> int:
-        """Bytes that the file really takes."""
+        """Bytes that the file takes on the disk."""
         return os.fstat(self._file).st_blocks * 512
 
     def _entry(self, index: int) -> tuple[int, int]:
@@ -226,7 +226,7 @@ def format_store(file: int, sizes: np.ndarray) -> int:
         sizes: height and width of each sample, (N, 2).
 
     Returns:
-        The size that it will have when it is full.
+        Its size when it is full, bytes.
     """
     nbytes = store_bytes(sizes)
     entries = np.zeros(len(sizes), _ENTRY)

@@ -1,4 +1,4 @@
-"""What decoded samples depend on, as one value: the files, and the code that reads them."""
+"""One value for everything that decoded samples depend on: the files, and the code."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def content_version(dataset: SegmentationDataset) -> str:
     """A digest that differs when a split's samples may differ.
 
     It covers the files' names below their common folder, their sizes and times of change, the
-    options and label mapping that the data set object holds, and the version of the decoding. A
-    data set without `files` is taken for a program: the source files of its package are covered.
-    One may also say itself, with a method `content_version()`.
+    options and label mapping in the data set object, and the version of the decoding. A data set
+    without `files` is generated: the source files of its package are covered. A data set may also
+    define a method `content_version()`.
     """
     own = getattr(dataset, "content_version", None)
     if own is not None:
@@ -54,7 +54,7 @@ def content_version(dataset: SegmentationDataset) -> str:
 def sample_sizes(dataset: SegmentationDataset) -> np.ndarray:
     """Height and width of every sample (N, 2), from headers alone where there are files.
 
-    (0, 0) for an image that cannot be read: whoever reads the sample will say why.
+    (0, 0) for an image that cannot be read: reading the sample raises the reason.
     """
 
     def size(index: int) -> tuple[int, int]:
@@ -68,14 +68,14 @@ def sample_sizes(dataset: SegmentationDataset) -> np.ndarray:
 
 
 def sample_size(dataset: SegmentationDataset, index: int) -> tuple[int, int]:
-    """Height and width of a sample, without decoding it if the data set has a way.
+    """Height and width of a sample, without decoding it if possible.
 
     Raises:
         UserError: naming the file that is at fault.
     """
-    teller = getattr(dataset, "sample_size", None)
-    if teller is not None:
-        height, width = teller(index)
+    own = getattr(dataset, "sample_size", None)
+    if own is not None:
+        height, width = own(index)
         return height, width
     files = getattr(dataset, "files", None)
     if files is None:
@@ -83,7 +83,7 @@ def sample_size(dataset: SegmentationDataset, index: int) -> tuple[int, int]:
     path = files(index)[0]
     try:
         return image_size(np.fromfile(path, np.uint8, _HEAD), path)
-    except (UserError, OSError):  # a long preface, or a file that is not there
+    except (UserError, OSError):  # a long header, or a missing file
         return image_size(read_bytes(path), path)
 
 
@@ -102,7 +102,7 @@ def _name(thing: Any) -> str:
 
 
 def _feed(digest: Any, value: Any) -> None:
-    """Add a value to the digest by what it says; paths by their type alone."""
+    """Add a value to the digest by its content; paths by their type alone."""
     digest.update(type(value).__name__.encode())
     if value is None or isinstance(value, bool | int | float | str | bytes):
         digest.update(repr(value).encode())

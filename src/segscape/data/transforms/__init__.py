@@ -7,13 +7,7 @@ the whole image (bilinear, half-pixel centres) and cutting the crop would give.
 Images stay uint8; normalisation happens on the device (`Segmenter.normalize`).
 """
 
-from segscape.data.transforms.base import (
-    Identity,
-    LazyTransform,
-    Others,
-    Transform,
-    for_classes,
-)
+from segscape.data.transforms.base import Identity, LazyTransform, Others, Transform, for_classes
 from segscape.data.transforms.checks import check_size
 from segscape.data.transforms.colour import Blur, ColourJitter, PhotoMetricDistortion
 from segscape.data.transforms.mixing import Mixing

@@ -1,4 +1,4 @@
-"""What a data module applies to a training sample."""
+"""The interface of transforms of training samples."""
 
 from __future__ import annotations
 
@@ -24,14 +24,8 @@ class Transform(Protocol):
 
 
 @runtime_checkable
-class LazyTransform(Protocol):
-    """A transform that reads only what it needs, of its sample and of others."""
-
-    def __call__(
-        self, image: np.ndarray, label: np.ndarray, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """See `Transform`."""
-        ...
+class LazyTransform(Transform, Protocol):
+    """A transform that reads only the pixels it needs, of its sample and of others."""
 
     def apply(
         self, lazy: LazySample, rng: np.random.Generator, others: Others | None = None
@@ -41,7 +35,7 @@ class LazyTransform(Protocol):
         Args:
             lazy: the sample.
             rng: source of the choices.
-            others: draws the samples that are mixed into this one; None: it is itself its other.
+            others: draws the samples that are mixed into this one; None: this sample itself.
         """
         ...
 
@@ -52,7 +46,7 @@ class Identity:
     def __call__(
         self, image: np.ndarray, label: np.ndarray, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return what came in."""
+        """Return the arguments unchanged."""
         return image, label
 
 

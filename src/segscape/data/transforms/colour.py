@@ -8,12 +8,7 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from segscape.data.transforms.checks import (
-    check_range,
-    number,
-    require,
-    require_probability,
-)
+from segscape.data.transforms.checks import check_range, number, require, require_probability
 from segscape.errors import choice
 
 COLOURS = ("paddleseg", "stdc", "mmseg", "none")

@@ -22,7 +22,7 @@ Aligned = tuple[slice, int, slice]
 @dataclass(frozen=True)
 class Axis:
     """One axis of the crop: `count` pixels from `offset` on, of an image of `size` pixels
-    that is thought of as resized to `scaled` pixels."""
+    as if it were resized to `scaled` pixels."""
 
     size: int
     scaled: int
@@ -45,7 +45,7 @@ class Axis:
         return self.cut(int(rng.integers(max(self.scaled - crop, 0) + 1)), crop)
 
     def around(self, centre: float, crop: int) -> Axis:
-        """At most `crop` pixels around a position on the scaled axis, as far as it reaches."""
+        """At most `crop` pixels around a position on the scaled axis, within the axis."""
         return self.cut(round(centre - crop / 2), crop)
 
     def cut(self, offset: int, crop: int) -> Axis:

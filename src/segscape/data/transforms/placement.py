@@ -51,11 +51,7 @@ class Placement:
         self.rare_classes = check_classes("augment.rare_classes", rare_classes)
 
     def draw(
-        self,
-        lazy: LazySample,
-        whole: View,
-        crop: tuple[int, int],
-        rng: np.random.Generator,
+        self, lazy: LazySample, whole: View, crop: tuple[int, int], rng: np.random.Generator
     ) -> tuple[Axis, Axis]:
         """Rows and columns of a crop.
 

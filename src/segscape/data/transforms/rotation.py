@@ -16,14 +16,14 @@ from segscape.data.transforms.geometry import Axis
 class Rotation:
     """A crop of an image that is resized and then turned about its centre.
 
-    The canvas keeps the size of the resized image: what turns out of it is cut off, what turns
-    in is `pad_value` and 255. Positions are measured from the canvas's top left edge, so that
+    The canvas keeps the size of the resized image: pixels that leave it are cut off, those that
+    enter are `pad_value` and 255. Positions are measured from the canvas's top left edge, so that
     pixel i has its centre at i + 0.5.
 
     Args:
         rows: of the crop.
         columns: of the crop.
-        degrees: by how much the image turns, counter-clockwise.
+        degrees: rotation of the image, counter-clockwise.
         antialias: average the pixels under a result pixel when shrinking.
         pad_value: grey level outside of the image.
     """
@@ -77,7 +77,7 @@ class Rotation:
         grey = (self.pad_value,) * 3
         image = self._warp(part.image, cv2.INTER_LINEAR, grey, samples)
         if samples > 1:
-            # So many samples under each result pixel, which are averaged.
+            # The samples under each result pixel are averaged.
             shape = (self.columns.count, self.rows.count)
             image = cv2.resize(image, shape, interpolation=cv2.INTER_AREA)
         return Sample(image, self._warp(part.label, cv2.INTER_NEAREST, (IGNORE_INDEX,)))

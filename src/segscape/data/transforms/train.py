@@ -36,7 +36,7 @@ class TrainTransform:
         scale_draw: uniform | log_uniform, see `Scaling`.
         short_side: factors refer to the image resized to this short side; see `Scaling`.
         long_side: limit of that resizing.
-        small: pad | enlarge, what becomes of an image smaller than the crop.
+        small: pad | enlarge, how an image smaller than the crop is treated.
         rotation: the image is turned by -x..+x degrees about its centre; 0 turns it off.
         rotation_probability: of a rotation.
         flip: probability of a horizontal flip.
@@ -141,12 +141,12 @@ class TrainTransform:
     def apply(
         self, lazy: LazySample, rng: np.random.Generator, others: Others | None = None
     ) -> Sample:
-        """The same, of a sample of which only the pixels that are needed are read.
+        """The same for a sample of which only the needed pixels are read.
 
         Args:
             lazy: the source.
             rng: source of the choices.
-            others: draws the samples that are mixed into this one; None: it is itself its other.
+            others: draws the samples that are mixed into this one; None: this sample itself.
         """
         partners = others if others is not None else lambda rng: lazy
         done = self.mixing(lazy, rng, partners, self._cut, self.placement.rare_classes)
@@ -175,8 +175,8 @@ class TrainTransform:
         flip = rng.random() < self.flip
         resample = self._view(rows, columns, degrees)
         part = resample(lazy.window(*resample.window()))
-        # Colour before padding: the grey of the padding stays neutral and does not enter the
-        # mean of the contrast (PaddleSeg pads first; the label is ignored there either way).
+        # Colour before padding: the grey of the padding stays neutral and does not affect the
+        # mean of the contrast (PaddleSeg pads first; the label is ignored there in both cases).
         image, label = self._pad(self.blur(self.colour(part.image, rng), rng), part.label, crop)
         if flip:
             image, label = cv2.flip(image, 1), cv2.flip(label, 1)

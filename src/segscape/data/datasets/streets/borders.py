@@ -7,23 +7,11 @@ import math
 import numpy as np
 
 from segscape.data.datasets.streets.canvas import BUILDING, FENCE, TREE
-from segscape.data.datasets.streets.rng import Colour
+from segscape.data.datasets.streets.rng import colours
 from segscape.data.datasets.streets.scene import Scene
 
-_RAILS: tuple[Colour, ...] = (
-    (48, 52, 52),
-    (150, 152, 150),
-    (60, 84, 70),
-    (206, 204, 198),
-    (112, 86, 62),
-)
-_BOARDS: tuple[Colour, ...] = (
-    (124, 96, 68),
-    (98, 78, 62),
-    (146, 122, 92),
-    (116, 112, 104),
-    (88, 70, 54),
-)
+_RAILS = colours("303434 969896 3c5446 ceccc6 70563e")
+_BOARDS = colours("7c6044 624e3e 927a5c 747068 584636")
 _LEAVES = 42  # pixels of the foliage's texture per metre
 
 

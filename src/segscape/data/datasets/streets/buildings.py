@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from segscape.data.datasets.streets.canvas import BUILDING
 from segscape.data.datasets.streets.facades import BAY, FLOOR, FLOORS, SPAN, Facade
-from segscape.data.datasets.streets.rng import Colour, Rng, tinted
+from segscape.data.datasets.streets.rng import Colour, Rng, colours, tinted
 from segscape.data.datasets.streets.scene import Scene
 
 _METRES = 2.9  # width of a bay and height of a floor
-_ROOFS: tuple[Colour, ...] = ((78, 80, 88), (120, 78, 62), (96, 86, 80), (64, 66, 72))
+_ROOFS = colours("4e5058 784e3e 605650 404248")
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def design(
 
 def shadow(scene: Scene, house: Building) -> None:
     """Cast the house's shadow onto the ground."""
-    if scene.light.shadow > 0.85:  # overcast: there is none to be seen
+    if scene.light.shadow > 0.85:  # overcast: no visible shadow
         return
     dx, dz = scene.light.drift
     height = house.height + (2.0 if house.pitched else 0.0)
@@ -123,7 +123,7 @@ def _wall(
     left, right = offset * BAY * unit, (offset + bays) * BAY * unit
     low = 0
     while low < house.floors:
-        # The lower part has the ground floor; what is higher repeats the upper floors.
+        # The lower part has the ground floor; higher parts repeat the upper floors.
         count = min(house.floors - low, FLOORS if low == 0 else FLOORS - 1)
         bottom = (FLOORS if low == 0 else FLOORS - 1) * FLOOR * unit
         top = bottom - count * FLOOR * unit

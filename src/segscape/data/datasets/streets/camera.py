@@ -54,7 +54,7 @@ class Camera:
         return self.u + du - self.roll * dv, self.v + dv + self.roll * du
 
     def outline(self, places: Sequence[Place]) -> list[Point]:
-        """Pixels of a few places (x, y, z): plain arithmetic beats numpy for so few."""
+        """Pixels of a few places (x, y, z): plain arithmetic is faster than numpy for so few."""
         focal, curve, roll, u, v = self.focal, self.curve, self.roll, self.u, self.v
         left, height = self.x, self.height
         pixels = []

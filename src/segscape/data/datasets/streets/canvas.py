@@ -53,11 +53,7 @@ def _perspective(
     b, e = ((x3 - x0) / high + h * x3) / 2, ((y3 - y0) / high + h * y3) / 2
     u, v = left + 1, top + 1  # the frame
     return np.array(
-        (
-            (a, b, x0 / 2 - a * u - b * v),
-            (d, e, y0 / 2 - d * u - e * v),
-            (g, h, 1 - g * u - h * v),
-        )
+        ((a, b, x0 / 2 - a * u - b * v), (d, e, y0 / 2 - d * u - e * v), (g, h, 1 - g * u - h * v))
     )
 
 
@@ -66,7 +62,7 @@ class Canvas:
 
     One call of OpenCV paints both image and label, and four channels are faster to warp and to
     enlarge than three. Colours are lit and mixed with haze by the tone that is set for the thing
-    being painted. They are not set at first: the sky and the ground cover them all.
+    being painted. The pixels are not initialised: the sky and the ground cover them all.
     """
 
     def __init__(self, height: int, width: int) -> None:
@@ -87,11 +83,7 @@ class Canvas:
         return r * gr * shade + hr, g * gg * shade + hg, b * gb * shade + hb, kind
 
     def fill(
-        self,
-        points: np.ndarray | Sequence[Point],
-        colour: Colour,
-        kind: int,
-        shade: float = 1.0,
+        self, points: np.ndarray | Sequence[Point], colour: Colour, kind: int, shade: float = 1.0
     ) -> None:
         """Paint a convex polygon."""
         ink = self.ink(colour, kind, shade)
@@ -103,11 +95,7 @@ class Canvas:
         cv2.fillConvexPoly(self.pixels, outline, ink, cv2.LINE_8, BITS)
 
     def polygon(
-        self,
-        points: np.ndarray | Sequence[Point],
-        colour: Colour,
-        kind: int,
-        shade: float = 1.0,
+        self, points: np.ndarray | Sequence[Point], colour: Colour, kind: int, shade: float = 1.0
     ) -> None:
         """Paint a polygon of any shape."""
         ink = self.ink(colour, kind, shade)
@@ -169,12 +157,7 @@ class Canvas:
         cv2.ellipse(self.pixels, middle, radii, 0, 0, 360, ink, -1, cv2.LINE_8, BITS)
 
     def hoop(
-        self,
-        centre: Point,
-        axes: tuple[float, float],
-        width: float,
-        colour: Colour,
-        kind: int,
+        self, centre: Point, axes: tuple[float, float], width: float, colour: Colour, kind: int
     ) -> None:
         """Paint the outline of an ellipse, but label all of it."""
         (u, v), (ru, rv) = centre, (max(axes[0], 0.5), max(axes[1], 0.5))

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from segscape.data.datasets.streets.canvas import framed
-from segscape.data.datasets.streets.rng import Colour, Rng, tinted
+from segscape.data.datasets.streets.rng import Colour, Rng, colours, tinted
 
 BAY = FLOOR = 64  # pixels of one bay (width) and one floor (height) at the finest level
 BAYS, FLOORS = 6, 5
@@ -16,26 +16,12 @@ SPAN = 8  # bays that can be draped in one piece
 
 _BRICK, _RENDER, _STONE, _CONCRETE, _GLASS, _IVY = range(6)
 _WALLS: dict[int, tuple[Colour, ...]] = {
-    _BRICK: (
-        (138, 84, 66),
-        (156, 108, 84),
-        (120, 74, 62),
-        (182, 156, 116),
-        (164, 138, 104),
-        (110, 90, 80),
-    ),
-    _RENDER: (
-        (214, 206, 190),
-        (226, 222, 214),
-        (196, 182, 156),
-        (206, 176, 150),
-        (176, 190, 200),
-        (188, 150, 130),
-    ),
-    _STONE: ((176, 166, 146), (150, 142, 130), (190, 180, 160)),
-    _CONCRETE: ((128, 128, 130), (146, 146, 144), (108, 110, 114)),
-    _GLASS: ((84, 98, 108), (70, 80, 92), (110, 124, 130)),
-    _IVY: ((74, 92, 52),),
+    _BRICK: colours("8a5442 9c6c54 784a3e b69c74 a48a68 6e5a50"),
+    _RENDER: colours("d6cebe e2ded6 c4b69c ceb096 b0bec8 bc9682"),
+    _STONE: colours("b0a692 968e82 beb4a0"),
+    _CONCRETE: colours("808082 929290 6c6e72"),
+    _GLASS: colours("54626c 46505c 6e7c82"),
+    _IVY: colours("4a5c34"),
 }
 _KINDS = (_BRICK, _BRICK, _BRICK, _RENDER, _RENDER, _STONE, _CONCRETE, _GLASS)
 
@@ -201,14 +187,7 @@ def _style(rng: Rng, kind: int, colour: Colour) -> _Style:
     half = rng.uniform(0.14, 0.26)
     top = rng.uniform(0.16, 0.28)
     return _Style(
-        0.5 - half,
-        top,
-        0.5 + half,
-        rng.uniform(0.72, 0.86),
-        frame,
-        rng.integer(0, 2),
-        sill,
-        False,
+        0.5 - half, top, 0.5 + half, rng.uniform(0.72, 0.86), frame, rng.integer(0, 2), sill, False
     )
 
 
@@ -236,14 +215,7 @@ def draw_facade(rng: Rng, stains: np.ndarray, number: int) -> Facade:
             cell = rng.pick(cells)
             cv2.copyTo(cell, np.where(cell.any(axis=2), 255, 0).astype(np.uint8), target)
         if kind in (_RENDER, _STONE) and floor % 2 == 0:
-            _box(
-                wall,
-                0,
-                floor * FLOOR,
-                BAYS * BAY,
-                floor * FLOOR + 4,
-                tinted(colour, 1.12),
-            )
+            _box(wall, 0, floor * FLOOR, BAYS * BAY, floor * FLOOR + 4, tinted(colour, 1.12))
     ground = wall[(FLOORS - 1) * FLOOR :]
     shops = number % 3 != 2 and kind != _IVY
     for bay in range(0, BAYS, 2):

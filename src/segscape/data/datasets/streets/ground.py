@@ -12,7 +12,7 @@ from segscape.data.datasets.streets.scene import FLAT, Scene
 
 _WHITE: Colour = (214, 214, 208)
 _YELLOW: Colour = (206, 166, 62)
-_END = 260.0  # metres; the ground ends at the horizon for the eye
+_END = 260.0  # metres; farther ground cannot be told from the horizon
 
 
 def _air(scene: Scene, top: int, height: int) -> np.ndarray:

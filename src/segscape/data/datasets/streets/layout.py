@@ -1,4 +1,4 @@
-"""Layout of the streets: what stands where. Everything is drawn from far to near."""
+"""Layout of the streets: the places of all things, which are drawn from far to near."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def _rows(scene: Scene, plan: Plan, side: int, style: int) -> None:
 
 
 def _border(scene: Scene, plan: Plan, side: int, style: int) -> None:
-    """What separates pavement and gardens: railings, boards, hedges, walls."""
+    """Railings, boards, hedges or walls between pavement and gardens."""
     rng, road = scene.rng, scene.road
     look = (rng.uniform(0.9, 1.5), rng.pick((0.14, 0.18, 0.24)), rng.integer(0, 4))
     x = side * (road.edge(side) + 0.15)
@@ -306,7 +306,7 @@ def _figure_shadow(scene: Scene, x: float, z: float) -> None:
 
 
 def furnish(scene: Scene) -> Plan:
-    """Decide what stands where."""
+    """Place everything that stands in the scene."""
     rng, plan = scene.rng, Plan()
     first = rng.pick((TERRACE, TERRACE, OFFICES, HOUSES, HOUSES, HOUSES, PARK))
     other = first if rng.chance(0.5) else rng.pick((TERRACE, OFFICES, HOUSES, PARK))

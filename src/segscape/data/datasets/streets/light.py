@@ -1,4 +1,4 @@
-"""Light of the streets: sun, sky, haze, shadows on the ground, and what the camera makes of it."""
+"""Light of the streets: sun, sky, haze, shadows on the ground, and the exposure of the camera."""
 
 from __future__ import annotations
 

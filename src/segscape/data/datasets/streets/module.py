@@ -11,7 +11,7 @@ from segscape.data.module import SegmentationDataModule, require_count
 from segscape.data.options import LoaderOptions
 from segscape.data.transforms import check_size
 
-# The splits take their scenes from ranges that cannot meet.
+# The splits take their scenes from disjoint ranges.
 _SPLIT_RANGE = 10_000_000
 
 
@@ -22,7 +22,7 @@ class StreetsDataset:
         split: train, val or test.
         count: number of scenes.
         size: height and width, pixels.
-        scene_seed: of the town.
+        scene_seed: first part of the seed of every scene.
     """
 
     classes: tuple[str, ...] = CLASSES
@@ -63,8 +63,8 @@ class Streets(SegmentationDataModule):
         train_size: number of training scenes.
         val_size: number of validation scenes.
         test_size: number of test scenes.
-        scene_seed: which town. Apart from `seed`, so that runs with different seeds see and
-            are scored on the same scenes.
+        scene_seed: of all scenes. Separate from `seed`, so that runs with different seeds train
+            and are scored on the same scenes.
         **options: see `SegmentationDataModule`. All scenes have one size, so any
             eval_batch_size works.
 

@@ -8,17 +8,11 @@ import numpy as np
 
 from segscape.data.datasets.streets.camera import Point, fixed
 from segscape.data.datasets.streets.canvas import BUILDING, POLE, SIGN, TREE, VOID
-from segscape.data.datasets.streets.rng import Colour
+from segscape.data.datasets.streets.rng import Colour, colours
 from segscape.data.datasets.streets.scene import Scene
 from segscape.data.datasets.streets.textures import Crown
 
-_STEEL: tuple[Colour, ...] = (
-    (118, 122, 124),
-    (84, 88, 90),
-    (58, 62, 62),
-    (152, 154, 152),
-    (66, 78, 70),
-)
+_STEEL = colours("767a7c 54585a 3a3e3e 989a98 424e46")
 
 
 def column(
@@ -229,7 +223,7 @@ def tree(scene: Scene, x: float, z: float, height: float, crown: Crown) -> None:
 
 def tree_shadow(scene: Scene, x: float, z: float, height: float) -> None:
     """The blob that a crown casts on the ground."""
-    if scene.light.shadow > 0.85:  # overcast: there is none to be seen
+    if scene.light.shadow > 0.85:  # overcast: no visible shadow
         return
     dx, dz = scene.light.drift
     middle, radius = height * 0.62, height * 0.3
@@ -257,7 +251,7 @@ def oddment(scene: Scene, x: float, z: float) -> None:
 
 
 def skyline(scene: Scene) -> None:
-    """What closes the view at the horizon: far houses and trees."""
+    """Far houses and trees at the horizon."""
     rng, camera, canvas = scene.rng, scene.camera, scene.canvas
     far = 150.0
     scene.light.tone(canvas, far)

@@ -4,40 +4,15 @@ from __future__ import annotations
 
 from segscape.data.datasets.streets.camera import Point
 from segscape.data.datasets.streets.canvas import BICYCLIST, PEDESTRIAN
-from segscape.data.datasets.streets.rng import Colour, Rng
+from segscape.data.datasets.streets.rng import Colour, Rng, colours
 from segscape.data.datasets.streets.scene import Scene
 
-_CLOTHES: tuple[Colour, ...] = (
-    (34, 36, 42),
-    (58, 62, 72),
-    (40, 52, 88),
-    (120, 124, 128),
-    (176, 172, 164),
-    (150, 40, 44),
-    (60, 96, 70),
-    (204, 200, 190),
-    (110, 84, 62),
-    (186, 150, 60),
-    (130, 70, 110),
-    (72, 120, 160),
-    (226, 120, 50),
+_CLOTHES = colours(
+    "22242a 3a3e48 283458 787c80 b0aca4 96282c 3c6046 ccc8be 6e543e ba963c 82466e 4878a0 e27832"
 )
-_TROUSERS: tuple[Colour, ...] = (
-    (36, 38, 46),
-    (52, 62, 88),
-    (84, 84, 86),
-    (110, 96, 78),
-    (28, 28, 30),
-    (146, 136, 116),
-)
-_SKIN: tuple[Colour, ...] = ((222, 184, 156), (196, 150, 120), (150, 106, 80), (104, 72, 54))
-_HAIR: tuple[Colour, ...] = (
-    (40, 32, 28),
-    (88, 62, 40),
-    (160, 128, 84),
-    (130, 130, 130),
-    (24, 22, 22),
-)
+_TROUSERS = colours("24262e 343e58 545456 6e604e 1c1c1e 928874")
+_SKIN = colours("deb89c c49678 966a50 684836")
+_HAIR = colours("28201c 583e28 a08054 828282 181616")
 
 
 class _Figure:

@@ -12,6 +12,11 @@ Colour = tuple[float, float, float]
 T = TypeVar("T")
 
 
+def colours(text: str) -> tuple[Colour, ...]:
+    """The colours of a text of hexadecimal numbers, RRGGBB each."""
+    return tuple((red, green, blue) for red, green, blue in map(bytes.fromhex, text.split()))
+
+
 def tinted(colour: Colour, factor: float, lift: float = 0.0) -> Colour:
     """The colour times a factor plus a lift, at most 250."""
     r, g, b = (min(250.0, c * factor + lift) for c in colour)
