@@ -153,10 +153,11 @@ def _job(composed: Any, found: list[float | None], elsewhere: bool) -> int:
         group=place.parents[1].name if place.parent.name == "jobs" else None,
     )
     if multirun:
-        from segscape.sweep.launchers.plugin import is_job, run_job
+        from segscape.sweep.launchers.plugin import is_job, refuse_sweep_settings, run_job
 
         if is_job(config["run_dir"]):
             return run_job(request, context.job.num, elsewhere)
+        refuse_sweep_settings(overrides)
         print(f"\njob {context.job.num}: {' '.join(overrides)}", flush=True)
     result = run(request)
     found.append(result.best.get("val/miou") if result.best else None)

@@ -297,7 +297,7 @@ def _source(auxiliary: str) -> tuple[str, int | str]:
     return part, int(key) if key.isdigit() else key
 
 
-def _channels(auxiliary: str, encoder: Encoder, decoder: Decoder) -> int:
+def auxiliary_channels(auxiliary: str, encoder: Encoder, decoder: Decoder) -> int:
     part, key = _source(auxiliary)
     spec = encoder.spec if part == "encoder" else decoder.spec
     try:

@@ -15,8 +15,8 @@ from segscape import build
 from segscape.config import composing, files
 from segscape.errors import UserError
 from segscape.profiling.complexity import measure
-from segscape.sweep.plan.check import Plan, explain_rejections, plan
-from segscape.sweep.plan.explain import exclusions, listed
+from segscape.sweep.plan.check import Plan, plan
+from segscape.sweep.plan.explain import exclusions, explain_rejections, listed
 from segscape.sweep.plan.grid import axes_of, expand
 from segscape.sweep.settings import read_settings
 

@@ -118,6 +118,20 @@ def is_job(run_dir: str | None) -> bool:
     return bool(run_dir) and (Path(str(run_dir)) / "job.json").is_file()
 
 
+def refuse_sweep_settings(overrides: Sequence[str]) -> None:
+    """Under a third-party launcher and sweeper no key of `sweep` has an effect.
+
+    Raises:
+        UserError: one is given.
+    """
+    for text in overrides:
+        if text.lstrip("+~").startswith(("sweep.", "sweep=")):
+            raise UserError(
+                f"{text} has no effect: launcher and sweeper are not those of segscape",
+                "leave it out, or leave out hydra/sweeper=",
+            )
+
+
 def run_job(request: job.Request, number: int, elsewhere: bool) -> int:
     """Run one job of a sweep.
 

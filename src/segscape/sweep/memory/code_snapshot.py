@@ -19,7 +19,10 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from segscape.config.files import config_dir
 from segscape.errors import UserError
+from segscape.runs.files import write_json
+from segscape.runs.source_snapshot import FROZEN_GIT, git_state
 
 FOLDER = "code"
 _DIGITS = 12
@@ -120,8 +123,6 @@ def targets(node: Any) -> Iterator[str]:
 
 
 def _own_source() -> list[_Entry]:
-    from segscape.config.files import config_dir
-
     package, conf = Path(__file__).resolve().parents[2], config_dir()
     entries = list(_files(package, PurePosixPath("segscape")))
     if not conf.is_relative_to(package):  # a checkout keeps its yaml files beside src/
@@ -273,9 +274,6 @@ def _write(draft: Path, entries: Iterable[_Entry], contents: Mapping[PurePosixPa
 
 def _write_git(draft: Path) -> None:
     """Say which commit this was, and what differed from it."""
-    from segscape.runs.files import write_json
-    from segscape.runs.source_snapshot import FROZEN_GIT, git_state
-
     git = git_state()
     if git is None:
         return

@@ -1,24 +1,22 @@
-"""Which points of a sweep can be run: composed, checked and costed before the first submission."""
+"""Which combinations can be run: composed, checked and costed before the first submission."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from segscape import preflight
 from segscape.config import files
 from segscape.config.composer import Composer
 from segscape.config.override_text import key_of, parsed, plain, typed
 from segscape.errors import UserError
-from segscape.sweep.plan.explain import explain_rejections as explain_rejections
+from segscape.profiling.designs import DesignCost
+from segscape.sweep.memory.directory import Planned
+from segscape.sweep.plan.costing import Costs
 from segscape.sweep.plan.where import Condition, read
-
-if TYPE_CHECKING:
-    from segscape.profiling.designs import DesignCost
-    from segscape.sweep.memory.directory import Planned
-    from segscape.sweep.plan.costing import Costs
-    from segscape.sweep.settings import SweepSettings
+from segscape.sweep.settings import SweepSettings
 
 
 @dataclass(frozen=True)
@@ -89,11 +87,8 @@ def plan(
     """
     _require_options(points)
     _require_apart(points, common)
-    from segscape.sweep.plan.costing import Costs
-
     composer, costs = composer or Composer(), _costs()
     costs.notes.clear()
-    assert isinstance(costs, Costs)
     checked = _Checked(composer, costs, list(common), [], [])
     checked.require_common(points)
     for point in points:
@@ -156,8 +151,6 @@ class _Checked:
 
     def _mistake(self, point: Mapping[str, str]) -> UserError | None:
         """What can be told from the configuration alone."""
-        from segscape import preflight
-
         whole = [*self.common, *_overrides(point)]
         try:
             composed, _ = self.composer.compose(whole)
@@ -169,9 +162,6 @@ class _Checked:
 
     def add(self, point: Mapping[str, str]) -> None:
         """Check one point."""
-        from segscape import preflight
-        from segscape.sweep.memory.directory import Planned
-
         own = tuple(_overrides(point))
         varied = {plain(key): typed(value) for key, value in point.items()}
         whole = [*self.common, *own]
@@ -277,6 +267,4 @@ def _require_apart(points: Sequence[Mapping[str, str]], common: Sequence[str]) -
 @lru_cache(maxsize=1)
 def _costs() -> Costs:
     """Kept, since a search plans point by point."""
-    from segscape.sweep.plan.costing import Costs
-
     return Costs()

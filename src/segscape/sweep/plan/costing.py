@@ -17,6 +17,7 @@ from segscape.config import targets
 from segscape.data.module import SegmentationDataModule
 from segscape.errors import UserError
 from segscape.models.contracts import FeatureSpec
+from segscape.models.segmenter import auxiliary_channels
 from segscape.profiling.designs import DesignCost, DesignCosts
 from segscape.profiling.meta import made_on_meta
 from segscape.profiling.option_costs import SIZE
@@ -175,9 +176,7 @@ class _Counts(DesignCosts):
         Raises:
             UserError: a head reads a feature that neither encoder nor decoder gives.
         """
-        from segscape.models.segmenter import _channels
-
         encoder: Any = SimpleNamespace(spec=self.encoder(config["encoder"]).spec)
         decoder: Any = SimpleNamespace(spec=self._decoded)
         for head in build.auxiliary(config).values():
-            _channels(head.reads, encoder, decoder)
+            auxiliary_channels(head.reads, encoder, decoder)

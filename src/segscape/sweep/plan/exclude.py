@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from segscape.config.override_text import Point, plain, typed, words, written
-from segscape.errors import UserError, nearest
+from segscape.errors import UserError, unknown
 
 
 def without_excluded(points: list[Point], exclude: Sequence[Any]) -> list[Point]:
@@ -64,10 +64,7 @@ def _pattern(given: Any) -> dict[str, str]:
 def _require_known(pattern: Mapping[str, str], known: Sequence[str]) -> None:
     for key in pattern:
         if key not in known:
-            close = nearest(key, known)
-            hint = f"did you mean {close}? " if close else ""
-            varied = ", ".join(known) or "nothing"
-            raise UserError(f"sweep.exclude: {key} is not varied", f"{hint}varied: {varied}")
+            raise unknown(f"sweep.exclude: {key} is not varied", key, known, label="varied")
 
 
 def _matches(point: Mapping[str, str], pattern: Mapping[str, str]) -> bool:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from segscape.config.override_text import written
 from segscape.errors import UserError
-
-if TYPE_CHECKING:
-    from segscape.sweep.plan.check import Plan, Rejection
+from segscape.sweep.plan.check import Plan, Rejection
 
 Varied = Mapping[str, Any]
 

@@ -8,17 +8,15 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hydra.core.override_parser.types import Glob, Override
 
 from segscape.config import files
 from segscape.config.override_text import Point, key_of, parsed, words, written
-from segscape.errors import UserError, nearest
+from segscape.errors import UserError, unknown
 from segscape.sweep.plan.exclude import without_excluded
-
-if TYPE_CHECKING:
-    from segscape.sweep.settings import SweepSettings
+from segscape.sweep.settings import SweepSettings
 
 Axes = dict[str, list[str]]
 # Combinations; a typing error makes millions.
@@ -192,10 +190,7 @@ def _zip_groups(axes: Axes, zipped: Sequence[Any]) -> list[tuple[str, ...]]:
             raise UserError(f"sweep.zip: {group[0] if group else '[]'} goes with nothing")
         for key in group:
             if key not in axes:
-                close = nearest(key, axes)
-                hint = f"did you mean {close}? " if close else ""
-                varied = ", ".join(axes) or "nothing"
-                raise UserError(f"sweep.zip: {key} is not varied", f"{hint}varied: {varied}")
+                raise unknown(f"sweep.zip: {key} is not varied", key, axes, label="varied")
             if key in seen:
                 raise UserError(f"sweep.zip: {key} stands there twice")
             seen.add(key)

@@ -8,17 +8,18 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from time import monotonic
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
 
 from segscape.paths import short
 from segscape.sweep.memory.directory import SweepDirectory
 from segscape.sweep.memory.status import JobStatus, State
 from segscape.sweep.run.progress import BROKEN, JobProgress, ProgressReader, SweepProgress, shares
-
-if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
-    from rich.table import Table
-    from rich.text import Text
 
 LINE_SECONDS = 30.0
 # Wide enough for names and causes where nothing wraps: files and pipes.
@@ -58,8 +59,6 @@ class Display:
         console: Console | None = None,
         line_seconds: float = LINE_SECONDS,
     ) -> None:
-        from rich.live import Live
-
         self.sweep, self.slots, self.line_seconds = sweep, slots, line_seconds
         self.console = console or screen()
         self._reader = ProgressReader(sweep)
@@ -140,8 +139,6 @@ class Display:
 
 def screen() -> Console:
     """Standard output: the terminal's width, or room for whole lines."""
-    from rich.console import Console
-
     console = Console()
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = _PLAIN_WIDTH
@@ -186,10 +183,6 @@ def show_status(progress: SweepProgress, console: Console, listed: bool = True) 
 
 def table(jobs: Sequence[JobProgress], one_line: bool = False) -> Table:
     """Jobs, a row each; long names take several lines, or are cut where each has one line."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
     found = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     found.add_column("job", overflow="ellipsis" if one_line else "fold", no_wrap=one_line)
     for name in ("state", "epoch", "best mIoU", "p50 ms", "left", "note"):
@@ -220,9 +213,6 @@ def failures(jobs: Sequence[JobProgress]) -> list[Text]:
 
 
 def _live_view(sweep: SweepDirectory, progress: SweepProgress, room: int) -> RenderableType:
-    from rich.console import Group
-    from rich.text import Text
-
     running = [one for one in progress.jobs if one.status.state is State.RUNNING]
     lines: list[Any] = [Text(f"{sweep.name}  {headline(progress)}", "bold")]
     if running:
@@ -256,8 +246,6 @@ def _why_waiting(progress: SweepProgress) -> str:
 
 
 def _event(one: JobProgress) -> list[Text]:
-    from rich.text import Text
-
     status = one.status
     words = status.job.name
     if status.state is State.FINISHED:
@@ -277,8 +265,6 @@ def _event(one: JobProgress) -> list[Text]:
 
 
 def _again(status: JobStatus) -> Text:
-    from rich.text import Text
-
     why = ""
     if status.record.get("state") == "failed" and status.record.get("error"):
         why = f" after {str(status.record['error']).splitlines()[0]}"

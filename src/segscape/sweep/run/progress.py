@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from segscape.config.training import LATENCY, SCORE
+from segscape.config.training import LATENCY, SCORE, with_one_budget
 from segscape.sweep.memory.directory import Job, SweepDirectory
 from segscape.sweep.memory.status import LIVE, JobStatus, State
 
@@ -149,8 +149,6 @@ class ProgressReader:
     def _budget(self, job: Job) -> tuple[int | None, int | None, int]:
         """Epochs or steps of a job, and its images per step."""
         if job.id not in self._budgets:
-            from segscape.config.training import with_one_budget
-
             config = self.sweep.frozen(job).get("config") or {}
             if config.get("trainer"):
                 config = with_one_budget(config, job.overrides)
