@@ -240,7 +240,7 @@ def assemble(
         head(decoder_module.spec.channels[finest], outputs),
         {
             name: (make or head)(
-                _channels((reads or {}).get(name, name), encoder, decoder_module), outputs
+                auxiliary_channels((reads or {}).get(name, name), encoder, decoder_module), outputs
             )
             for name, make in made.items()
         },
@@ -298,6 +298,11 @@ def _source(auxiliary: str) -> tuple[str, int | str]:
 
 
 def auxiliary_channels(auxiliary: str, encoder: Encoder, decoder: Decoder) -> int:
+    """Channels of the feature that an auxiliary head reads, e.g. `decoder_16`.
+
+    Raises:
+        UserError: neither encoder nor decoder has it.
+    """
     part, key = _source(auxiliary)
     spec = encoder.spec if part == "encoder" else decoder.spec
     try:
