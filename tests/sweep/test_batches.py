@@ -11,6 +11,7 @@ from hydra.core.utils import JobStatus as HydraStatus
 from omegaconf import OmegaConf
 from small_sweep import StandInQueue
 
+from segscape.config.files import option
 from segscape.errors import JobsFailed, UserError
 from segscape.runs.run_directory import RunDirectory
 from segscape.sweep.batches import Batches
@@ -35,7 +36,7 @@ def batches(
 ) -> Batches:
     config = OmegaConf.create(
         {
-            "sweep": {"dir": str(path), **sweep},
+            "sweep": {**option("sweep", "default"), "dir": str(path), **sweep},
             "hydra": {
                 "sweeper": {"_target_": "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"},
                 "overrides": {"task": list(command)},

@@ -115,7 +115,8 @@ def refuse_unused(settings: SweepSettings, command: Sequence[str], sweeper: str)
     default = SweepSettings()
     given = {key_of_typed(text).removeprefix("sweep.") for text in command if is_of_sweep(text)}
     for key in (field.name for field in dataclasses.fields(settings)):
-        changed = getattr(settings, key) != getattr(default, key)
+        now, before = getattr(settings, key), getattr(default, key)
+        changed = now != before and bool(now or before)  # an empty list is an empty tuple
         if key not in _IN_EFFECT and (changed or key in given):
             raise UserError(
                 f"sweep.{key} has no effect: {sweeper} chooses its jobs by itself",
