@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import json
 import time
@@ -167,16 +168,16 @@ def _status(sweep: SweepDirectory, jobs: Sequence[Job], asked: _Request) -> int:
 
 def _watch(supervisor: Supervisor) -> int:
     """Show the jobs until none runs; nothing is submitted."""
-    with Display(supervisor.sweep, supervisor.queue.slots) as show:
-        try:
-            while True:
-                found = supervisor.statuses()
-                show(found)
-                if not any(one.state in LIVE for one in found):
-                    break
-                time.sleep(INTERVAL_S)
-        except KeyboardInterrupt:
-            show.interrupted()
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        Display(supervisor.sweep, supervisor.queue.slots) as show,
+    ):
+        while True:
+            found = supervisor.statuses()
+            show(found)
+            if not any(one.state in LIVE for one in found):
+                break
+            time.sleep(INTERVAL_S)
     return 0
 
 

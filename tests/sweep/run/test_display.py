@@ -6,6 +6,7 @@ import io
 import os
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from small_sweep import planned
 
 from segscape.sweep.memory.directory import Job, SweepDirectory
 from segscape.sweep.memory.status import JobStatus, State
-from segscape.sweep.run.display import Display, clock
+from segscape.sweep.run.display import Display, clock, live_view
 from segscape.sweep.run.progress import ProgressReader
 
 
@@ -58,19 +59,17 @@ def show(
     sweep: SweepDirectory,
     looks: Sequence[Sequence[JobStatus]],
     terminal: bool = False,
-    stop: str = "",
+    stop: bool = False,
     **more: Any,
 ) -> str:
     console = Console(
         file=io.StringIO(), force_terminal=terminal, width=100, height=30, color_system=None
     )
-    with Display(sweep, console=console, **more) as watch:
+    with suppress(KeyboardInterrupt), Display(sweep, console=console, **more) as display:
         for look in looks:
-            watch(look)
-        if stop == "raised":
+            display(look)
+        if stop:
             raise KeyboardInterrupt
-        if stop == "said":
-            watch.interrupted()
     return console.file.getvalue()  # type: ignore[attr-defined]
 
 
@@ -163,7 +162,7 @@ def test_the_live_table_has_epoch_best_latency_and_time_left(tmp_path: Path) -> 
         {"epoch": 10, "step": 100, "val/miou": 0.25, "latency/p50_ms": 11.5},
     ]
     works = running(sweep, one, rows, begun=100, written=0)
-    text = show(sweep, [[works, status_of(sweep, two, State.QUEUED)]], terminal=True, stop="said")
+    text = show(sweep, [[works, status_of(sweep, two, State.QUEUED)]], terminal=True, stop=True)
     row = next(line for line in text.splitlines() if line.startswith("fusion=add seed=1"))
     assert row.split()[2:6] == ["running", "10/50", "0.3100", "11.50"]
     minutes, seconds = map(int, row.split()[6].split(":"))
@@ -176,15 +175,8 @@ def test_many_jobs_fit_a_small_terminal(tmp_path: Path) -> None:
     sweep, jobs = make(tmp_path, 200)
     found = [status_of(sweep, job, State.RUNNING) for job in jobs[:100]]
     found += [status_of(sweep, job, State.FAILED, cause="it broke") for job in jobs[100:]]
-    console = Console(
-        file=io.StringIO(), force_terminal=True, width=100, height=30, color_system=None
-    )
-    watch = Display(sweep, console=console)
-    with watch:
-        watch(found)
-        assert watch._live is not None
-        drawn = console.render_lines(watch._live.renderable)
-        watch.interrupted()
+    console = Console(file=io.StringIO(), width=100, color_system=None)
+    drawn = console.render_lines(live_view("mine", ProgressReader(sweep).read(found), height=30))
     assert len(drawn) < 30
     text = "\n".join("".join(segment.text for segment in line).rstrip() for line in drawn)
     assert "and 84 more that run" in text
@@ -196,12 +188,10 @@ def test_leaving_says_that_the_jobs_go_on(tmp_path: Path, monkeypatch: pytest.Mo
     sweep, (one,) = make(tmp_path, 1)
     progress = [status_of(sweep, one, State.RUNNING)]
     for terminal in (False, True):
-        text = show(sweep, [progress], terminal, stop="said")
+        text = show(sweep, [progress], terminal, stop=True)
         assert text.count("the jobs go on; the same command again waits for them") == 1
         assert "segscape sweep status runs/sweeps/mine --watch" in text
         assert "report" not in text
-    with pytest.raises(KeyboardInterrupt):
-        show(sweep, [progress], stop="raised")
 
 
 def test_the_end_shows_all_and_where_to_go(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the person at the screen sees of a sweep."""
+"""What is printed of a sweep: a live table, or lines where no terminal is."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _STYLES = {
     State.CANCELLED: "dim",
     State.PRUNED: "dim",
 }
-_SAID = (State.FINISHED, State.STOPPED, State.CANCELLED, State.PRUNED, *BROKEN)
+_EVENTS = (State.FINISHED, State.STOPPED, State.CANCELLED, State.PRUNED, *BROKEN)
 
 
 class Display:
@@ -64,8 +64,7 @@ class Display:
         self._reader = ProgressReader(sweep)
         self._seen: dict[str, tuple[State, int]] = {}
         self._progress: SweepProgress | None = None
-        self._said: tuple[float, str] | None = None
-        self._left = False
+        self._headline: tuple[float, str] | None = None
         # Drawn when there is something new: no thread takes time from jobs on a small machine.
         self._live = (
             Live(console=self.console, auto_refresh=False, transient=True)
@@ -87,36 +86,34 @@ class Display:
         if self._live is not None:
             self._live.stop()
         if isinstance(error, KeyboardInterrupt):
-            self.interrupted()
-        elif error is None and self._progress is not None and not self._left:
+            place = short(self.sweep.path)
+            _print(
+                self.console,
+                f"the jobs go on; the same command again waits for them\n"
+                f"  look again: segscape sweep status {place} --watch\n"
+                f"  stop them:  segscape sweep cancel {place}",
+            )
+        elif error is None and self._progress is not None:
             show_end(self.sweep, self._progress, self.console)
 
-    def interrupted(self) -> None:
-        """Say that the jobs go on, and how to look again; the block's end then says nothing."""
-        if self._live is not None:
-            self._live.stop()
-        if not self._left:
-            self._print(leaving_words(self.sweep))
-        self._left = True
-
     def __call__(self, statuses: Sequence[JobStatus]) -> None:
-        """Show how the jobs stand now, and say what has happened since the last call."""
+        """Show the status of each job, and print what has changed since the last call."""
         progress = self._progress = self._reader.read(statuses, self.slots)
         for line in self._news(progress):
-            self._print(line)
+            _print(self.console, line)
         if self._live is not None:
-            room = max(self.console.height - 8 - 2 * _FAILURES, 3)
-            self._live.update(_live_view(self.sweep, progress, room), refresh=True)
+            view = live_view(self.sweep.name, progress, self.console.height)
+            self._live.update(view, refresh=True)
             return
         whole, now = headline(progress), monotonic()
-        if self._said is None or (
-            now - self._said[0] >= self.line_seconds and whole != self._said[1]
+        if self._headline is None or (
+            now - self._headline[0] >= self.line_seconds and whole != self._headline[1]
         ):
-            self._print(whole)
-            self._said = (now, whole)
+            _print(self.console, whole)
+            self._headline = (now, whole)
 
     def _news(self, progress: SweepProgress) -> Iterable[Text]:
-        """What became of jobs since the last look; at first only what went wrong before."""
+        """A line for each job that has changed; in the first call only for what went wrong."""
         first = not self._seen
         for one in progress.jobs:
             status = one.status
@@ -124,17 +121,17 @@ class Display:
             now = self._seen[status.job.id] = (status.state, status.attempts)
             if now == before:
                 continue
-            if status.state in BROKEN or (status.state in _SAID and not first):
+            if status.state in BROKEN or (status.state in _EVENTS and not first):
                 yield from _event(one)
             elif before is not None and status.attempts > max(before[1], 1):
                 yield _again(status)
             elif status.state is State.RUNNING and not first and self._live is None:
                 yield from _event(one)
 
-    def _print(self, line: Text | str) -> None:
-        # Never wrapped: one event, one line.
-        console = self.console if self._live is None else self._live.console
-        console.print(line, soft_wrap=True, highlight=False, markup=False)
+
+def _print(console: Console, line: Text | str) -> None:
+    # Never wrapped: one event, one line.
+    console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
 def screen() -> Console:
@@ -143,16 +140,6 @@ def screen() -> Console:
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = _PLAIN_WIDTH
     return console
-
-
-def leaving_words(sweep: SweepDirectory) -> str:
-    """What Ctrl-C leaves behind, and how to look again."""
-    place = short(sweep.path)
-    return (
-        f"the jobs go on; the same command again waits for them\n"
-        f"  look again: segscape sweep status {place} --watch\n"
-        f"  stop them:  segscape sweep cancel {place}"
-    )
 
 
 def show_end(
@@ -170,15 +157,16 @@ def show_end(
     words = f"report: segscape report {short(sweep.path)}"
     if progress.broken:
         words += f"\nagain:  {again or f'segscape sweep retry {short(sweep.path)}'}"
-    console.print(words, soft_wrap=True, highlight=False, markup=False)
+    _print(console, words)
 
 
 def show_status(progress: SweepProgress, console: Console, listed: bool = True) -> None:
-    """One progress: every job if they are to be listed, what went wrong, how many of each kind."""
+    """Every job if they are to be listed, what went wrong, how many of each state."""
     if listed:
         console.print(table(progress.jobs))
-    for line in (*failures(progress.broken), headline(progress)):
-        console.print(line, soft_wrap=True, highlight=False, markup=False)
+    for line in failures(progress.broken):
+        _print(console, line)
+    _print(console, headline(progress))
 
 
 def table(jobs: Sequence[JobProgress], one_line: bool = False) -> Table:
@@ -201,7 +189,7 @@ def table(jobs: Sequence[JobProgress], one_line: bool = False) -> Table:
             one.where,
             _figure(one.best, 4),
             _figure(one.latency, 2),
-            _left(one),
+            "" if one.seconds_left is None else clock(one.seconds_left),
             Text(note or "", "dim"),
         )
     return found
@@ -212,20 +200,26 @@ def failures(jobs: Sequence[JobProgress]) -> list[Text]:
     return [line for one in jobs for line in _event(one)]
 
 
-def _live_view(sweep: SweepDirectory, progress: SweepProgress, room: int) -> RenderableType:
+def live_view(name: str, progress: SweepProgress, height: int) -> RenderableType:
+    """What fits a terminal: the jobs that run, and the latest failures.
+
+    Args:
+        name: of the sweep.
+        progress: of its jobs.
+        height: of the terminal, in lines.
+    """
+    room = max(height - 8 - 2 * _FAILURES, 3)
     running = [one for one in progress.jobs if one.status.state is State.RUNNING]
-    lines: list[Any] = [Text(f"{sweep.name}  {headline(progress)}", "bold")]
+    lines: list[Any] = [Text(f"{name}  {headline(progress)}", "bold")]
     if running:
         lines.append(table(running[:room], one_line=True))
     if len(running) > room:
         lines.append(Text(f"and {len(running) - room} more that run", "dim"))
-    latest = progress.broken[-_FAILURES:]
-    if latest:
-        lines.append(Text())
-        for line in failures(latest):
-            # Cut to the screen here; the whole of it was printed when it happened.
-            line.no_wrap, line.overflow = True, "ellipsis"
-            lines.append(line)
+    latest = failures(progress.broken[-_FAILURES:])
+    for line in latest:
+        # Cut to the screen here; the whole of it was printed when it happened.
+        line.no_wrap, line.overflow = True, "ellipsis"
+    lines += [Text(), *latest] if latest else []
     lines.append(Text("Ctrl-C leaves; the jobs go on", "dim"))
     return Group(*lines)
 
@@ -237,7 +231,7 @@ def headline(progress: SweepProgress) -> str:
 
 
 def _why_waiting(progress: SweepProgress) -> str:
-    """The commonest reason to wait, where all wait: some reasons no waiting ends."""
+    """The most frequent reason to wait, where all wait: some reasons never end by waiting."""
     if State.RUNNING in progress.counts:
         return ""
     queued = [one.status for one in progress.jobs if one.status.state is State.QUEUED]
@@ -270,10 +264,6 @@ def _again(status: JobStatus) -> Text:
         why = f" after {str(status.record['error']).splitlines()[0]}"
     words = f"{status.job.name}: attempt {status.attempts}{why}"
     return Text.assemble((f"{'again':<10}", "yellow"), words)
-
-
-def _left(one: JobProgress) -> str:
-    return "" if one.seconds_left is None else clock(one.seconds_left)
 
 
 def _figure(value: float | None, digits: int) -> str:

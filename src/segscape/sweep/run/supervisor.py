@@ -218,16 +218,13 @@ def _first_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
 
 def watched(supervisor: Supervisor) -> int:
     """Bring the jobs to their end and show how far they are, or until Ctrl-C; the exit code."""
-    sweep, queue = supervisor.sweep, supervisor.queue
-    if not queue.background:
+    if not supervisor.queue.background:
         return _watched_here(supervisor)
-    with Display(sweep, queue.slots) as show:
-        try:
-            found = supervisor.wait(show)
-        except KeyboardInterrupt:
-            show.interrupted()
-            return STOPPED
-    return exit_code(found)
+    try:
+        with Display(supervisor.sweep, supervisor.queue.slots) as show:
+            return exit_code(supervisor.wait(show))
+    except KeyboardInterrupt:
+        return STOPPED
 
 
 def _watched_here(supervisor: Supervisor) -> int:
