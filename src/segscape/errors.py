@@ -41,7 +41,13 @@ def nearest(word: str, choices: Iterable[str]) -> str | None:
 
 
 def unknown(
-    what: str, word: str, choices: Iterable[str], *, typed: str = "{}", label: str = "choices"
+    what: str,
+    word: str,
+    choices: Iterable[str],
+    *,
+    typed: str = "{}",
+    label: str = "choices",
+    shown: Iterable[str] | None = None,
 ) -> UserError:
     """The error for a name that does not exist: the nearest one that does, then all of them.
 
@@ -51,12 +57,13 @@ def unknown(
         choices: the names that exist.
         typed: how a name is typed, e.g. `fusion={}`.
         label: what the list of names is called; empty: no list.
+        shown: the names of the list, where there are too many; None: all.
     """
     names = list(choices)
     close = nearest(word, names)
     hint = [f"did you mean {typed.format(close)}?"] if close else []
     if label:
-        hint.append(f"{label}: {', '.join(names) or 'none'}")
+        hint.append(f"{label}: {', '.join(names if shown is None else shown) or 'none'}")
     return UserError(what, " ".join(hint) or None)
 
 

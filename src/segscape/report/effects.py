@@ -23,7 +23,9 @@ _DECIDING = ("experiment", "recipe", "model")
 _CONDITIONS = [key for key, (_, what) in CONDITIONS.items() if what in ("scores", "MACs")]
 _LATENCY_CONDITIONS = [key for key, (_, what) in CONDITIONS.items() if what == "latencies"]
 
-Cells = Mapping[str, Mapping[tuple[str, ...], Sequence[float]]]
+Block = tuple[str, ...]
+"""Everything else that varies: what must agree for runs to be compared."""
+Cells = dict[str, dict[Block, list[float]]]
 """Values by option and block."""
 
 
@@ -88,7 +90,7 @@ def effects(
         figures: keys.
 
     Returns:
-        The effects, and sentences on what they cannot tell.
+        The effects, and sentences on what they cannot show.
     """
     done = [run for run in runs if run.done and any(k in run.figures for k in figures)]
     varying = factors(done, names)
@@ -97,9 +99,9 @@ def effects(
     measured: dict[tuple[str, str], int] = {}
     for factor in kept:
         for figure in figures:
-            partners = _partners(done, factor, names, figure)
+            blocks = _blocks(done, factor, names, figure)
             known = [run for run in done if figure in run.figures and run.id in factor.values]
-            found += _effects_of(known, factor, partners, figure)
+            found += _effects_of(known, factor, blocks, figure)
             measured[factor.name, figure] = len(known)
     too_fine = {f.name: (len(f.options), len(f.values)) for f in varying if f not in kept}
     return found, effect_notes(too_fine, _aliases(kept), found, measured)
@@ -122,25 +124,23 @@ def rules(runs: int, figures: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _partners(
+def _blocks(
     runs: Sequence[Run], factor: Factor, names: Sequence[str], figure: str
-) -> dict[str, tuple[str, ...]]:
+) -> dict[str, Block]:
     """Of each run, everything else that must agree: other choices, settings, conditions.
 
     What a model decides is part of the choice of the model.
     """
-    columns = []
-    for name in names:
-        values = {run.id: run.value(name) or "" for run in runs}
-        decided = factor.name in _DECIDING and _decides(factor, Factor(name, values))
-        if name != factor.name and not decided:
-            columns.append(values)
+    others = [name for name in names if name != factor.name]
+    if factor.name in _DECIDING:
+        values = {name: {run.id: run.value(name) or "" for run in runs} for name in others}
+        others = [name for name in others if not _decides(factor, Factor(name, values[name]))]
     conditions = [*_CONDITIONS, *(_LATENCY_CONDITIONS if figure.startswith("latency/") else ())]
     if factor.name == "data":
         conditions = [key for key in conditions if key not in ("data", "validation")]
     return {
         run.id: (
-            *(values[run.id] for values in columns),
+            *(run.value(name) or "" for name in others),
             *(run.environment.get(key, "") for key in conditions),
         )
         for run in runs
@@ -183,44 +183,44 @@ def _together(one: Factor, other: Factor) -> bool:
 
 
 def _effects_of(
-    runs: Sequence[Run], factor: Factor, partners: Mapping[str, tuple[str, ...]], figure: str
+    runs: Sequence[Run], factor: Factor, blocks: Mapping[str, Block], figure: str
 ) -> list[Effect]:
     """The effects of one factor on one figure, which all of the runs have."""
-    options = list(dict.fromkeys(factor.values[run.id] for run in runs))
-    if len(options) < 2 or len({run.figures[figure] for run in runs}) < 2:
+    plain = _cells(runs, factor, blocks, figure)
+    if len(plain) < 2 or len({run.figures[figure] for run in runs}) < 2:
         return []  # the figure cannot depend on it
-    compared = _compared(runs, factor, partners, figure, options)
+    by_seed = {run.id: (*blocks[run.id], str(run.seed)) for run in runs}
+    common = _compared(plain, _cells(runs, factor, by_seed, figure))
+    single = _once(common or plain)
+    halves = _half_widths(single) if common else {}
     made = []
-    if compared is None:
-        cells = _cells(runs, factor, partners, figure, with_seed=False)
-        for option in options:
-            count = len(_flat(cells[option]))
-            interval = _own_interval(_flat(_once(cells)[option]))
-            made.append(_effect(factor, figure, option, count, interval, False))
-        return made
-    single = _once(compared)
-    half = _half_widths(single)
-    for option in options:
-        mean = _mean([_mean(block) for block in single[option].values()])
-        count = len(_flat(compared[option]))
-        made.append(_effect(factor, figure, option, count, (mean, half[option]), True))
+    for option, cells in single.items():
+        flat = [value for values in cells.values() for value in values]
+        mean = _mean([_mean(values) for values in cells.values()] if common else flat)
+        half = halves[option] if common else _from_replicates({option: flat})[option]
+        low, high = (None, None) if half is None else (mean - half, mean + half)
+        count = sum(len(values) for values in (common or plain)[option].values())
+        made.append(
+            Effect(factor.name, option, figure, mean, low, high, count, balanced=bool(common))
+        )
     return made
 
 
-def _compared(
-    runs: Sequence[Run],
-    factor: Factor,
-    partners: Mapping[str, tuple[str, ...]],
-    figure: str,
-    options: Sequence[str],
-) -> Cells | None:
+def _cells(runs: Sequence[Run], factor: Factor, blocks: Mapping[str, Block], figure: str) -> Cells:
+    found: Cells = {}
+    for run in runs:
+        cells = found.setdefault(factor.values[run.id], {})
+        cells.setdefault(blocks[run.id], []).append(run.figures[figure])
+    return found
+
+
+def _compared(plain: Cells, by_seed: Cells) -> Cells | None:
     """The cells of the blocks that all options have met: seed by seed if they share several."""
-    plain = _cells(runs, factor, partners, figure, with_seed=False)
-    for with_seed in (True, False) if _once(plain) is plain else (False,):
-        cells = _cells(runs, factor, partners, figure, with_seed)
-        blocks = _complete(cells, options)
-        if len(blocks) > 1 or (not with_seed and blocks):
-            return {option: {block: cells[option][block] for block in blocks} for option in options}
+    for cells in (by_seed, plain) if _once(plain) is plain else (plain,):
+        first, *rest = cells.values()
+        shared = [block for block in first if all(block in other for other in rest)]
+        if len(shared) > 1 or (cells is plain and shared):
+            return {option: {b: own[b] for b in shared} for option, own in cells.items()}
     return None
 
 
@@ -230,45 +230,17 @@ def _once(cells: Cells) -> Cells:
     MACs are those of the design, and so is a latency that was measured once for all of its seeds:
     the second seed makes them no surer.
     """
-    several = [block for blocks in cells.values() for block in blocks.values() if len(block) > 1]
-    if not several or any(len(set(block)) > 1 for block in several):
+    several = [values for own in cells.values() for values in own.values() if len(values) > 1]
+    if not several or any(len(set(values)) > 1 for values in several):
         return cells
-    return {
-        option: {block: values[:1] for block, values in blocks.items()}
-        for option, blocks in cells.items()
-    }
-
-
-def _flat(blocks: Mapping[tuple[str, ...], Sequence[float]]) -> list[float]:
-    return [value for values in blocks.values() for value in values]
-
-
-def _cells(
-    runs: Sequence[Run],
-    factor: Factor,
-    partners: Mapping[str, tuple[str, ...]],
-    figure: str,
-    with_seed: bool,
-) -> dict[str, dict[tuple[str, ...], list[float]]]:
-    found: dict[str, dict[tuple[str, ...], list[float]]] = {}
-    for run in runs:
-        block = (*partners[run.id], str(run.seed)) if with_seed else partners[run.id]
-        cell = found.setdefault(factor.values[run.id], {})
-        cell.setdefault(block, []).append(run.figures[figure])
-    return found
-
-
-def _complete(cells: Cells, options: Sequence[str]) -> list[tuple[str, ...]]:
-    return [block for block in cells[options[0]] if all(block in cells[o] for o in options)]
+    return {o: {block: values[:1] for block, values in own.items()} for o, own in cells.items()}
 
 
 def _half_widths(cells: Cells) -> dict[str, float | None]:
-    """Half of each option's 95 % interval, None where nothing tells how sure its mean is."""
-    options = list(cells)
-    blocks = list(cells[options[0]])
-    if len(blocks) == 1:
-        return _from_replicates(cells)
-    table = [[_mean(cells[option][block]) for block in blocks] for option in options]
+    """Half of each option's 95 % interval, None where nothing shows how sure its mean is."""
+    table = [[_mean(values) for values in own.values()] for own in cells.values()]
+    if len(table[0]) == 1:
+        return _from_replicates({option: next(iter(own.values())) for option, own in cells.items()})
     rows, columns = [_mean(row) for row in table], [_mean(col) for col in zip(*table, strict=True)]
     grand = _mean(rows)
     rest = sum(
@@ -276,49 +248,19 @@ def _half_widths(cells: Cells) -> dict[str, float | None]:
         for values, row in zip(table, rows, strict=True)
         for value, column in zip(values, columns, strict=True)
     )
-    freedom = (len(options) - 1) * (len(blocks) - 1)
-    half = _quantile(freedom) * math.sqrt(rest / freedom / len(blocks))
-    return dict.fromkeys(options, half)
+    freedom = (len(rows) - 1) * (len(columns) - 1)
+    half = _quantile(freedom) * math.sqrt(rest / freedom / len(columns))
+    return dict.fromkeys(cells, half)
 
 
-def _from_replicates(cells: Cells) -> dict[str, float | None]:
-    """One block: the spread within its cells, taken together."""
-    values = {option: next(iter(blocks.values())) for option, blocks in cells.items()}
+def _from_replicates(values: Mapping[str, Sequence[float]]) -> dict[str, float | None]:
+    """Half of the interval from the spread within the options, taken together."""
     freedom = sum(len(each) - 1 for each in values.values())
     if not freedom:
         return dict.fromkeys(values, None)
     rest = sum((value - _mean(each)) ** 2 for each in values.values() for value in each)
     spread = _quantile(freedom) * math.sqrt(rest / freedom)
     return {option: spread / math.sqrt(len(each)) for option, each in values.items()}
-
-
-def _own_interval(values: Sequence[float]) -> tuple[float, float | None]:
-    mean = _mean(values)
-    if len(values) < 2:
-        return mean, None
-    spread = math.sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1))
-    return mean, _quantile(len(values) - 1) * spread / math.sqrt(len(values))
-
-
-def _effect(
-    factor: Factor,
-    figure: str,
-    option: str,
-    runs: int,
-    interval: tuple[float, float | None],
-    balanced: bool,
-) -> Effect:
-    mean, half = interval
-    return Effect(
-        factor=factor.name,
-        option=option,
-        figure=figure,
-        mean=mean,
-        low=None if half is None else mean - half,
-        high=None if half is None else mean + half,
-        runs=runs,
-        balanced=balanced,
-    )
 
 
 def _quantile(freedom: int) -> float:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from segscape.errors import UserError
 from segscape.report.comparability import protocol
-from segscape.report.figure_keys import kind, label
+from segscape.report.figure_keys import label, scale
 from segscape.report.records import Collection
 from segscape.report.rows import Row, rows
 from segscape.runs.files import write_atomically
@@ -24,7 +24,6 @@ _WIDTH, _HEIGHT = 260, 190  # with axes 340 points, shrunk to a column of 3.5 in
 _PPI = 400
 _LABELLED = 8
 _LEGEND_COLUMNS = 3
-_UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
 def write_svg(collection: Collection, path: Path, group_seeds: bool = False) -> None:
@@ -75,15 +74,19 @@ def spec(collection: Collection, group_seeds: bool = False) -> dict[str, Any]:
             f"there is nothing to draw: no finished run has both {y} and {x}",
             "--x KEY and --y KEY choose other figures",
         )
-    scale_x, scale_y = _scale(x, shown), _scale(y, shown)
     colour, shape = _encodings(shown)
-    data = [_datum(row, x, y, scale_x[0], scale_y[0], colour, shape) for row in shown]
+    (size_x, unit_x), (size_y, unit_y) = (
+        scale(key, (row.figures[key] for row in shown)) for key in (x, y)
+    )
     # Of the two figures that are drawn, even where a search had more objectives.
     best = set(front([(row.figures[x], row.figures[y]) for row in shown], (way_x, way_y)))
-    data = [{**datum, "front": index in best} for index, datum in enumerate(data)]
+    data = [
+        _datum(row, {"x": (x, size_x), "y": (y, size_y)}, colour, shape) | {"front": index in best}
+        for index, row in enumerate(shown)
+    ]
     axes = {
-        "x": _axis("x", f"{label(x, unit=False)}{scale_x[1]}", way_x, data),
-        "y": _axis("y", f"{label(y, unit=False)}{scale_y[1]}", way_y, data),
+        "x": _axis("x", label(x, unit_x), way_x, data),
+        "y": _axis("y", label(y, unit_y), way_y, data),
     }
     edge = sorted((d for d in data if d["front"]), key=lambda d: (d["x"], d["y"]))
     layers = [
@@ -156,21 +159,6 @@ def _two(collection: Collection) -> Sequence[tuple[str, str]]:
     return collection.objectives
 
 
-def _scale(key: str, shown: Sequence[Row]) -> tuple[float, str]:
-    """What figures are divided by, and the unit for the axis."""
-    what = kind(key)
-    if what == "share":
-        return 0.01, " (%)"
-    if what == "ms":
-        return 1.0, " (ms)"
-    largest = max(abs(row.figures[key]) for row in shown)
-    if what == "count":
-        for scale, unit in _UNITS:
-            if largest >= scale:
-                return scale, f" ({unit})"
-    return 1.0, ""
-
-
 def _encodings(shown: Sequence[Row]) -> tuple[str | None, str | None]:
     """What varies in few enough values to have a colour, and what a shape."""
     counts = {
@@ -181,30 +169,25 @@ def _encodings(shown: Sequence[Row]) -> tuple[str | None, str | None]:
 
 
 def _datum(
-    row: Row, x: str, y: str, scale_x: float, scale_y: float, colour: str | None, shape: str | None
+    row: Row, axes: Mapping[str, tuple[str, float]], colour: str | None, shape: str | None
 ) -> dict[str, Any]:
     told = [value for key, value in row.marks.items() if key not in (colour, shape, "seed")]
     datum: dict[str, Any] = {
-        "x": row.figures[x] / scale_x,
-        "y": row.figures[y] / scale_y,
         "label": " ".join(text for text in told if text) or ("" if colour else row.name),
         "color": row.marks.get(colour or "", ""),
         "shape": row.marks.get(shape or "", ""),
     }
-    for name, key, scale in (("x", x, scale_x), ("y", y, scale_y)):
+    for name, (key, size) in axes.items():
+        datum[name] = row.figures[key] / size
         if spread := row.spreads.get(key):
-            datum[f"{name}_low"] = datum[name] - spread / scale
-            datum[f"{name}_high"] = datum[name] + spread / scale
+            datum[f"{name}_low"] = datum[name] - spread / size
+            datum[f"{name}_high"] = datum[name] + spread / size
     return datum
 
 
 def _axis(name: str, title: str, way: str, data: Sequence[dict[str, Any]]) -> dict[str, Any]:
     values = [datum[name] for datum in data]
     wide = min(values) > 0 and max(values) > 12 * min(values)
-    arrow = {("x", "min"): "← ", ("x", "max"): " →", ("y", "min"): "← ", ("y", "max"): " →"}[
-        name, way
-    ]
-    titled = f"{arrow}{title}" if arrow.startswith("←") else f"{title}{arrow}"
     axis: dict[str, Any] = {"tickCount": 5, "grid": True}
     scaling: dict[str, Any] = {"zero": False, "nice": True, "padding": 12}
     if wide:
@@ -217,7 +200,7 @@ def _axis(name: str, title: str, way: str, data: Sequence[dict[str, Any]]) -> di
     return {
         "field": name,
         "type": "quantitative",
-        "title": titled,
+        "title": f"← {title}" if way == "min" else f"{title} →",
         "scale": scaling,
         "axis": axis,
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from segscape.errors import UserError, nearest
+from segscape.errors import UserError, unknown
 from segscape.report.records import Run
 
 ACCURACY = ("val/miou", "test/miou", "train/miou", "miou")
@@ -23,6 +23,7 @@ _LABELS = {
     "fps": "images per second",
     "to_mask_p50_ms": "latency to class map p50",
 }
+_UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 _HIGHER = ("fps", "images_per_second", "recall", "precision", "accuracy", "dice", "f1")
 _LOWER = ("loss", "data_wait", "lr", "error", "seconds", "epoch", "step", "threads", "batch")
 
@@ -48,8 +49,13 @@ def direction(key: str) -> str | None:
     return "min" if any(word in _LOWER for word in words) else None
 
 
-def label(key: str, unit: bool = True) -> str:
-    """A figure's name for a heading or an axis, e.g. `mIoU (%)`, `MACs of encoder`."""
+def label(key: str, unit: bool | str = True) -> str:
+    """A figure's name for a heading or an axis, e.g. `mIoU (%)`, `MACs of encoder`.
+
+    Args:
+        key: of the figure.
+        unit: the one to name; True: that of the key.
+    """
     words = key.split("/")
     name = words[-1]
     if len(words) > 2 and words[1] == "iou":
@@ -64,8 +70,20 @@ def label(key: str, unit: bool = True) -> str:
         text = key
     if words[0] in ("test", "train") and kind(key) == "share":
         text = f"{words[0]} {text}"
-    sign = {"share": "%", "ms": "ms"}.get(kind(key))
-    return f"{text} ({sign})" if unit and sign else text
+    sign = scale(key, ())[1] if unit is True else unit
+    return f"{text} ({sign})" if sign else text
+
+
+def scale(key: str, values: Iterable[float]) -> tuple[float, str]:
+    """What a column or axis counts in: a divisor that suits the largest value, and its unit."""
+    what = kind(key)
+    if what == "share":
+        return 0.01, "%"
+    if what == "ms":
+        return 1.0, "ms"
+    largest = max((abs(value) for value in values), default=0.0)
+    units = _UNITS if what == "count" else ()
+    return next(((size, unit) for size, unit in units if largest >= size), (1.0, ""))
 
 
 def resolve(text: str, known: Iterable[str]) -> str:
@@ -84,9 +102,7 @@ def resolve(text: str, known: Iterable[str]) -> str:
             return found[0]
     if ends:
         raise UserError(f"{text} could be {' or '.join(ends)}", "write the whole key")
-    close = nearest(text, keys)
-    hint = f"did you mean {close}? " if close else ""
-    raise UserError(f"no run has {text!r}", f"{hint}keys: {', '.join(short_list(keys))}")
+    raise unknown(f"no run has {text!r}", text, keys, shown=short_list(keys), label="keys")
 
 
 def short_list(keys: Sequence[str], most: int = 30) -> list[str]:
@@ -95,15 +111,20 @@ def short_list(keys: Sequence[str], most: int = 30) -> list[str]:
     return [*kept[:most], *(["..."] if len(kept) > most or len(kept) < len(keys) else [])]
 
 
+def split_direction(text: str) -> tuple[str | None, str]:
+    """`max:KEY` or `min:KEY` as (direction, key), any other text as (None, text)."""
+    head, colon, rest = text.partition(":")
+    return (head, rest) if colon and head in ("max", "min") else (None, text)
+
+
 def directed(text: str, known: Iterable[str]) -> tuple[str, str]:
     """`max:KEY`, `min:KEY` or KEY as (direction, key).
 
     Raises:
-        UserError: no run has the key, or nobody knows which way is better.
+        UserError: no run has the key, or it is not known which way is better.
     """
-    head, colon, rest = text.partition(":")
-    given = head if colon and head in ("max", "min") else None
-    key = resolve(rest if given else text, known)
+    given, name = split_direction(text)
+    key = resolve(name, known)
     way = given or direction(key)
     if way is None:
         raise UserError(f"{key}: is more better, or less?", f"say so: max:{key} or min:{key}")

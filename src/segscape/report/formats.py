@@ -7,7 +7,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -50,70 +50,41 @@ def as_csv(collection: Collection, group_seeds: bool = False, by: str | None = N
     lines = sort(rows(collection, group_seeds), by, collection.objectives)
     keys = figure_keys(collection.runs)
     buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer, lineterminator="\n")
-    if group_seeds:
-        _write_designs(writer, lines, keys)
-    else:
-        _write_runs(writer, lines, keys, collection)
+    table = _designs(lines, keys) if group_seeds else _runs(lines, collection)
+    csv.writer(buffer, lineterminator="\n").writerows(table)
     return buffer.getvalue()
 
 
-def _write_designs(writer: Any, lines: Sequence[Row], keys: Sequence[str]) -> None:
+def _designs(lines: Sequence[Row], keys: Sequence[str]) -> Iterator[list[Any]]:
     marks = list(lines[0].marks) if lines else []
-    spread = [key for key in keys if any(key in row.spreads for row in lines)]
-    columns = [name for key in keys for name in ([key, f"{key}.std"] if key in spread else [key])]
-    writer.writerow(["name", *marks, "state", "runs", "front", *columns])
+    spread = {key for row in lines for key in row.spreads}
+    columns = [name for key in keys for name in (key, f"{key}.std")[: 1 + (key in spread)]]
+    yield ["name", *marks, "state", "runs", "front", *columns]
     for row in lines:
         values = {**row.figures, **{f"{key}.std": value for key, value in row.spreads.items()}}
-        writer.writerow(
-            [row.name, *row.marks.values(), row.state, row.count, int(row.on_front)]
-            + [values.get(column, "") for column in columns]
-        )
-
-
-def _write_runs(
-    writer: Any, lines: Sequence[Row], keys: Sequence[str], collection: Collection
-) -> None:
-    runs = {run.id: run for run in collection.runs}
-    columns: dict[str, list[str]] = {}
-    for field in ("choices", "settings", "environment", "texts"):
-        found = {key: None for run in collection.runs for key in getattr(run, field)}
-        columns[field] = [key for key in found if key != "model/uncounted_ops"]
-    # A condition and a text may be called like a figure: device, precision.
-    shown = {
-        field: [f"{field}.{key}" for key in found] if field in ("environment", "texts") else found
-        for field, found in columns.items()
-    }
-    first = ["id", "name", "path", "state", "error", "design", "seed", "front"]
-    writer.writerow(
-        [
-            *first,
-            *shown["choices"],
-            *shown["settings"],
-            *keys,
-            *shown["environment"],
-            *shown["texts"],
+        yield [row.name, *row.marks.values(), row.state, row.count, int(row.on_front)] + [
+            values.get(column, "") for column in columns
         ]
-    )
+
+
+def _runs(lines: Sequence[Row], collection: Collection) -> Iterator[list[Any]]:
+    runs = {run.id: run for run in collection.runs}
+    columns = [
+        (field, key)
+        for field in ("choices", "settings", "figures", "environment", "texts")
+        for key in dict.fromkeys(key for run in collection.runs for key in getattr(run, field))
+        if key != "model/uncounted_ops"
+    ]
+    # A condition and a text may be called like a figure: device, precision.
+    yield ["id", "name", "path", "state", "error", "design", "seed", "front"] + [
+        f"{field}.{key}" if field in ("environment", "texts") else key for field, key in columns
+    ]
     for row in lines:
         run = runs[row.ids[0]]
         seed = "" if run.seed is None else run.seed
-        cells: list[Any] = [
-            run.id,
-            run.name,
-            run.path,
-            run.state,
-            run.error or "",
-            run.design,
-            seed,
-        ]
-        cells.append(int(row.on_front))
-        for field in ("choices", "settings"):
-            cells += [getattr(run, field).get(key, "") for key in columns[field]]
-        cells += [run.figures.get(key, "") for key in keys]
-        for field in ("environment", "texts"):
-            cells += [getattr(run, field).get(key, "") for key in columns[field]]
-        writer.writerow(cells)
+        own = [run.id, run.name, run.path, run.state, run.error or "", run.design, seed]
+        cells = [getattr(run, field).get(key, "") for field, key in columns]
+        yield [*own, int(row.on_front), *cells]
 
 
 def as_markdown(
@@ -143,7 +114,7 @@ def as_markdown(
 
 
 def _markdown_table(table: Table) -> str:
-    rule = ["---:" if number else "---" for number in table.numbers]
+    rule = ["---:" if column.number else "---" for column in table.columns]
     lines = [[_markdown(heading) for heading in table.headings], rule]
     lines += [[_markdown_cell(cell) for cell in line] for line in table.lines]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
@@ -183,10 +154,10 @@ def as_latex(
     header = " & ".join(_latex(heading) for heading in table.headings) + r" \\"
     body = [" & ".join(_latex_cell(cell) for cell in line) + r" \\" for line in table.lines]
     # booktabs wants no space at the outer edges
-    aligned = "".join("r" if number else "l" for number in table.numbers)
+    aligned = "".join("r" if column.number else "l" for column in table.columns)
     lines = [
         "% needs \\usepackage{booktabs}",
-        *_foreign([header, *body]),
+        *_beyond_latin1([header, *body]),
         *comments,
         f"\\begin{{tabular}}{{@{{}}{aligned}@{{}}}}",
         "\\toprule",
@@ -199,8 +170,8 @@ def as_latex(
     return "\n".join(lines) + "\n"
 
 
-def _foreign(lines: Sequence[str]) -> list[str]:
-    """A comment on signs beyond Latin-1, which pdflatex does not know unless it is told."""
+def _beyond_latin1(lines: Sequence[str]) -> list[str]:
+    """A comment on signs beyond Latin-1, which pdflatex does not know by itself."""
     signs = sorted({sign for line in lines for sign in line if ord(sign) > 255})
     if not signs:
         return []

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from segscape.errors import UserError, nearest
+from segscape.errors import UserError, unknown
 from segscape.report.effects import factors
-from segscape.report.figure_keys import direction, figure_keys, resolve, short_list
+from segscape.report.figure_keys import direction, figure_keys, resolve, short_list, split_direction
 from segscape.report.records import Collection, Run
 from segscape.runs.pareto import front
 
@@ -57,13 +57,19 @@ def rows(collection: Collection, group_seeds: bool = False) -> list[Row]:
     """
     names = marks_of(collection)
     if group_seeds:
-        return _on_front(_designs(collection.runs, names), collection.objectives)
+        lines = _designs(collection.runs, names)
+        objectives = collection.objectives
+        points = [
+            [row.figures.get(k) if row.done else None for _, k in objectives] for row in lines
+        ]
+        best = front(points, [way for way, _ in objectives])
+        return [replace(row, on_front=index in best) for index, row in enumerate(lines)]
     seeds = {run.seed for run in collection.runs}
     return [
         Row(
             name=run.name,
             ids=(run.id,),
-            marks=_marks(run, names) | ({"seed": _seed(run)} if len(seeds) > 1 else {}),
+            marks=_marks(run, [*names, "seed"] if len(seeds) > 1 else names),
             state=run.state,
             count=1,
             done=run.done,
@@ -74,12 +80,9 @@ def rows(collection: Collection, group_seeds: bool = False) -> list[Row]:
     ]
 
 
-def _seed(run: Run) -> str:
-    return "" if run.seed is None else str(run.seed)
-
-
 def _marks(run: Run, names: Sequence[str]) -> dict[str, str]:
-    return {name: run.value(name) or "" for name in names}
+    seed = "" if run.seed is None else str(run.seed)
+    return {name: run.value(name) or (seed if name == "seed" else "") for name in names}
 
 
 def _designs(runs: Sequence[Run], names: Sequence[str]) -> list[Row]:
@@ -119,14 +122,6 @@ def _common_name(names: Sequence[str]) -> str:
         if all(word in other for other in words) and not word.startswith("seed=")
     ]
     return " ".join(kept) or names[0]
-
-
-def _on_front(lines: Sequence[Row], objectives: Sequence[tuple[str, str]]) -> list[Row]:
-    points = [
-        [row.figures.get(key) if row.done else None for _, key in objectives] for row in lines
-    ]
-    best = set(front(points, [way for way, _ in objectives]))
-    return [Row(**{**vars(row), "on_front": index in best}) for index, row in enumerate(lines)]
 
 
 def sort(lines: Sequence[Row], by: str | None, objectives: Sequence[tuple[str, str]]) -> list[Row]:
@@ -171,16 +166,13 @@ def sort_key(
     texts = ["name", "state", *(mark for row in lines[:1] for mark in row.marks)]
     if by in texts:
         return None, by
-    head, colon, rest = by.partition(":")
-    given = head if colon and head in ("max", "min") else None
+    given, name = split_direction(by)
     keys = list({key: None for row in lines for key in row.figures})
     try:
-        key = resolve(rest if given else by, keys)
+        key = resolve(name, keys)
     except UserError as error:
-        close = nearest(by, [*texts, *keys])
-        hint = f"did you mean {close}? " if close else ""
-        choices = ", ".join([*texts, *short_list(keys)])
-        raise UserError(f"--sort {by}: {error.what}", f"{hint}choices: {choices}") from error
+        shown = [*texts, *short_list(keys)]
+        raise unknown(f"--sort {by}: {error.what}", by, [*texts, *keys], shown=shown) from error
     return given or way_of(key, objectives) or "min", key
 
 

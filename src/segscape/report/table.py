@@ -10,13 +10,13 @@ from rich.console import RenderableType
 
 from segscape.profiling.si_units import NONE
 from segscape.report.comparability import protocol, shared
-from segscape.report.figure_keys import figure_keys, kind, label, resolve
-from segscape.report.records import Collection, Effect, Run
+from segscape.report.figure_keys import figure_keys, kind, label, resolve, scale
+from segscape.report.records import Collection, Effect
 from segscape.report.rows import Row, rows, sort, sort_key, way_of
 
 _ALWAYS = ("val/miou", "latency/p50_ms", "model/macs", "model/params")
-_UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
 _SHORT = {"parameters": "params", "latency p50": "p50"}
+_DIGITS = {"share": 2, "count": 3, "ms": 2, "number": 6}
 _GAP = 2
 
 
@@ -30,22 +30,42 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class Column:
+    """A heading and one cell a line; `number` where they are figures."""
+
+    heading: str
+    cells: Sequence[Cell]
+    number: bool = False
+
+    @property
+    def width(self) -> int:
+        """In characters, with the gap to the next one."""
+        return max([len(self.heading), *(len(plain(cell)) for cell in self.cells)]) + _GAP
+
+
+@dataclass(frozen=True)
 class Table:
     """What every format shows.
 
     Attributes:
-        headings: of the columns.
-        lines: cells of each line, one per column.
-        numbers: which columns hold figures.
+        columns: from left to right.
         note: what `*` means, and what all figures were taken under.
         common: options that all runs share.
     """
 
-    headings: Sequence[str]
-    lines: Sequence[Sequence[Cell]]
-    numbers: Sequence[bool]
+    columns: Sequence[Column]
     note: str
-    common: str
+    common: str = ""
+
+    @property
+    def headings(self) -> list[str]:
+        """Of the columns."""
+        return [column.heading for column in self.columns]
+
+    @property
+    def lines(self) -> list[tuple[Cell, ...]]:
+        """Cells of each line, one per column."""
+        return list(zip(*(column.cells for column in self.columns), strict=True))
 
 
 def build(
@@ -68,36 +88,40 @@ def build(
     Raises:
         UserError: `by` or a column is no key.
     """
-    objectives = collection.objectives
-    lines = sort(rows(collection, group_seeds), by, objectives)
+    lines = sort(rows(collection, group_seeds), by, collection.objectives)
     keys, needed = _figures(collection, lines, by, columns)
+    marks = [_texts("", ["*" if row.on_front else "" for row in lines])]
     left = _identity(lines)
-    if group_seeds:
-        left.append(("seeds", [str(row.count) for row in lines]))
-    figures = [_column(key, way_of(key, objectives), lines, width is not None) for key in keys]
-    state = [("state", [row.state for row in lines])] if _unequal(lines) else []
-    marks = [("", ["*" if row.on_front else "" for row in lines])]
-    while width is not None and _width([*marks, *left, *state], figures) > width:
+    seeds = [_texts("seeds", [str(row.count) for row in lines], True)] if group_seeds else []
+    figures = [
+        _figure_column(key, way_of(key, collection.objectives), lines, width is not None)
+        for key in keys
+    ]
+    equal = {row.state for row in lines} in ({"finished"}, {"unknown"})
+    state = [] if equal else [_texts("state", [row.state for row in lines])]
+    while width is not None and width < sum(
+        column.width for column in (*marks, *left, *seeds, *figures, *state)
+    ):
         if len(keys) <= 1 or keys[-1] in needed:
-            left = _one_column(lines, left)
+            left = [_one_column(lines, left)]
             break
         keys.pop()
         figures.pop()
-    first = [*marks, *left]
-    cells = [
-        *([Cell(text) for text in texts] for _, texts in first),
-        *(made for _, made in figures),
-        *([Cell(text) for text in texts] for _, texts in state),
-    ]
+    choices = shared([run.choices for run in collection.runs])
     return Table(
-        headings=[heading for heading, _ in (*first, *figures, *state)],
-        lines=[[column[i] for column in cells] for i in range(len(lines))],
-        numbers=[h in ("seed", "seeds") for h, _ in first]
-        + [True] * len(keys)
-        + [False] * len(state),
+        columns=[*marks, *left, *seeds, *figures, *state],
         note=_note(collection, lines, group_seeds, keys),
-        common=_common(collection.runs),
+        common=" ".join(f"{k}={option}" for k, option in choices.items() if option != "default"),
     )
+
+
+def _texts(heading: str, texts: Sequence[str], number: bool = False) -> Column:
+    return Column(heading, [Cell(text) for text in texts], number)
+
+
+def plain(cell: Cell) -> str:
+    """A cell without any mark-up."""
+    return f"{cell.text} ± {cell.spread}" if cell.spread else cell.text
 
 
 def _figures(
@@ -114,72 +138,40 @@ def _figures(
     return [key for key in wanted if any(key in row.figures for row in lines)], needed
 
 
-def _unequal(lines: Sequence[Row]) -> bool:
-    return {row.state for row in lines} not in ({"finished"}, {"unknown"})
-
-
-# -- what tells the lines apart --------------------------------------------------------------------
-
-
-def _identity(lines: Sequence[Row]) -> list[tuple[str, list[str]]]:
+def _identity(lines: Sequence[Row]) -> list[Column]:
     """The columns of what varies; the name too, where that leaves lines alike."""
     names = list(lines[0].marks) if lines else []
-    columns = [(name, [row.marks[name] for row in lines]) for name in names]
+    columns = [_texts(name, [row.marks[name] for row in lines], name == "seed") for name in names]
     told = [tuple(row.marks.values()) for row in lines]
     unclear = len(set(told)) < len(told) or any(not any(each) for each in told)
-    return [("run", [row.name for row in lines]), *columns] if unclear else columns
+    return [_texts("run", [row.name for row in lines]), *columns] if unclear else columns
 
 
-def _one_column(
-    lines: Sequence[Row], left: Sequence[tuple[str, list[str]]]
-) -> list[tuple[str, list[str]]]:
+def _one_column(lines: Sequence[Row], left: Sequence[Column]) -> Column:
     """What varies in one column that may be folded, where single ones would be too wide."""
-    kept = [column for column in left if column[0] == "seeds"]
-    if any(name == "run" for name, _ in left):
-        return [("run", [row.name for row in lines]), *kept]
-    texts = [" ".join(f"{key}={value}" for key, value in row.marks.items()) for row in lines]
-    return [("run", texts), *kept]
-
-
-def _width(
-    texts: Sequence[tuple[str, Sequence[str]]], figures: Sequence[tuple[str, Sequence[Cell]]]
-) -> int:
-    total = sum(max([len(h), *(len(v) for v in values)]) + _GAP for h, values in texts)
-    for heading, cells in figures:
-        total += max([len(heading), *(len(plain(cell)) for cell in cells)]) + _GAP
-    return total
-
-
-def plain(cell: Cell) -> str:
-    """A cell without any mark-up."""
-    return f"{cell.text} ± {cell.spread}" if cell.spread else cell.text
+    if any(column.heading == "run" for column in left):
+        return _texts("run", [row.name for row in lines])
+    marks = [" ".join(f"{key}={value}" for key, value in row.marks.items()) for row in lines]
+    return _texts("run", marks)
 
 
 # -- figures -----------------------------------------------------------------------------------
 
 
-def _column(key: str, way: str | None, lines: Sequence[Row], short: bool) -> tuple[str, list[Cell]]:
+def _figure_column(key: str, way: str | None, lines: Sequence[Row], short: bool) -> Column:
     """A figure's heading with its unit, and its cells in that unit."""
     values = [row.figures.get(key) for row in lines]
-    scale, unit, digits = _scale(key, [value for value in values if value is not None])
-
-    def text(value: float | None) -> str:
-        return NONE if value is None else f"{value / scale:.{digits}f}"
-
-    texts = [text(value) for value in values]
+    divisor, unit, digits = _format(key, [value for value in values if value is not None])
+    texts = [NONE if value is None else f"{value / divisor:.{digits}f}" for value in values]
     best = _best(key, way, lines, texts)
-    cells = [
-        Cell(
-            shown, text(row.spreads[key]) if _spreads(row, key) else "", row.done and shown == best
-        )
-        for row, shown in zip(lines, texts, strict=True)
-    ]
-    return _heading(key, unit, short), cells
-
-
-def _spreads(row: Row, key: str) -> bool:
-    """Whether the runs behind a mean differ: parameters and MACs do not."""
-    return row.spreads.get(key, 0.0) > 1e-9 * abs(row.figures[key]) if key in row.figures else False
+    cells = []
+    for row, text in zip(lines, texts, strict=True):
+        spread = row.spreads.get(key, 0.0)
+        # Parameters and MACs are the same in all seeds.
+        differs = key in row.figures and spread > 1e-9 * abs(row.figures[key])
+        shown = f"{spread / divisor:.{digits}f}" if differs else ""
+        cells.append(Cell(text, shown, row.done and text == best))
+    return Column(_heading(key, unit, short), cells, number=True)
 
 
 def _heading(key: str, unit: str, short: bool) -> str:
@@ -188,26 +180,19 @@ def _heading(key: str, unit: str, short: bool) -> str:
     return f"{words} ({unit})" if unit else words
 
 
-def _scale(key: str, values: Sequence[float]) -> tuple[float, str, int]:
+def _format(key: str, values: Sequence[float]) -> tuple[float, str, int]:
     """Divisor, unit and decimals that suit a column."""
     known = [abs(value) for value in values if value]
     what = kind(key)
+    divisor, unit = scale(key, known)
+    whole = what == "number" and all(value == int(value) for value in known)
     if what == "share":
-        return 0.01, "%", 2
-    if what == "count":
-        scale, unit = next(((s, u) for s, u in _UNITS if max(known, default=0) >= s), (1.0, ""))
-        return scale, unit, _decimals(known, scale, 3) if unit else 0
-    if what == "ms":
-        return 1.0, "ms", _decimals(known, 1.0, 2)
-    whole = all(value == int(value) for value in known)
-    return 1.0, "", 0 if whole else _decimals(known, 1.0, 6)
-
-
-def _decimals(values: Sequence[float], scale: float, most: int) -> int:
-    """So many that the smallest value has three digits."""
-    if not values:
-        return 0
-    return max(0, min(most, 2 - math.floor(math.log10(min(values) / scale))))
+        return divisor, unit, 2
+    if not known or whole or (what == "count" and not unit):
+        return divisor, unit, 0
+    # So many that the smallest value has three digits.
+    digits = 2 - math.floor(math.log10(min(known) / divisor))
+    return divisor, unit, max(0, min(_DIGITS[what], digits))
 
 
 def _best(key: str, way: str | None, lines: Sequence[Row], texts: Sequence[str]) -> str | None:
@@ -220,9 +205,6 @@ def _best(key: str, way: str | None, lines: Sequence[Row], texts: Sequence[str])
     if way is None or len({text for _, text in final}) < 2:
         return None
     return (max(final) if way == "max" else min(final))[1]
-
-
-# -- notes -----------------------------------------------------------------------------------------
 
 
 def _note(
@@ -238,12 +220,6 @@ def _note(
     return " ".join([*parts, protocol(collection.runs, keys)]).strip()
 
 
-def _common(runs: Sequence[Run]) -> str:
-    common = shared([run.choices for run in runs])
-    told = {group: option for group, option in common.items() if option != "default"}
-    return " ".join(f"{group}={option}" for group, option in told.items())
-
-
 # -- effects ---------------------------------------------------------------------------------------
 
 
@@ -254,58 +230,41 @@ def effects_table(collection: Collection, width: int | None = None) -> Table | N
         collection: the runs.
         width: characters that there are; figures that have no room are left out.
     """
-    figures = list(dict.fromkeys(effect.figure for effect in collection.effects))
     by: dict[tuple[str, str], dict[str, Effect]] = {}
+    figures: dict[str, list[float]] = {}
     for effect in collection.effects:
         by.setdefault((effect.factor, effect.option), {})[effect.figure] = effect
+        figures.setdefault(effect.figure, []).append(effect.mean)
     if not by:
         return None
-    scales = {f: _scale(f, [e.mean for e in collection.effects if e.figure == f]) for f in figures}
-    lines = []
-    for (factor, option), found in by.items():
-        count = str(max(effect.runs for effect in found.values()))
-        cells = [_effect_cell(found.get(figure), scales[figure]) for figure in figures]
-        lines.append([Cell(factor), Cell(option), Cell(count), *cells])
-    texts = [
-        (h, [line[i].text for line in lines]) for i, h in enumerate(("choice", "option", "runs"))
-    ]
+    counts = [str(max(effect.runs for effect in found.values())) for found in by.values()]
     columns = [
-        (
-            _heading(figure, scales[figure][1], width is not None),
-            [line[3 + index] for line in lines],
-        )
-        for index, figure in enumerate(figures)
+        _texts("choice", [factor for factor, _ in by]),
+        _texts("option", [option for _, option in by]),
+        _texts("runs", counts, True),
     ]
-    while width is not None and len(columns) > 1 and _width(texts, columns) > width:
+    for figure, means in figures.items():
+        divisor, unit, digits = _format(figure, means)
+        cells = [_effect_cell(found.get(figure), divisor, digits) for found in by.values()]
+        columns.append(Column(_heading(figure, unit, width is not None), cells, number=True))
+    while width is not None and len(columns) > 4 and sum(c.width for c in columns) > width:
         columns.pop()
     note = "Marginal means ± half of the 95 % interval over the same partners."
     if any(not effect.balanced for effect in collection.effects):
         note += " ~ the options met different partners: not to be compared."
-    return Table(
-        headings=[*(heading for heading, _ in texts), *(heading for heading, _ in columns)],
-        lines=[line[: 3 + len(columns)] for line in lines],
-        numbers=[False, False, True, *(True for _ in columns)],
-        note=note,
-        common="",
-    )
+    return Table(columns, note)
 
 
-def _effect_cell(effect: Effect | None, scale: tuple[float, str, int]) -> Cell:
+def _effect_cell(effect: Effect | None, divisor: float, digits: int) -> Cell:
     if effect is None:
         return Cell(NONE)
-    divisor, _, digits = scale
-    half = (
-        ""
-        if not _wide(effect) or effect.high is None
-        else f"{(effect.high - effect.mean) / divisor:.{digits}f}"
-    )
+    half = 0.0 if effect.high is None else effect.high - effect.mean
+    rounding = 1e-9 * abs(effect.mean)  # an interval that is a rounding error is none
     sign = "" if effect.balanced else "~"
-    return Cell(f"{sign}{effect.mean / divisor:.{digits}f}", half)
-
-
-def _wide(effect: Effect) -> bool:
-    """Whether there is an interval, and more than a rounding error."""
-    return effect.high is not None and effect.high - effect.mean > 1e-9 * abs(effect.mean)
+    return Cell(
+        f"{sign}{effect.mean / divisor:.{digits}f}",
+        f"{half / divisor:.{digits}f}" if half > rounding else "",
+    )
 
 
 # -- terminal --------------------------------------------------------------------------------------
@@ -319,20 +278,17 @@ def render(table: Table, title: str = "") -> RenderableType:
     from rich.text import Text
 
     shown = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-    for heading, number in zip(table.headings, table.numbers, strict=True):
+    for column in table.columns:
         shown.add_column(
-            heading,
-            justify="right" if number else "left",
+            column.heading,
+            justify="right" if column.number else "left",
             header_style="dim",
-            no_wrap=number,
+            no_wrap=column.number,
             overflow="fold",
         )
     for line in table.lines:
         shown.add_row(*(Text(plain(cell), style="bold" if cell.best else "") for cell in line))
-    parts: list[RenderableType] = [Text(title, style="bold")] if title else []
-    if table.common:
-        parts.append(Text(table.common, style="dim"))
-    parts.append(shown)
-    if table.note:
-        parts.append(Text(table.note, style="dim"))
-    return Group(*parts)
+    heading = Text(title, style="bold") if title else None
+    common = Text(table.common, style="dim") if table.common else None
+    note = Text(table.note, style="dim") if table.note else None
+    return Group(*(part for part in (heading, common, shown, note) if part is not None))
