@@ -55,15 +55,13 @@ def test_a_table_on_standard_output_is_nothing_but_the_table(sweep, tmp_path, ca
     assert "wrote" in seen.err
 
 
-def test_the_page_is_written_by_its_own_module(sweep, tmp_path, monkeypatch):
-    import types
-
+def test_the_page_of_runs_that_have_ended_is_written_without_refresh(sweep, tmp_path, monkeypatch):
     written = []
-    page = types.ModuleType("segscape.report.page")
-    page.write_page = lambda collection, path, refresh_s: written.append(
-        (len(collection.runs), path, refresh_s)
-    )
-    monkeypatch.setitem(sys.modules, "segscape.report.page", page)
+
+    def write_page(collection, path, refresh_s):
+        written.append((len(collection.runs), path, refresh_s))
+
+    monkeypatch.setattr("segscape.report.page.write_page", write_page)
     assert report([str(sweep), "--html", str(tmp_path / "p.html")]) == 0
     assert written == [(12, tmp_path / "p.html", None)]
 
@@ -133,7 +131,6 @@ def test_a_watch_is_left_with_ctrl_c(tmp_path):
     )
     try:
         wait_for(csv.is_file)
-        time.sleep(0.3)  # it sleeps until the next look
         watcher.send_signal(signal.SIGINT)
         _, err = watcher.communicate(timeout=60)
     finally:

@@ -10,14 +10,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.text import Text
 
 from segscape.errors import UserError
-
-if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
-
-    from segscape.report.records import Collection
+from segscape.report import figure, formats, page
+from segscape.report.collect import collect
+from segscape.report.records import Collection
+from segscape.report.table import build, effects_table, render
+from segscape.runs.files import write_atomically
 
 STDOUT = "-"
 EVERY_S = 10.0
@@ -44,9 +47,10 @@ def report(rest: Sequence[str]) -> int:
     collection = _collect(given)
     _write(collection, given, outputs)
     if not outputs:
-        _console().print(_screen(collection, given))
+        console = Console(highlight=False)
+        console.print(_screen(collection, given, console.width))
     else:
-        _say_notes(collection)
+        _print_notes(collection)
     return 0
 
 
@@ -129,57 +133,32 @@ def _with_interval(rest: list[str]) -> list[str]:
 
 
 def _collect(given: argparse.Namespace) -> Collection:
-    from segscape.report.collect import collect
-
     return collect(given.places, y=given.y, x=given.x)
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    return Console(highlight=False)
 
 
 # -- files ---------------------------------------------------------------------------------------
 
 
 def _write(collection: Collection, given: argparse.Namespace, outputs: dict[str, str]) -> None:
-    from segscape.report import formats
-
-    texts: dict[str, Callable[..., str]] = {
-        "csv": formats.as_csv,
-        "markdown": formats.as_markdown,
-        "latex": formats.as_latex,
-        "json": formats.as_json,
-    }
     for name, place in outputs.items():
-        if name in texts:
+        if name in _TEXTS:
             chosen = {"columns": given.columns} if name in _CHOOSING else {}
-            text = texts[name](collection, given.group_seeds, given.sort, **chosen)
+            make: Callable[..., str] = getattr(formats, f"as_{name}")
+            text = make(collection, given.group_seeds, given.sort, **chosen)
             if place == STDOUT:
                 print(text, end="")
                 continue
-            _to_file(Path(place), partial(_write_text, text=text))
+            _to_file(Path(place), partial(write_atomically, content=text))
         elif name == "html":
-            from segscape.report.page import write_page
-
             # A page of runs that have all ended has nothing to wait for.
             live = any(run.state in _LIVE for run in collection.runs)
             refresh = given.watch if live else None
-            _to_file(Path(place), partial(write_page, collection, refresh_s=refresh))
+            _to_file(Path(place), partial(page.write_page, collection, refresh_s=refresh))
         else:
-            from segscape.report import figure
-
             draw = figure.write_png if name == "png" else figure.write_svg
             _to_file(Path(place), partial(draw, collection, group_seeds=given.group_seeds))
         # standard output may be a table that a program reads
         print(f"wrote {place}", file=sys.stderr if STDOUT in outputs.values() else sys.stdout)
-
-
-def _write_text(path: Path, text: str) -> None:
-    from segscape.runs.files import write_atomically
-
-    write_atomically(path, text)
 
 
 def _to_file(path: Path, write: Callable[[Path], object]) -> None:
@@ -192,8 +171,8 @@ def _to_file(path: Path, write: Callable[[Path], object]) -> None:
         raise UserError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
-def _say_notes(collection: Collection) -> None:
-    """What a file says in its notes is also said at once."""
+def _print_notes(collection: Collection) -> None:
+    """The notes that the files have, on standard error."""
     for note in [*collection.missing, *collection.warnings][:_MOST_NOTES]:
         print(f"note: {note}", file=sys.stderr)
 
@@ -201,13 +180,7 @@ def _say_notes(collection: Collection) -> None:
 # -- screen --------------------------------------------------------------------------------------
 
 
-def _screen(collection: Collection, given: argparse.Namespace) -> RenderableType:
-    from rich.console import Group
-    from rich.text import Text
-
-    from segscape.report.table import build, effects_table, render
-
-    width = _console().width
+def _screen(collection: Collection, given: argparse.Namespace, width: int) -> RenderableType:
     count = len(collection.runs)
     named = count == 1 or collection.title == f"{count} runs"
     title = collection.title if named else f"{collection.title}: {count} runs"
@@ -227,18 +200,16 @@ def _screen(collection: Collection, given: argparse.Namespace) -> RenderableType
 
 
 def _watch(given: argparse.Namespace, outputs: dict[str, str]) -> int:
-    """Show, and write, whenever something has changed; until all has ended or somebody leaves."""
-    from rich.live import Live
-
-    console = _console()
+    """Show, and write, whenever something has changed; until all runs have ended, or Ctrl-C."""
+    console = Console(highlight=False)
     before: Collection | None = None
     try:
         with Live(console=console, auto_refresh=False, transient=False) as live:
             while True:
                 collection = _collect(given)
                 if before is None or replace(collection, created=before.created) != before:
-                    _write_quietly(collection, given, outputs)
-                    shown = _screen(collection, given)
+                    _write_drawable(collection, given, outputs)
+                    shown = _screen(collection, given, console.width)
                     if console.is_terminal:
                         live.update(shown, refresh=True)
                     else:
@@ -254,13 +225,10 @@ def _watch(given: argparse.Namespace, outputs: dict[str, str]) -> int:
     return 0
 
 
-def _write_quietly(
+def _write_drawable(
     collection: Collection, given: argparse.Namespace, outputs: dict[str, str]
 ) -> None:
-    """Pictures come when there is something to draw."""
-    from segscape.report.figure import drawable
-
-    pictures = [name for name in ("png", "svg") if name in outputs]
-    later = pictures if pictures and not drawable(collection) else []
-    ready = {name: place for name, place in outputs.items() if name not in later}
-    _write(collection, given, ready)
+    """Write the files; pictures only once there is something to draw."""
+    pictures = {"png", "svg"} & outputs.keys()
+    later = pictures if pictures and not figure.drawable(collection) else ()
+    _write(collection, given, {name: file for name, file in outputs.items() if name not in later})
