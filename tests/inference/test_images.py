@@ -41,7 +41,7 @@ def test_exif_orientation_is_applied(street, tmp_path):
 
 
 def test_a_missing_file_names_the_nearest(street):
-    with pytest.raises(UserError, match=r"stret\.png[\s\S]*Did you mean .*street\.png"):
+    with pytest.raises(UserError, match=r"stret\.png[\s\S]*did you mean .*street\.png"):
         read_image(street.with_name("stret.png"))
     with pytest.raises(UserError, match="does not exist either"):
         read_image(street.parent / "nowhere" / "street.png")

@@ -157,7 +157,7 @@ def test_names_are_as_short_as_they_can_be(tmp_path):
 def test_nothing_is_written_when_an_input_is_wrong(model, image, tmp_path):
     good = tmp_path / "x.png"
     Image.fromarray(image).save(good)
-    with pytest.raises(UserError, match="Did you mean"):
+    with pytest.raises(UserError, match="did you mean"):
         predict_files(model, [good, tmp_path / "xx.png"], tmp_path / "out")
     assert not (tmp_path / "out").exists()
     with pytest.raises(UserError, match="also an input"):

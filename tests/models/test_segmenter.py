@@ -186,10 +186,10 @@ def test_a_decoder_may_use_neither_context_nor_fusion() -> None:
         ),
         (
             {"auxiliary": ("decoder_4",)},
-            r"'decoder_4': There is no feature 4; available: 8, 16, 32",
+            r"'decoder_4': there is no feature 4; available: 8, 16, 32",
         ),
         ({"auxiliary": ("encoder_edge",)}, r"available: 4, 8, 16, 32, detail"),
-        ({"auxiliary": ("head_8",)}, "Features are decoder_<stride>"),
+        ({"auxiliary": ("head_8",)}, "features are decoder_<stride>"),
         ({"classes": ("a", "b")}, "2 class names for num_classes=3"),
     ],
 )

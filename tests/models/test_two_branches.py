@@ -76,7 +76,7 @@ def test_one_branch_is_not_enough_for_the_bilateral_decoder() -> None:
 
 
 def test_an_unknown_body_is_refused() -> None:
-    with pytest.raises(UserError, match="resnet18 and xception39"):
+    with pytest.raises(UserError, match="choices: resnet18, xception39"):
         BiSeNetEncoder("resnet19")
 
 

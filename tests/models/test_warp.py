@@ -66,5 +66,5 @@ def test_layout_and_double_precision_stay() -> None:
 
 
 def test_an_unknown_warp_is_named() -> None:
-    with pytest.raises(UserError, match="Unknown warp 'correct'"):
+    with pytest.raises(UserError, match="unknown warp 'correct'"):
         AlignFA(4, 4, 4, warp="correct")

@@ -118,5 +118,5 @@ def test_stride_32_is_a_choice() -> None:
     assert all(p.grad is not None for p in model.encoder.parameters())
     with pytest.raises(UserError, match="no stride 8 to end at"):
         segscape.create_model("espnetv2_s10", num_classes=3, overrides=["encoder.deepest=8"])
-    with pytest.raises(UserError, match="Unknown width s=3"):
+    with pytest.raises(UserError, match="unknown width s=3"):
         segscape.create_model("espnetv2_s10", num_classes=3, overrides=["encoder.s=3.0"])

@@ -1,4 +1,4 @@
-"""Reading pictures that come from people."""
+"""Reading image files of any common format."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
 
 
 def read_image(path: str | Path) -> np.ndarray:
-    """Read a picture as the eye sees it: EXIF orientation applied, palette and grey as RGB.
+    """Read an image as viewers show it: EXIF orientation applied, palette and grey as RGB.
 
     Args:
         path: an image file.
@@ -33,7 +33,7 @@ def read_image(path: str | Path) -> np.ndarray:
             return to_rgb(opened)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UserError(
-            f"cannot read the image {path}: {error}", "Is the file complete? Copy it again."
+            f"cannot read the image {path}: {error}", "is the file complete? copy it again"
         ) from error
 
 
@@ -52,7 +52,7 @@ def check_image(path: Path) -> None:
             pass
     except UnidentifiedImageError as error:
         raise UserError(
-            f"{path} is not an image that can be read", f"Known formats: {' '.join(SUFFIXES)}"
+            f"{path} is not an image that can be read", f"known formats: {' '.join(SUFFIXES)}"
         ) from error
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UserError(f"cannot read the image {path}: {error}") from error
@@ -82,17 +82,17 @@ def expand(paths: Sequence[str | Path]) -> list[Path]:
         inside = sorted(each for each in path.iterdir() if each.suffix.lower() in SUFFIXES)
         if not inside:
             raise UserError(
-                f"there is no image in the directory {path}", f"Known formats: {' '.join(SUFFIXES)}"
+                f"there is no image in the directory {path}", f"known formats: {' '.join(SUFFIXES)}"
             )
         found.update(dict.fromkeys(inside))
     if not found:
-        raise UserError("no image was given", "Name image files, or directories of them.")
+        raise UserError("no image was given", "name image files, or directories of them")
     return list({Path(os.path.abspath(path)): path for path in found}.values())  # noqa: PTH100
 
 
 def _where_else(path: Path) -> str:
     folder = path.parent
     if not folder.is_dir():
-        return f"The directory {folder} does not exist either; this is {Path.cwd()}."
+        return f"the directory {folder} does not exist either; this is {Path.cwd()}"
     near = nearest(path.name, (each.name for each in folder.iterdir()))
-    return f"Did you mean {folder / near}?" if near else f"The directory {folder} exists."
+    return f"did you mean {folder / near}?" if near else f"the directory {folder} exists"

@@ -1,4 +1,4 @@
-"""From an image to its class map, with nothing of the training around."""
+"""From an image to its class map."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def predict_files(
 ) -> list[Path]:
     """Segment image files and write their class maps and overlays.
 
-    Everything that can be known to be wrong is known before the first image is segmented.
+    All inputs are checked before the first image is segmented.
 
     Args:
         model: a `Segmenter`.
@@ -195,9 +195,9 @@ def _longer_name(path: Path, level: int) -> str:
 
 @contextlib.contextmanager
 def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode for a while; every module then gets back its own mode.
+    """Evaluation mode inside the context; every module then gets back its own mode.
 
-    `model.train()` alone would also wake the batch norms that somebody froze.
+    `model.train()` alone would also put frozen batch norms into training mode.
     """
     before = [(module, module.training) for module in model.modules()]
     model.eval()
@@ -220,7 +220,7 @@ def _as_array(image: str | Path | np.ndarray | Image.Image) -> np.ndarray:
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
         raise UserError(
             f"an image array is (H, W, 3) uint8 RGB, this one is {image.shape} {image.dtype}",
-            "For a float image in 0..1: (image * 255).round().astype(numpy.uint8)",
+            "for a float image in 0..1: (image * 255).round().astype(numpy.uint8)",
         )
     return np.ascontiguousarray(image)
 
@@ -231,5 +231,5 @@ def _check_target(target: Path, paths: Sequence[str | Path]) -> None:
     if any(Path(path).is_dir() and Path(path).resolve() == target.resolve() for path in paths):
         raise UserError(
             f"the output directory {target} is also an input",
-            "The next run would segment its own results: choose another one.",
+            "the next run would segment its own results: choose another one",
         )

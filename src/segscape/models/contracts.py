@@ -76,7 +76,7 @@ class FeatureSpec:
         if key in self.extras:
             return self.extras[key][1]  # type: ignore[index]
         available = _join([*self.strides, *self.extras])
-        raise UserError(f"There is no feature {key!r}; available: {available}.")
+        raise UserError(f"there is no feature {key!r}; available: {available}")
 
 
 class MissingFeatures(UserError):
@@ -101,10 +101,10 @@ class MissingFeatures(UserError):
         self.available = tuple(available)
         words = [f"stride {s}" if isinstance(s, int) else repr(s) for s in self.missing]
         given = [f"stride {s}" if isinstance(s, int) else repr(s) for s in self.available]
-        would = f"Encoders that would do: {_join(choices)}. " if choices else ""
+        would = f"encoders that would do: {_join(choices)}; or " if choices else ""
         super().__init__(
-            f"{needed_by} needs features at {_join(words)}, but the encoder gives {_join(given)}.",
-            f"{would}Or choose another decoder (segscape list decoder).",
+            f"{needed_by} needs features at {_join(words)}, but the encoder gives {_join(given)}",
+            f"{would}choose another decoder (segscape list decoder)",
         )
 
 

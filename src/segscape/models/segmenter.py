@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from segscape.errors import UserError
+from segscape.errors import UserError, choice
 from segscape.models.contracts import Context, Decoder, Encoder, Features, FusionFactory
 from segscape.models.layers import resize, size_of
 
@@ -71,9 +71,8 @@ class Segmenter(nn.Module):
     ) -> None:
         super().__init__()
         if classes and len(classes) != num_classes:
-            raise UserError(f"{len(classes)} class names for num_classes={num_classes}.")
-        if channel_order not in ("rgb", "bgr"):
-            raise UserError(f"channel_order={channel_order!r}", "There are rgb and bgr.")
+            raise UserError(f"{len(classes)} class names for num_classes={num_classes}")
+        choice("channel_order", channel_order, ("rgb", "bgr"))
         self.encoder = encoder
         self.context = context
         self.decoder = decoder
@@ -105,7 +104,7 @@ class Segmenter(nn.Module):
         Returns:
             Float (B, 3, H, W), `(images - 255 mean) / (255 std)`, in `channel_order`.
         """
-        # uint8 minus float converts and subtracts in one pass; the result is ours to scale.
+        # uint8 minus float converts and subtracts in one pass; the result can be scaled in place.
         normal = torch.sub(images, self.offset).mul_(self.factor)
         if self.channel_order == "rgb":
             return normal
@@ -261,7 +260,7 @@ def _takes_classes(decoder: Callable[..., Any]) -> bool:
 
 
 def _drop_unread(encoder: Encoder, decoder: Callable[..., Any], heads: Sequence[str]) -> None:
-    """Take branches off the encoder that nobody reads: they would cost and never learn."""
+    """Remove branches of the encoder that no part reads: they would cost and never be trained."""
     drop = getattr(encoder, "drop", None)
     if drop is None:
         return
@@ -278,11 +277,11 @@ def _check_uses(decoder: Callable[..., Any], **parts: object) -> None:
     for part, given in parts.items():
         used = part in kind.uses
         if used and given is None:
-            raise UserError(f"Decoder {kind.__name__} needs a {part}, none was given.")
+            raise UserError(f"decoder {kind.__name__} needs a {part}, none was given")
         if not used and given is not None:
             raise UserError(
-                f"Decoder {kind.__name__} uses no {part}, so the one chosen would do nothing.",
-                f"Leave out {part}=..., or choose a decoder that uses one (decoder=fld).",
+                f"decoder {kind.__name__} uses no {part}, so the one chosen would have no effect",
+                f"leave out {part}=..., or choose a decoder that uses one (decoder=fld)",
             )
 
 
@@ -291,8 +290,8 @@ def _source(auxiliary: str) -> tuple[str, int | str]:
     part, _, key = auxiliary.partition("_")
     if part not in ("encoder", "decoder") or not key:
         raise UserError(
-            f"Unknown feature {auxiliary!r} of an auxiliary head.",
-            "Features are decoder_<stride> or encoder_<stride>, for example decoder_16.",
+            f"unknown feature {auxiliary!r} of an auxiliary head",
+            "features are decoder_<stride> or encoder_<stride>, for example decoder_16",
         )
     return part, int(key) if key.isdigit() else key
 
@@ -309,9 +308,9 @@ def auxiliary_channels(auxiliary: str, encoder: Encoder, decoder: Decoder) -> in
         return spec.channels_of(key)
     except UserError as error:
         raise UserError(
-            f"Auxiliary head {auxiliary!r}: {error.what}",
-            "With other parts than the system's own, leave it out (model.auxiliary=null) "
-            "or name a feature that there is (model.auxiliary={decoder_16: 0.4}).",
+            f"auxiliary head {auxiliary!r}: {error.what}",
+            "with other parts than the system's own, leave it out (model.auxiliary=null) "
+            "or name a feature that there is (model.auxiliary={decoder_16: 0.4})",
         ) from error
 
 

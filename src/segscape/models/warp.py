@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from segscape.errors import UserError
+from segscape.errors import unknown
 from segscape.models.layers import ConvBNAct, size_of
 
 _ALIGNSEG = {"published": "alignseg", "corrected": "pixels"}
@@ -36,7 +36,7 @@ def alignseg_kind(choice: str) -> str:
         UserError: there is no such choice.
     """
     if choice not in _ALIGNSEG:
-        raise UserError(f"Unknown warp {choice!r}.", f"There are {' and '.join(_ALIGNSEG)}.")
+        raise unknown(f"unknown warp {choice!r}", choice, _ALIGNSEG)
     return _ALIGNSEG[choice]
 
 

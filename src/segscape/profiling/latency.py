@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from segscape.errors import UserError, nearest
+from segscape.errors import UserError, unknown
 from segscape.profiling.inference_copy import inference_copy, is_compiled
 from segscape.runs.environment import cpu_model
 
@@ -254,11 +254,7 @@ class _Clock:
 
 def _data_types(precision: str) -> tuple[torch.dtype, torch.dtype | None]:
     if str(precision) not in _PRECISIONS:
-        likely = nearest(str(precision), _PRECISIONS)
-        raise UserError(
-            f"unknown precision {precision!r}" + (f"; did you mean {likely!r}?" if likely else ""),
-            f"precisions: {', '.join(_PRECISIONS)}",
-        )
+        raise unknown(f"unknown precision {precision!r}", str(precision), _PRECISIONS)
     return _PRECISIONS[str(precision)]
 
 

@@ -132,7 +132,7 @@ def test_the_comparison_notices_another_deepest_stride() -> None:
 
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
-    with pytest.raises(UserError, match=r"'DeepLabV3plus'\.\nDid you mean DeepLabV3Plus\?"):
+    with pytest.raises(UserError, match=r"'DeepLabV3plus'\ndid you mean DeepLabV3Plus\?"):
         SmpDecoder(FeatureSpec({8: 4}), name="DeepLabV3plus")
 
 

@@ -44,7 +44,7 @@ def assert_same(a: nn.Module, b: nn.Module) -> None:
 def test_an_unknown_name_is_answered_with_the_nearest(
     encoder: type[nn.Module], word: str, near: str
 ) -> None:
-    with pytest.raises(UserError, match=f"{word}'.*\n.*Did you mean {near}\\?"):
+    with pytest.raises(UserError, match=f"{word}'.*\n.*did you mean {near}\\?"):
         encoder(word)
 
 
@@ -164,7 +164,7 @@ def test_a_download_without_a_network_fails_at_once(
     build, repository, choice = FETCHED[kind]
     with pytest.raises(UserError, match=r"could not be (fetched|built)") as error:
         build()
-    assert f"Fetch model.safetensors from https://huggingface.co/{repository} " in str(error.value)
+    assert f"fetch model.safetensors from https://huggingface.co/{repository} " in str(error.value)
     assert f"its path: {choice}encoder.weights=FILE." in str(error.value)
     assert constants.HF_HUB_OFFLINE is False
 

@@ -59,7 +59,7 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_unknown_variant_is_refused() -> None:
-    with pytest.raises(UserError, match=r"'lite3'\.\nDid you mean lite"):
+    with pytest.raises(UserError, match=r"'lite3'\ndid you mean lite"):
         EfficientNetLite("lite3")
 
 

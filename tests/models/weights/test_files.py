@@ -58,7 +58,7 @@ def test_saving_replaces_whole_files_or_nothing(tmp_path: Path) -> None:
     before = path.read_bytes()
     with pytest.raises(UserError, match="text only"):
         files.save(path, {}, {"num_classes": 3})  # type: ignore[dict-item]
-    with pytest.raises(UserError, match=r"Use 'w\.safetensors'"):
+    with pytest.raises(UserError, match=r"use 'w\.safetensors'"):
         files.save(tmp_path / "w.pth", {})
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["w.safetensors"]

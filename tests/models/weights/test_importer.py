@@ -169,7 +169,7 @@ def test_whatever_does_not_fit_is_named_and_nothing_is_loaded(
 def test_hints_say_how_to_build_the_model_that_fits(small: dict[str, Tensor]) -> None:
     with pytest.raises(UserError) as caught:
         load_official(build(num_classes=11), small)
-    assert caught.value.hint == "The classifier has 11 classes, the file has 5: pass num_classes=5"
+    assert caught.value.hint == "the classifier has 11 classes, the file has 5: pass num_classes=5"
     with pytest.raises(UserError) as caught:
         load_official(build(fusion="uafm_channel", num_classes=5), small)
     assert caught.value.hint is not None
@@ -183,7 +183,7 @@ def test_sources_are_found_by_names(small: dict[str, Tensor]) -> None:
     assert detect(small).system == "ppliteseg"
     with pytest.raises(UserError, match=r"no known source.*conv1\.weight[\s\S]*PaddleSeg PP-Lite"):
         detect(["conv1.weight", "fc.bias"])
-    with pytest.raises(UserError, match="No import is known for the system 'unet'"):
+    with pytest.raises(UserError, match="no import is known for the system 'unet'"):
         detect(small, "unet")
     with pytest.raises(UserError, match="no known source of the system 'stdc'"):
         detect(small, "stdc")

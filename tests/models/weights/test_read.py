@@ -157,7 +157,7 @@ def test_no_tensors_missing_file_directory_and_unknown_kinds(tmp_path: Path) -> 
     (tmp_path / "folder.pth").mkdir()
     with pytest.raises(UserError, match="is a directory"):
         read_tensors(tmp_path / "folder.pth")
-    with pytest.raises(UserError, match="Unpack the archive"):
+    with pytest.raises(UserError, match="unpack the archive"):
         read_tensors(tmp_path / "PP_STDCNet1.tar.gz")
     with pytest.raises(UserError, match=r"\.pdparams.*\.safetensors"):
         read_tensors(tmp_path / "model.onnx")

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from segscape.errors import UserError, nearest
+from segscape.errors import unknown
 from segscape.models.contracts import Features, FeatureSpec, FusionFactory
 from segscape.models.layers import size_of
 
@@ -97,17 +97,13 @@ class SmpDecoder(nn.Module):
     ) -> None:
         super().__init__()
         if name not in _KINDS:
-            close = nearest(name, _KINDS)
-            raise UserError(
-                f"Decoder smp does not know {name!r}.",
-                f"{f'Did you mean {close}? ' if close else ''}There are {', '.join(_KINDS)}.",
-            )
+            raise unknown(f"decoder smp does not know {name!r}", name, _KINDS)
         from segmentation_models_pytorch.base.initialization import initialize_decoder
 
         kind = _KINDS[name]
         self.requires = kind.strides(spec)
         spec.require(self.requires, f"decoder smp ({name})")
-        # Stride 2 is welcome, not needed: smp's own transformers do not have it either.
+        # Stride 2 is read where there is one; smp's own transformers do not have it either.
         optional = (2,) if kind.reads == "pyramid" and 2 in spec.channels else ()
         self._reads = (*optional, *self.requires)
         deepest = self.requires[-1]

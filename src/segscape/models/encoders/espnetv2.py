@@ -126,11 +126,10 @@ class ESPNetV2(nn.Module):
     def __init__(self, s: float = 1.0, deepest: int = 16, weights: str | None = None) -> None:
         super().__init__()
         if s not in _CHANNELS:
-            raise UserError(
-                f"Unknown width s={s} of ESPNetV2.", f"There are {', '.join(map(str, _CHANNELS))}."
-            )
+            names = ", ".join(map(str, _CHANNELS))
+            raise UserError(f"unknown width s={s} of ESPNetV2", f"choices: {names}")
         if deepest not in (16, 32):
-            raise UserError(f"ESPNetV2 has no stride {deepest} to end at.", "There are 16 and 32.")
+            raise UserError(f"ESPNetV2 has no stride {deepest} to end at", "choices: 16, 32")
         channels = {2 << i: width for i, width in enumerate(_CHANNELS[s]) if 2 << i <= deepest}
         self.spec = FeatureSpec(channels)
         # Any size: convolutions and poolings round up alike.

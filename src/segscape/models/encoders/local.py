@@ -19,7 +19,7 @@ from segscape.models.weights.read import WRAPPERS, read_tensors
 from segscape.models.weights.sources import detect
 
 CLASSIFIERS = ("fc.", "classifier.", "head.", "last_linear.", "linear.")
-"""Where ImageNet checkpoints keep the layers that segmentation has no use for."""
+"""Prefixes of the ImageNet classifier's layers, which segmentation does not use."""
 
 _PART = "encoder."
 
@@ -62,9 +62,9 @@ def check_fit(
     ]
     if problems:
         raise UserError(
-            f"{path} does not fit encoder {owner}: {'; '.join(problems)}.",
-            "The names must be those of the encoder or of its official implementation. To start "
-            "from a whole network use init=FILE instead of encoder.weights=FILE.",
+            f"{path} does not fit encoder {owner}: {'; '.join(problems)}",
+            "the names must be those of the encoder or of its official implementation; to start "
+            "from a whole network use init=FILE instead of encoder.weights=FILE",
         )
 
 
@@ -84,7 +84,7 @@ def load_local(encoder: nn.Module, path: str, owner: str) -> None:
     tensors: Mapping[str, Tensor] = read_tensors(path)
     expected = encoder.state_dict()
     for prefix in WRAPPERS:
-        # The reader takes off what it believes a trainer's; here it is the encoder's own.
+        # The reader removes prefixes of trainers; here the prefix belongs to the encoder's names.
         if all(n.startswith(prefix) for n in expected) and not any(
             n.startswith(prefix) for n in tensors
         ):
@@ -130,6 +130,6 @@ def _converted(tensors: Mapping[str, Tensor], path: str) -> Mapping[str, Tensor]
             continue
         ours = source.rename(name) or name
         if ours in found:
-            raise UserError(f"{path} ({source.name}): two tensors stand for '{ours}'.")
+            raise UserError(f"{path} ({source.name}): two tensors stand for '{ours}'")
         found[ours] = source.converted(name, tensor)
     return found

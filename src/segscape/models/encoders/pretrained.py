@@ -1,4 +1,4 @@
-"""What the adapters of other libraries share: looking at shapes, and downloads that fail fast."""
+"""What the adapters of timm and smp share: shapes of features, downloads of pretrained weights."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 
 @contextmanager
-def impatient_hub() -> Iterator[None]:
-    """Without a network take weights from the Hugging Face cache, or fail at once.
+def fail_fast_offline() -> Iterator[None]:
+    """Without a network, take weights from the Hugging Face cache or fail at once.
 
     The hub's client otherwise retries for most of a minute, and prints every attempt, before it
     says that the host name does not resolve. Behind a proxy the name need not resolve here.
@@ -45,10 +45,10 @@ def fetch_hint(where: str, file: str, encoder: str = "") -> str:
     """
     command = f"{encoder} encoder.weights=FILE".lstrip()
     return (
-        f"Fetch {file} from {where} where there is a network, copy it here and give its path: "
-        f"{command}. Without a network at all: encoder=efficientnet_lite0 "
+        f"fetch {file} from {where} where there is a network, copy it here and give its path: "
+        f"{command}; without a network at all: encoder=efficientnet_lite0 "
         "encoder.weights=imagenet takes its weights from a Python package, "
-        "encoder.weights=null starts from random ones."
+        "encoder.weights=null starts from random ones"
     )
 
 

@@ -23,7 +23,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from segscape.errors import UserError
+from segscape.errors import UserError, unknown
 from segscape.models.contracts import Features, FeatureSpec
 from segscape.models.encoders.local import load_local
 from segscape.models.layers import ConvBNAct
@@ -121,7 +121,7 @@ class ResNet(nn.Module):
     ) -> None:
         super().__init__()
         if depth not in _BLOCKS:
-            raise UserError(f"Unknown ResNet depth {depth}.", "There are 18, 34, 50 and 101.")
+            raise UserError(f"unknown ResNet depth {depth}", "choices: 18, 34, 50, 101")
         block = BasicBlock if depth < 50 else Bottleneck
         self.stem = _stem(stem)
         self.pool = nn.MaxPool2d(3, 2, 1, ceil_mode=ceil_mode)
@@ -169,4 +169,4 @@ def _stem(kind: str) -> nn.Sequential:
         return nn.Sequential(ConvBNAct(3, 64, 7, 2))
     if kind == "deep":
         return nn.Sequential(ConvBNAct(3, 64, 3, 2), ConvBNAct(64, 64), ConvBNAct(64, 128))
-    raise UserError(f"Unknown stem {kind!r} of a ResNet.", "There are plain and deep.")
+    raise unknown(f"unknown stem {kind!r} of a ResNet", kind, ("plain", "deep"))

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from segscape.errors import UserError, nearest
 from segscape.models.contracts import Features, FeatureSpec
 from segscape.models.encoders.local import load_local
-from segscape.models.encoders.pretrained import fetch_hint, impatient_hub, probe
+from segscape.models.encoders.pretrained import fetch_hint, fail_fast_offline, probe
 from segscape.models.encoders.timm_adapter import published
 
 _PROBE = 128
@@ -77,9 +77,9 @@ def _check_name(name: str) -> None:
         return
     close = nearest(name, [*names, *(f"tu-{model}" for model in timm.list_models())])
     raise UserError(
-        f"segmentation-models-pytorch has no encoder {name!r}.",
-        f"{f'Did you mean {close}? ' if close else ''}"
-        f"It has {', '.join(names[:4])}, ..., and tu-<name> for the models of timm.",
+        f"segmentation-models-pytorch has no encoder {name!r}",
+        f"{f'did you mean {close}? ' if close else ''}"
+        f"choices: {', '.join(names[:4])}, ..., and tu-<name> for the models of timm",
     )
 
 
@@ -89,15 +89,15 @@ def _build(name: str, depth: int, output_stride: int, weights: str | None) -> nn
     # Of timm's models there is one set for each name.
     chosen: str | bool | None = True if weights and name.startswith("tu-") else weights
     try:
-        with impatient_hub():
+        with fail_fast_offline():
             return get_encoder(
                 name, in_channels=3, depth=depth, weights=chosen, output_stride=output_stride
             )
     except Exception as error:
-        # Wrong depth, unknown set of weights, no network: as many classes as encoders.
-        hint = "Depths are 3 to 5; encoder.weights=null starts from random weights."
+        # Wrong depth, unknown set of weights, no network: each encoder raises its own class.
+        hint = "depths are 3 to 5; encoder.weights=null starts from random weights"
         raise UserError(
-            f"Encoder {name} of smp could not be built: {error}",
+            f"encoder {name} of smp could not be built: {error}",
             hint if weights is None else _where(name, weights),
         ) from error
 
@@ -110,10 +110,10 @@ def _where(name: str, weights: str) -> str:
         model = name[3:]
         where = published(model)
         if where is None:
-            return f"timm has no pretrained weights for {model}; encoder.weights=null does without."
+            return f"timm has no pretrained weights for {model}; encoder.weights=null uses none"
         return fetch_hint(*where, encoder=f"encoder=timm encoder.name={model}")
     sets = encoders[name].get("pretrained_settings") or {}
     if weights not in sets:
         known = ", ".join(sets) or "none"
-        return f"Sets of pretrained weights for {name}: {known}. encoder.weights=FILE takes a file."
+        return f"sets of pretrained weights for {name}: {known}; encoder.weights=FILE takes a file"
     return fetch_hint(f"https://huggingface.co/{sets[weights]['repo_id']}", "model.safetensors")

@@ -17,7 +17,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from segscape.errors import UserError
+from segscape.errors import unknown
 from segscape.models.contracts import Features, FeatureSpec
 from segscape.models.encoders.local import load_local
 from segscape.models.layers import ConvBNAct
@@ -85,7 +85,7 @@ class STDC(nn.Module):
     ) -> None:
         super().__init__()
         if variant not in _BLOCKS:
-            raise UserError(f"Unknown STDC variant {variant!r}.", "There are stdc1 and stdc2.")
+            raise unknown(f"unknown STDC variant {variant!r}", variant, _BLOCKS)
         self.spec = FeatureSpec(_CHANNELS)
         # As published: any size, its convolutions pad by themselves.
         self.multiple = 1

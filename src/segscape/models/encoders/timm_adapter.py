@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from segscape.errors import UserError, nearest
 from segscape.models.contracts import Features, FeatureSpec
 from segscape.models.encoders.local import check_fit
-from segscape.models.encoders.pretrained import fetch_hint, impatient_hub, probe
+from segscape.models.encoders.pretrained import fetch_hint, fail_fast_offline, probe
 from segscape.models.weights.read import read_tensors
 
 # Transformers with a fixed image size have one of these switches to take any.
@@ -52,8 +52,8 @@ class TimmEncoder(nn.Module):
         if not timm.is_model(name):
             close = nearest(name, timm.list_models())
             raise UserError(
-                f"timm {timm.__version__} has no model {name!r}.",
-                f"{f'Did you mean {close}? ' if close else ''}All names: timm.list_models()",
+                f"timm {timm.__version__} has no model {name!r}",
+                f"{f'did you mean {close}? ' if close else ''}all names: timm.list_models()",
             )
         body, arguments, outputs = _any_size(name)
         if weights is not None:
@@ -93,8 +93,8 @@ def _any_size(name: str) -> tuple[Any, dict[str, Any], list[Tensor]]:
         reason = reason or ValueError("its features do not follow the size of the image")
     raise UserError(
         f"timm's {name} cannot serve as an encoder for images of any size: {reason}",
-        "Convolutional models and hierarchical transformers do: mobilenetv3_small_100, resnet18, "
-        "convnext_atto, efficientvit_b0, swin_tiny_patch4_window7_224.",
+        "convolutional models and hierarchical transformers can: mobilenetv3_small_100, resnet18, "
+        "convnext_atto, efficientvit_b0, swin_tiny_patch4_window7_224",
     ) from reason
 
 
@@ -119,17 +119,17 @@ def _pretrained(name: str, weights: str, arguments: dict[str, Any]) -> nn.Module
         where = published(name)
         if where is None:
             raise UserError(
-                f"timm {timm.__version__} has no pretrained weights for {name}.",
-                "Those that have: timm.list_models(pretrained=True). encoder.weights=null starts "
-                "from random ones.",
+                f"timm {timm.__version__} has no pretrained weights for {name}",
+                "those that have: timm.list_models(pretrained=True); encoder.weights=null starts "
+                "from random ones",
             )
         try:
-            with impatient_hub():
+            with fail_fast_offline():
                 return timm.create_model(name, features_only=True, pretrained=True, **arguments)
         except Exception as error:
             # Hub, network, cache and checksum errors share no class; all mean the same here.
             raise UserError(
-                f"The weights of timm's {name} could not be fetched: {error}", fetch_hint(*where)
+                f"the weights of timm's {name} could not be fetched: {error}", fetch_hint(*where)
             ) from error
     tensors = read_tensors(weights)
     headless = timm.create_model(name, num_classes=0, **arguments)

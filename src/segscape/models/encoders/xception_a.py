@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from segscape.errors import UserError
+from segscape.errors import unknown
 from segscape.models.contracts import Features, FeatureSpec
 from segscape.models.encoders.local import load_local
 from segscape.models.layers import ConvBNAct, init_conv
@@ -92,7 +92,7 @@ class XceptionA(nn.Module):
     def __init__(self, variant: str = "a", weights: str | None = None) -> None:
         super().__init__()
         if variant not in _WIDTHS:
-            raise UserError(f"Unknown variant {variant!r} of DFANet's Xception.", "a and b.")
+            raise unknown(f"unknown variant {variant!r} of DFANet's Xception", variant, _WIDTHS)
         self.stem = ConvBNAct(3, 8, 3, 2)
         widths = _WIDTHS[variant]
         befores = (8, *widths[:-1])

@@ -40,13 +40,13 @@ def save(
     path = Path(path)
     if path.suffix != ".safetensors":
         raise UserError(
-            f"Weights are written as .safetensors, not as '{path.name}'.",
-            f"Use '{path.with_suffix('.safetensors').name}'.",
+            f"weights are written as .safetensors, not as '{path.name}'",
+            f"use '{path.with_suffix('.safetensors').name}'",
         )
     header = {**(metadata or {}), "format": "pt", OWN_KEY: FORMAT_VERSION}
     odd = [key for key, value in header.items() if not isinstance(value, str)]
     if odd:
-        raise UserError(f"Metadata of a weight file is text only, not so: {', '.join(odd)}.")
+        raise UserError(f"metadata of a weight file is text only, not so: {', '.join(odd)}")
     plain = {
         # Channels-last and shared tensors cannot be written as they are.
         name: value.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
@@ -62,7 +62,7 @@ def save(
             os.fsync(file.fileno())  # renamed only once it is on the disk
         temporary.replace(path)
     except OSError as error:
-        raise UserError(f"Cannot write '{path}': {error}.") from error
+        raise UserError(f"cannot write '{path}': {error}") from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -91,7 +91,7 @@ def load_into(model: nn.Module, path: str | Path, system: str | None = None) -> 
             )
         return load_official(model, contents.tensors, system)
     except UserError as error:
-        raise UserError(f"Weights of '{path}': {error.what}", error.hint) from None
+        raise UserError(f"weights of '{path}': {error.what}", error.hint) from None
 
 
 def _is_own(model: nn.Module, contents: Contents) -> bool:
@@ -101,7 +101,7 @@ def _is_own(model: nn.Module, contents: Contents) -> bool:
         if version != FORMAT_VERSION:
             raise UserError(
                 f"the file has the format version {version}, this segscape reads {FORMAT_VERSION}",
-                "Update segscape.",
+                "update segscape",
             )
         return True
     known = contents.tensors.keys() & model.state_dict().keys()
@@ -115,4 +115,4 @@ def _told(metadata: Mapping[str, Any]) -> str | None:
         for key in ("system", "model", "choices", "num_classes")
         if metadata.get(key)
     ]
-    return f"The file says of itself: {', '.join(known)}." if known else None
+    return f"the file says of itself: {', '.join(known)}" if known else None

@@ -189,8 +189,8 @@ def _check_filled(plan: _Plan, targets: Mapping[str, Tensor]) -> None:
     ]
     if missing and all(name.startswith(_AUXILIARY) for name in missing):
         plan.hints.append(
-            "The file has no such auxiliary heads: build the model without them, "
-            "or call strip_auxiliary() before loading."
+            "the file has no such auxiliary heads: build the model without them, "
+            "or call strip_auxiliary() before loading"
         )
 
 
@@ -207,7 +207,7 @@ def _class_hint(model: nn.Module, plan: _Plan, targets: Mapping[str, Tensor]) ->
     if len(found) != 1:
         return []
     count = found.pop()
-    return [f"The classifier has {classes} classes, the file has {count}: pass num_classes={count}"]
+    return [f"the classifier has {classes} classes, the file has {count}: pass num_classes={count}"]
 
 
 def _choice_hint(source: Source, tensors: Mapping[str, Tensor]) -> list[str]:
@@ -218,15 +218,15 @@ def _choice_hint(source: Source, tensors: Mapping[str, Tensor]) -> list[str]:
         return [str(error)]
     words = {"variant": "model", **{key: key for key in choices if key != "variant"}}
     told = " ".join(f"{words[key]}={value}" for key, value in choices.items())
-    return [f"The file was made with {told}: build the model with these."]
+    return [f"the file was made with {told}: build the model with these"]
 
 
 def _misfit(source: str, problems: list[str], hints: list[str]) -> UserError:
     shown = [f"  {problem}" for problem in problems[:_SHOWN]]
     if len(problems) > _SHOWN:
         shown.append(f"  and {len(problems) - _SHOWN} more")
-    what = f"The weights ({source}) do not fit the model:\n" + "\n".join(shown)
-    return UserError(what, " ".join(hints) or None)
+    what = f"the weights ({source}) do not fit the model:\n" + "\n".join(shown)
+    return UserError(what, "; ".join(hints) or None)
 
 
 def _fill(plan: _Plan, targets: Mapping[str, Tensor], source: str) -> ImportReport:

@@ -83,26 +83,26 @@ def read(path: str | Path) -> Contents:
     reader = _reader(path)
     if not path.is_file():
         what = "is a directory" if path.is_dir() else "does not exist"
-        raise UserError(f"The weight file '{path}' {what}.")
+        raise UserError(f"the weight file '{path}' {what}")
     if path.stat().st_size == 0:
-        raise UserError(f"The weight file '{path}' is empty.", "Download or save it again.")
+        raise UserError(f"the weight file '{path}' is empty", "download or save it again")
     try:
         contents = reader(path)
     except UserError:
         raise
     except pickles.RefusedPickleError as error:
         raise UserError(
-            f"The weight file '{path}' is refused: it asks for {error}.",
-            "A file of weights holds arrays only; nothing of it was executed.",
+            f"the weight file '{path}' is refused: it asks for {error}",
+            "a file of weights holds arrays only; nothing of it was executed",
         ) from None
     except Exception as error:
         # Damaged files fail in dozens of ways (zip, header, pickle, memory): all mean the same.
         raise UserError(
-            f"The weight file '{path}' cannot be read: {type(error).__name__}: {_brief(error)}",
-            "It may be truncated, or of another kind than its suffix says. Download it again.",
+            f"the weight file '{path}' cannot be read: {type(error).__name__}: {_brief(error)}",
+            "it may be truncated, or of another kind than its suffix says: download it again",
         ) from error
     if not contents.tensors:
-        raise UserError(f"The weight file '{path}' holds no tensors.")
+        raise UserError(f"the weight file '{path}' holds no tensors")
     return contents
 
 
@@ -118,8 +118,8 @@ def _reader(path: Path) -> Callable[[Path], Contents]:
             return reader
     known = ", ".join(sorted(readers))
     archive = path.name.lower().endswith((".gz", ".tgz", ".zip"))
-    hint = "Unpack the archive first." if archive else f"Known suffixes: {known}."
-    raise UserError(f"The weight file '{path}' is of an unknown kind.", hint)
+    hint = "unpack the archive first" if archive else f"known suffixes: {known}"
+    raise UserError(f"the weight file '{path}' is of an unknown kind", hint)
 
 
 def _brief(error: Exception) -> str:
@@ -197,7 +197,7 @@ def _join_slices(payload: dict[str, Any]) -> None:
 
 
 def _contents(payload: Any, convert: Convert | None = None) -> Contents:
-    """The tensors of a foreign file, and the averaged ones beside them."""
+    """The tensors of a third-party file, and the averaged ones beside them."""
     found = _flat(payload, convert, NESTED_UNDER), _flat(payload, convert, AVERAGED_UNDER)
     raw, averaged = (_unwrapped(_without_counters(tensors)) for tensors in found)
     counters = tuple(name for tensors in found for name in tensors if _is_counter(name, tensors))

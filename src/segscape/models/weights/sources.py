@@ -16,7 +16,7 @@ from typing import Any
 
 from torch import Tensor
 
-from segscape.errors import UserError, nearest
+from segscape.errors import UserError, unknown
 
 Tensors = Mapping[str, Tensor]
 
@@ -117,7 +117,7 @@ def transpose_linear(name: str, weight: Tensor) -> Tensor:
     """A linear weight `[in, out]`, as Paddle and TensorFlow store it, as `[out, in]`."""
     if weight.ndim != 2:
         raise UserError(
-            f"The linear weight '{name}' has the shape {tuple(weight.shape)} instead of (in, out)."
+            f"the linear weight '{name}' has the shape {tuple(weight.shape)} instead of (in, out)"
         )
     return weight.t().contiguous()
 
@@ -157,20 +157,15 @@ def detect(names: Iterable[str], system: str | None = None) -> Source:
     if len(best) > 1:
         listing = "; ".join(f"{source.name} (system {source.system})" for source in best)
         raise UserError(
-            f"The file's names are those of several sources: {listing}.",
-            f"Say which one: --system {best[0].system}.",
+            f"the file's names are those of several sources: {listing}",
+            f"say which one: --system {best[0].system}",
         )
     return best[0]
 
 
 def _unknown_system(system: str) -> UserError:
-    names_of = {name for source in listed() for name in (source.system, *source.variants)}
-    close = nearest(system, names_of)
-    hint = f"Did you mean {close}? " if close else ""
-    return UserError(
-        f"No import is known for the system '{system}'.",
-        f"{hint}Known: {', '.join(sorted(names_of))}.",
-    )
+    names = {name for source in listed() for name in (source.system, *source.variants)}
+    return unknown(f"no import is known for the system '{system}'", system, sorted(names))
 
 
 def _unknown_names(names: list[str], system: str | None) -> UserError:
@@ -178,8 +173,8 @@ def _unknown_names(names: list[str], system: str | None) -> UserError:
     shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
     of = f" of the system '{system}'" if system else ""
     return UserError(
-        f"The file is of no known source{of}; its tensors are called {shown}",
-        f"Known sources: {known}.",
+        f"the file is of no known source{of}; its tensors are called {shown}",
+        f"known sources: {known}",
     )
 
 
