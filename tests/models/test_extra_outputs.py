@@ -14,8 +14,10 @@ from PIL import Image
 from torch import Tensor
 
 import segscape
+from segscape.config import files
 from segscape.errors import UserError
 from segscape.inference.evaluate import evaluate
+from segscape.inference.predictor import predict
 from segscape.models.segmenter import Segmenter
 from segscape.models.weights.files import save
 from segscape.models.weights.importer import load_official
@@ -92,7 +94,9 @@ def test_void_is_a_miss_and_no_class_of_its_own() -> None:
     }
     data: Any = SimpleNamespace(classes=("a", "b"), eval_loader=lambda split: [batch])
     network: Any = Columns()
-    keys = evaluate(network, data, "val", device=torch.device("cpu"), progress=False)
+    metrics = files.option("metrics", "default")
+    cpu = torch.device("cpu")
+    keys = evaluate(network, data, "val", metrics=metrics, device=cpu, progress=False)
     assert keys["val/iou/a"] == pytest.approx(2 / 5)
     assert keys["val/iou/b"] == pytest.approx(3 / 4)
     assert keys["val/miou"] == pytest.approx((2 / 5 + 3 / 4) / 2)
@@ -101,8 +105,6 @@ def test_void_is_a_miss_and_no_class_of_its_own() -> None:
 
 
 def test_a_prediction_shows_void_as_no_class(tmp_path: Path) -> None:
-    from segscape.inference.predictor import predict
-
     image = np.repeat(np.array([[[0], [2], [1], [1]]], np.uint8), 3, axis=2)
     found = predict(Columns(), image)  # type: ignore[arg-type]
     assert found.mask.tolist() == [[0, 255, 1, 1]]

@@ -63,7 +63,7 @@ def test_saving_replaces_whole_files_or_nothing(tmp_path: Path) -> None:
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["w.safetensors"]
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="Cannot write"):
+    with pytest.raises(UserError, match="cannot write"):
         files.save(tmp_path / "file" / "w.safetensors", {})
 
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from segscape.errors import UserError, nearest
 from segscape.models.contracts import Features, FeatureSpec
 from segscape.models.encoders.local import load_local
-from segscape.models.encoders.pretrained import fetch_hint, fail_fast_offline, probe
+from segscape.models.encoders.pretrained import fail_fast_offline, fetch_hint, probe
 from segscape.models.encoders.timm_adapter import published
 
 _PROBE = 128

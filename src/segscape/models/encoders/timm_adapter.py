@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from segscape.errors import UserError, nearest
 from segscape.models.contracts import Features, FeatureSpec
 from segscape.models.encoders.local import check_fit
-from segscape.models.encoders.pretrained import fetch_hint, fail_fast_offline, probe
+from segscape.models.encoders.pretrained import fail_fast_offline, fetch_hint, probe
 from segscape.models.weights.read import read_tensors
 
 # Transformers with a fixed image size have one of these switches to take any.
