@@ -136,6 +136,7 @@ def _job(composed: Any, found: list[float | None], elsewhere: bool) -> int:
     from omegaconf import OmegaConf
 
     from segscape.config.command_line import as_typed
+    from segscape.config.training import SCORE
 
     context = HydraConfig.get()
     overrides = as_typed(context.overrides.task)
@@ -160,7 +161,7 @@ def _job(composed: Any, found: list[float | None], elsewhere: bool) -> int:
         refuse_sweep_settings(overrides)
         print(f"\njob {context.job.num}: {' '.join(overrides)}", flush=True)
     result = run(request)
-    found.append(result.best.get("val/miou") if result.best else None)
+    found.append(result.best.get(SCORE) if result.best else None)
     return result.exit_code
 
 

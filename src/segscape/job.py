@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import traceback
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -83,7 +81,6 @@ def run(request: Request) -> FitResult:
     Raises:
         UserError: the request is wrong; nothing was trained.
     """
-    quieten()
     config = with_listed_metrics(with_one_budget(request.config, request.overrides))
     preflight.check_config(config, request.overrides)
     data = build.data(config)
@@ -161,14 +158,6 @@ def keep_error(directory: RunDirectory, error: BaseException) -> None:
         file = directory.path / "traceback.txt"
         file.write_text("".join(traceback.format_exception(error)))
         error.add_note(f"the traceback is in {file}")
-
-
-def quieten() -> None:
-    """Silence the log lines and warnings of Lightning and PyTorch that do not concern users."""
-    for name in ("lightning", "lightning.pytorch", "lightning.fabric", "torch.distributed"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", module="lightning.*")
-    warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\).*")
 
 
 def prepare(config: Config, data: SegmentationDataModule) -> Segmenter:

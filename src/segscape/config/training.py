@@ -129,7 +129,7 @@ def with_one_budget(config: Mapping[str, Any], typed: Sequence[str]) -> dict[str
         raise UserError(
             "trainer.max_epochs and trainer.max_steps are two budgets", "give one of them"
         )
-    if "trainer.max_epochs" in keys:
+    if "trainer.max_epochs" in keys and "trainer" in config:
         return {**config, "trainer": {**config["trainer"], "max_steps": None}}
     return dict(config)
 

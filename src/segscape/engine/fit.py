@@ -225,9 +225,10 @@ def _is_out_of_memory(error: RuntimeError) -> bool:
 
 
 def _quieten() -> None:
-    """Silence Lightning's announcements of devices and tips, and what other messages say."""
-    for name in ("lightning.pytorch", "lightning.fabric"):
+    """Silence log lines and warnings of Lightning and PyTorch that do not concern users."""
+    for name in ("lightning", "lightning.pytorch", "lightning.fabric", "torch.distributed"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", module="lightning.*")
     for message in (
         r"You're resuming from a checkpoint that ended before the epoch ended",
         r"The '\w+' does not have many workers",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from segscape.config.training import LATENCY, SCORE
 from segscape.errors import UserError, unknown
 from segscape.report.records import Run
 
-ACCURACY = ("val/miou", "test/miou", "train/miou", "miou")
-COST = ("latency/p50_ms", "model/macs", "model/flops", "model/params")
+ACCURACY = (SCORE, "test/miou", "train/miou", "miou")
+COST = (LATENCY, "model/macs", "model/flops", "model/params")
 
 _SHARES = ("miou", "iou", "boundary_iou", "pixel_accuracy", "class_accuracy")
 _COUNTS = ("params", "macs", "flops")

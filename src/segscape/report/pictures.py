@@ -8,6 +8,7 @@ import io
 from pathlib import Path
 from typing import Any
 
+from segscape.config.training import SCORE
 from segscape.report.records import Collection, Run
 
 #: For all pictures of a page together, in bytes of base64.
@@ -62,7 +63,7 @@ def galleries(
 
 def _best_first(collection: Collection) -> list[Run]:
     front = set(collection.front)
-    way, key = collection.objectives[0] if collection.objectives else ("max", "val/miou")
+    way, key = collection.objectives[0] if collection.objectives else ("max", SCORE)
 
     def rank(run: Run) -> tuple[bool, bool, bool, float]:
         value = run.figures.get(key)

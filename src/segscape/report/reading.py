@@ -13,6 +13,7 @@ from typing import Any
 
 from segscape.config.identity import design, identity
 from segscape.config.targets import PARTS
+from segscape.config.training import SCORE
 from segscape.errors import UserError
 from segscape.report import offline, options
 from segscape.report.comparability import conditions_of, same_numbers
@@ -21,7 +22,6 @@ from segscape.report.sources import Source
 from segscape.runs.files import read_json
 from segscape.runs.run_directory import RunDirectory
 
-SCORE = "val/miou"
 _CONSTANT = ("model/", "latency/")
 _NO_CHOICES = ("hydra/", "sweep", "logger", "callbacks", "profile")
 

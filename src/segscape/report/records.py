@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from segscape.config.training import LATENCY, SCORE
 from segscape.report.sources import Source
 from segscape.runs import pareto
 
@@ -133,7 +134,7 @@ class Collection:
 
     title: str
     runs: Sequence[Run]
-    objectives: Sequence[tuple[str, str]] = (("max", "val/miou"), ("min", "latency/p50_ms"))
+    objectives: Sequence[tuple[str, str]] = (("max", SCORE), ("min", LATENCY))
     front: Sequence[str] = ()
     effects: Sequence[Effect] = ()
     warnings: Sequence[str] = ()

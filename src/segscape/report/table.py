@@ -8,13 +8,14 @@ from dataclasses import dataclass
 
 from rich.console import RenderableType
 
+from segscape.config.training import LATENCY, SCORE
 from segscape.profiling.si_units import NONE
 from segscape.report.comparability import protocol, shared
 from segscape.report.figure_keys import figure_keys, kind, label, resolve, scale
 from segscape.report.records import Collection, Effect
 from segscape.report.rows import Row, rows, sort, sort_key, way_of
 
-_ALWAYS = ("val/miou", "latency/p50_ms", "model/macs", "model/params")
+_ALWAYS = (SCORE, LATENCY, "model/macs", "model/params")
 _SHORT = {"parameters": "params", "latency p50": "p50"}
 _DIGITS = {"share": 2, "count": 3, "ms": 2, "number": 6}
 _GAP = 2

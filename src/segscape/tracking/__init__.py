@@ -1,1 +1,1 @@
-"""The record of a run: its directory, its snapshot of code and environment, its trackers."""
+"""Trackers: what mirrors the rows, images and summary of a run to a tool that draws curves."""

@@ -1,7 +1,7 @@
 """What a tracker is, and the one that tracks nothing.
 
-The run directory (`run_directory.py`) is the truth of a run. A tracker mirrors it to a tool that
-draws curves: it may be slow, fail or hang, and the training never notices.
+The run directory (`segscape.runs.run_directory`) is the record of a run. A tracker mirrors it to a
+tool that draws curves; when that is slow, fails or hangs, the training goes on.
 """
 
 from __future__ import annotations

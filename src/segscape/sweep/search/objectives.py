@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from segscape.config.training import SCORE
 from segscape.errors import UserError, nearest
 from segscape.runs.run_directory import RunDirectory
 
-SCORE = "val/miou"
 _KNOWN = (
     *(f"val/{name}" for name in ("miou", "pixel_accuracy", "class_accuracy", "boundary_iou")),
     *("val/loss", "train/loss", "train/images_per_second", "train/data_wait"),

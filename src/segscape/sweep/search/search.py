@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from segscape.config.training import LATENCY, SCORE
 from segscape.errors import JobsFailed, UserError
 from segscape.sweep.launchers.base import REFUSED
 from segscape.sweep.launchers.queues import statuses
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from segscape.sweep.settings import SweepSettings
 
 # Kept with every trial where a run has them.
-_KEPT = ("val/miou", "latency/p50_ms", "model/macs", "model/flops", "model/params")
+_KEPT = (SCORE, LATENCY, "model/macs", "model/flops", "model/params")
 _GOES_ON = (State.WAITING, State.STOPPED, State.LOST)
 # A cluster that took jobs before is given so long to take them again.
 _AWAY_S = 1800.0
