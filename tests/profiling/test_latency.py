@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterable
+from itertools import chain, count, repeat
 
 import numpy as np
 import pytest
@@ -128,47 +130,65 @@ def test_a_compiled_model_is_timed_compiled(monkeypatch: pytest.MonkeyPatch) -> 
     assert compiled[0] is not plain
 
 
-class FakeClock:
-    """Durations from a script; the calls are noted and time passes by the durations."""
+class FakeTime:
+    """Time that passes in the calls of `Scripted` only, in milliseconds of a script."""
 
-    def __init__(self, durations: list[float]) -> None:
-        self.now = 0.0
-        self.durations = durations
-        self.called: list[str] = []
+    def __init__(self, durations: Iterable[float]) -> None:
+        self.now_ms = 0.0
+        self.durations = iter(durations)
+
+    def __deepcopy__(self, memo: object) -> FakeTime:
+        return self
 
     def perf_counter(self) -> float:
-        return self.now
+        return self.now_ms / 1e3
 
-    def milliseconds(self, call: object) -> float:
-        self.called.append(call())  # type: ignore[operator]
-        spent = self.durations.pop(0) if len(self.durations) > 1 else self.durations[0]
-        self.now += spent / 1e3
-        return spent
+    def perf_counter_ns(self) -> int:
+        return round(self.now_ms * 1e6)
+
+
+class Scripted(nn.Module):
+    """A network whose every call takes the next duration."""
+
+    def __init__(self, time: FakeTime) -> None:
+        super().__init__()
+        self.time = time
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.time.now_ms += next(self.time.durations)
+        return x
+
+
+def scripted(monkeypatch: pytest.MonkeyPatch, *durations: Iterable[float], **s: float) -> Latency:
+    time = FakeTime(chain(*durations))
+    monkeypatch.setattr(latency, "time", time)
+    return measure(Scripted(time), (2, 2), **{"min_seconds": 0.0, **s})
 
 
 def test_warming_up_ends_when_windows_agree(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = FakeClock([900.0, 300.0, 200.0, 150.0, 120.0, 110.0, 100.0, 100.0, 100.0])
-    monkeypatch.setattr(latency, "time", clock)
-    # Windows of four: medians 250, 105, 100; the last two differ by less than 5 %.
-    assert latency._warm_up(clock, lambda: "mask", 60.0) == (12, True)
+    # Windows of four after the first call: medians 250, 105, 100; the last two differ by < 5 %.
+    windows = [900.0, 300.0, 200.0, 150.0, 120.0, 110.0, 100.0, 100.0, 100.0]
+    timed = scripted(monkeypatch, [5000.0], windows, repeat(100.0), max_seconds=150.0)
+    assert (timed.warm_up_calls, timed.stable) == (1 + 12, True)
 
 
 def test_warming_up_ends_with_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = FakeClock([1000.0])
-    monkeypatch.setattr(latency, "time", clock)
-    assert latency._warm_up(clock, lambda: "mask", 2.5) == (3, False)
+    timed = scripted(monkeypatch, repeat(1000.0), max_seconds=6.25)  # 40 % of it is 2.5 s
+    assert (timed.warm_up_calls, timed.stable) == (1 + 3, False)
 
 
 def test_samples_alternate(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = FakeClock([100.0])
-    monkeypatch.setattr(latency, "time", clock)
-    samples, masks = latency._sample(clock, lambda: "logits", lambda: "mask", 0.0, 60.0)
-    assert clock.called[:4] == ["logits", "mask", "mask", "logits"]
-    assert len(samples) == len(masks) == 20
-    slow = FakeClock([5000.0])
-    monkeypatch.setattr(latency, "time", slow)
-    samples, masks = latency._sample(slow, lambda: "logits", lambda: "mask", 1.0, 8.0)
-    assert len(samples) == len(masks) == 3  # the time was over after the first pair
+    timed = scripted(monkeypatch, repeat(100.0, 9), count(101.0), max_seconds=60.0)
+    assert timed.warm_up_calls == 9
+    assert timed.samples_ms[:4] == pytest.approx((101, 104, 105, 108))
+    assert timed.mask_samples_ms[:4] == pytest.approx((102, 103, 106, 107))
+    assert len(timed.samples_ms) == len(timed.mask_samples_ms) == 20
+
+
+def test_slow_calls_are_sampled_three_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    timed = scripted(monkeypatch, repeat(5000.0), min_seconds=1.0, max_seconds=8.0)
+    # The time was over after the first pair.
+    assert len(timed.samples_ms) == len(timed.mask_samples_ms) == 3
 
 
 def test_figures_come_from_the_samples() -> None:

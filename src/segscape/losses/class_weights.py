@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from segscape.errors import UserError, nearest
+from segscape.errors import UserError, unknown
 
 ENET_OFFSET = 1.02
 
 # p: share of the labelled pixels that a class has; m: the median of these shares
 RULES: dict[str, Callable[[float, float], float]] = {
-    # between equal weights and inverse frequency: rare classes count, common ones still rule
+    # between equal weights and inverse frequency
     "sqrt_inverse": lambda p, m: 1 / math.sqrt(p),
     # Eigen and Fergus, ICCV 2015 (SegNet weighs so)
     "median_frequency": lambda p, m: m / p,
@@ -28,20 +28,15 @@ def class_weights(rule: str, shares: Sequence[float]) -> list[float]:
             c = 1.02; `enet:1.10` gives c. The larger it is, the closer the weights are to each
             other: 1.02 bounds them by 50, 1.10 by 10, 1.20 by 5.5.
         shares: share of the labelled pixels of each class, 0..1. A class that never occurs gets
-            the largest weight of the others: it cannot be trained anyway.
+            the largest weight of the others.
 
     Raises:
         UserError: no such rule.
     """
     weigh = _parse(rule)
     if weigh is None:
-        close = nearest(rule, RULES)
-        hint = f"did you mean {close}? " if close else ""
-        raise UserError(
-            f"loss.class_weights={rule} is not known",
-            f"{hint}choices: {', '.join(RULES)}, enet:C with C above 1, null, "
-            "or one number per class",
-        )
+        others = ("enet:C with C above 1", "null", "one number per class")
+        raise unknown(f"loss.class_weights={rule} is not known", rule, (*RULES, *others))
     seen = sorted(share for share in shares if share > 0)
     if not seen:
         raise UserError("loss.class_weights: no pixel of the training split has a label")

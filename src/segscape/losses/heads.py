@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from torch import Tensor, nn
 
-from segscape.errors import UserError, nearest
+from segscape.errors import UserError, unknown
 
 
 class HeadLosses(nn.Module):
@@ -71,16 +71,14 @@ class HeadLosses(nn.Module):
         """
         for name in heads:
             if name not in self.weights:
-                raise UserError(f"head '{name}' has no loss weight", self._hint(name, self.weights))
+                raise unknown(
+                    f"head '{name}' has no loss weight", name, self.weights, label="names there"
+                )
         for name in self.weights:
             if name not in heads:
-                raise UserError(
+                raise unknown(
                     f"there is a loss weight for '{name}', but the model has no such head",
-                    self._hint(name, heads),
+                    name,
+                    heads,
+                    label="names there",
                 )
-
-    @staticmethod
-    def _hint(name: str, choices: Mapping[str, object] | list[str]) -> str:
-        close = nearest(name, choices)
-        listed = ", ".join(choices) or "none"
-        return (f"did you mean '{close}'? " if close else "") + f"names there: {listed}"

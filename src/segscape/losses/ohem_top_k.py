@@ -24,7 +24,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from segscape.errors import UserError, nearest
+from segscape.errors import UserError, choice
 from segscape.losses.pixel import weighted_cross_entropy
 
 MINIMA = ("batch", "image", "labelled")
@@ -70,8 +70,8 @@ class OHEMTopK(nn.Module):
             raise UserError(f"loss.min_kept={min_kept} is negative")
         if stride < 1:
             raise UserError(f"loss.stride={stride} is not a stride", "1 uses every pixel")
-        _one_of("min_kept_of", min_kept_of, MINIMA)
-        _one_of("divide_by", divide_by, DIVISORS)
+        choice("loss.min_kept_of", min_kept_of, MINIMA)
+        choice("loss.divide_by", divide_by, DIVISORS)
         if min_kept_of == "labelled" and min_kept >= 1:
             raise UserError(
                 f"loss.min_kept={min_kept} is not a share of the labelled pixels",
@@ -152,10 +152,3 @@ class OHEMTopK(nn.Module):
             f"threshold={self.threshold}, min_kept={self.min_kept} of {self.min_kept_of}, "
             f"divide_by={self.divide_by}, keep_ignored={self.keep_ignored}, stride={self.stride}"
         )
-
-
-def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        close = nearest(str(value), choices)
-        hint = f"did you mean loss.{name}={close}? " if close else ""
-        raise UserError(f"loss.{name}={value} is not known", f"{hint}choices: {', '.join(choices)}")

@@ -54,8 +54,8 @@ class _WeightedCrossEntropy(torch.autograd.Function):
     """Cross-entropy that keeps p - onehot, from which the gradient is one product away.
 
     On the CPU, torch's chain of log_softmax and nll_loss writes three tensors of the logits' size
-    and takes two exponentials per logit; this one writes two and takes one. It is also thrifty
-    with operations, each of which makes the threads wait for each other.
+    and takes two exponentials per logit; this one writes two and takes one. It also has
+    fewer operations, after each of which the threads synchronise.
     """
 
     @staticmethod
@@ -70,7 +70,7 @@ class _WeightedCrossEntropy(torch.autograd.Function):
         ctx.dtype = logits.dtype
         difference.scatter_add_(1, index, difference.new_full((), -1).expand_as(index))
         loss = torch.dot(p.log_().flatten(), weight.flatten()).neg_()
-        if not bool(loss.isfinite()):  # some p has underflowed to 0: take the way round
+        if not bool(loss.isfinite()):  # some p has underflowed to 0: compute it from the logits
             log_p = torch.log_softmax(logits, 1, dtype=dtype).gather(1, index)
             loss = torch.dot(log_p.flatten(), weight.flatten()).neg_()
         return loss

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from segscape.errors import UserError, nearest
+from segscape.errors import UserError, choice
 
 WARMUPS = ("linear", "exponential")
 _POSITION = ("last_epoch", "_step_count", "_last_lr")
 
 Warmup = Literal["linear", "exponential"]
+Rate = Callable[[int, float, float], float]
+"""From (step of the training, base rate of a group, its `lr_factor`) to the rate of the group."""
 
 
-class StepSchedule(LRScheduler, ABC):
+class StepSchedule(LRScheduler):
     """A learning rate that is a function of the number of optimiser steps done.
 
     Step t (from 0) is taken with `lr(t)`. During the warm-up, `t < warmup_steps`, the rate rises
     by equal amounts, `start + (base - start) * t / warmup_steps` (linear), or by equal factors,
-    `start * (base / start) ** (t / warmup_steps)` (exponential). After it, subclasses decide; they
-    see `t - warmup_steps`. A budget that is shorter than the warm-up is all warm-up.
+    `start * (base / start) ** (t / warmup_steps)` (exponential). After it, `rate` decides. A budget
+    that is shorter than the warm-up is all warm-up.
 
     `base` is each parameter group's own rate. The absolute rates `start` and `end` are meant for
     groups at the optimiser's rate and are scaled by the `lr_factor` of the others.
@@ -35,6 +36,7 @@ class StepSchedule(LRScheduler, ABC):
     Args:
         optimizer: its groups may carry `lr_factor` (1 when absent).
         total_steps: optimiser steps of the whole training.
+        rate: the learning rate after the warm-up.
         warmup_steps: steps of the warm-up; below 1 a fraction of `total_steps`.
         warmup_start: learning rate of step 0 of a warm-up, absolute.
         warmup_ratio: the same as a share of the base rate; when given, it replaces `warmup_start`.
@@ -48,6 +50,7 @@ class StepSchedule(LRScheduler, ABC):
         self,
         optimizer: Optimizer,
         total_steps: int,
+        rate: Rate,
         warmup_steps: float = 0,
         warmup_start: float = 1e-5,
         warmup_ratio: float | None = None,
@@ -61,12 +64,7 @@ class StepSchedule(LRScheduler, ABC):
         _not_negative(
             warmup_steps=warmup_steps, warmup_start=warmup_start, warmup_ratio=warmup_ratio or 0
         )
-        if warmup not in WARMUPS:
-            close = nearest(str(warmup), WARMUPS)
-            hint = f"did you mean schedule.warmup={close}? " if close else ""
-            raise UserError(
-                f"schedule.warmup={warmup} is not known", f"{hint}choices: {', '.join(WARMUPS)}"
-            )
+        choice("schedule.warmup", warmup, WARMUPS)
         start = warmup_start if warmup_ratio is None else warmup_ratio
         if warmup == "exponential" and warmup_steps > 0 and start == 0:
             raise UserError(
@@ -74,8 +72,8 @@ class StepSchedule(LRScheduler, ABC):
                 "give schedule.warmup_start or schedule.warmup_ratio, or schedule.warmup=linear",
             )
         self.total_steps = int(total_steps)
-        fraction = warmup_steps < 1
-        self.warmup_steps = round(warmup_steps * total_steps) if fraction else int(warmup_steps)
+        self.warmup_steps = _steps(warmup_steps, total_steps)
+        self.rate = rate
         self.warmup_start = float(warmup_start)
         self.warmup_ratio = None if warmup_ratio is None else float(warmup_ratio)
         self.warmup = warmup
@@ -88,7 +86,7 @@ class StepSchedule(LRScheduler, ABC):
         return [
             self._warm(step, float(base), factor)
             if step < self.warmup_steps
-            else self._after_warmup(step - self.warmup_steps, float(base), factor)
+            else self.rate(step, float(base), factor)
             for base, factor in zip(self.base_lrs, self.lr_factors, strict=True)
         ]
 
@@ -100,10 +98,6 @@ class StepSchedule(LRScheduler, ABC):
             return float(start * (base / start) ** done)
         return start + (base - start) * done
 
-    @abstractmethod
-    def _after_warmup(self, step: int, base: float, factor: float) -> float:
-        """Return the rate `step` steps after the warm-up for a group with rate `base`."""
-
     def state_dict(self) -> dict[str, Any]:
         """Return the position, as plain numbers."""
         return {key: self.__dict__[key] for key in _POSITION}
@@ -113,97 +107,15 @@ class StepSchedule(LRScheduler, ABC):
         self.__dict__.update({key: state_dict[key] for key in _POSITION})
 
 
-class Poly(StepSchedule):
-    """Polynomial decay from the base rate to `end_lr` (see `poly`)."""
-
-    def __init__(
-        self,
-        optimizer: Optimizer,
-        total_steps: int,
-        power: float = 0.9,
-        end_lr: float = 0.0,
-        stairs: int | None = None,
-        **warmup: Any,
-    ) -> None:
-        _not_negative(power=power, end_lr=end_lr)
-        if stairs is not None and stairs < 1:
-            raise UserError(f"schedule.stairs={stairs} must be at least 1")
-        self.power = float(power)
-        self.end_lr = float(end_lr)
-        self.stairs = stairs
-        super().__init__(optimizer, total_steps, **warmup)
-
-    def _after_warmup(self, step: int, base: float, factor: float) -> float:
-        decay_steps = max(1, self.total_steps - self.warmup_steps)
-        if self.stairs is None:
-            left = max(0.0, 1.0 - step / decay_steps)
-        else:
-            left = max(0.0, 1.0 - step * self.stairs // decay_steps / self.stairs)
-        end = self.end_lr * factor
-        return end + (base - end) * left**self.power
-
-
-class Constant(StepSchedule):
-    """The base rate throughout (see `constant`)."""
-
-    def _after_warmup(self, step: int, base: float, factor: float) -> float:
-        return base
-
-
-class Milestones(StepSchedule):
-    """The base rate, times a factor for every milestone passed (see `step`)."""
-
-    def __init__(
-        self,
-        optimizer: Optimizer,
-        total_steps: int,
-        milestones: Sequence[float],
-        gamma: float = 0.1,
-        **warmup: Any,
-    ) -> None:
-        _not_negative(gamma=gamma, milestones=min(milestones, default=0))
-        self.milestones = [round(m * total_steps) if m < 1 else int(m) for m in milestones]
-        self.gamma = float(gamma)
-        super().__init__(optimizer, total_steps, **warmup)
-
-    def _after_warmup(self, step: int, base: float, factor: float) -> float:
-        passed = sum(step + self.warmup_steps >= milestone for milestone in self.milestones)
-        return float(base * self.gamma**passed)
-
-
-class Hybrid(StepSchedule):
-    """Cycles of falling rates, then a linear decay (see `hybrid`)."""
-
-    def __init__(
-        self,
-        optimizer: Optimizer,
-        total_steps: int,
-        epochs: int = 100,
-        cyclic_epochs: int = 61,
-        cycle: int = 5,
-    ) -> None:
-        if not (cycle >= 1 and 1 <= cyclic_epochs <= epochs):
-            raise UserError(
-                f"schedule: cycles of {cycle} during {cyclic_epochs} of {epochs} epochs",
-                "needed: schedule.cycle >= 1 and 1 <= schedule.cyclic_epochs <= schedule.epochs",
-            )
-        self.epochs, self.cyclic_epochs, self.cycle = epochs, cyclic_epochs, cycle
-        super().__init__(optimizer, total_steps)
-
-    def _after_warmup(self, step: int, base: float, factor: float) -> float:
-        epoch = step * self.epochs // self.total_steps
-        if epoch == 0:
-            return base
-        if epoch < self.cyclic_epochs:
-            return base * (self.cycle - (epoch - 1) % self.cycle)
-        linear = self.epochs - self.cyclic_epochs + 1
-        return base * max(0.0, 1 - (epoch - self.cyclic_epochs + 1) / linear)
-
-
 def _not_negative(**settings: float) -> None:
     for name, value in settings.items():
         if not value >= 0:
             raise UserError(f"schedule.{name}={value} is negative")
+
+
+def _steps(given: float, total_steps: int) -> int:
+    """A number of steps; below 1 a fraction of all."""
+    return round(given * total_steps) if given < 1 else int(given)
 
 
 def poly(
@@ -247,16 +159,22 @@ def poly(
     Raises:
         UserError: no step at all, or a setting out of range.
     """
-    return Poly(
-        optimizer,
-        total_steps,
-        power,
-        end_lr,
-        stairs,
-        warmup_steps=warmup_steps,
-        warmup_start=warmup_start,
-        warmup_ratio=warmup_ratio,
-        warmup=warmup,
+    _not_negative(power=power, end_lr=end_lr)
+    if stairs is not None and stairs < 1:
+        raise UserError(f"schedule.stairs={stairs} must be at least 1")
+    begin = _steps(warmup_steps, total_steps)
+    decay_steps = max(1, total_steps - begin)
+
+    def rate(step: int, base: float, factor: float) -> float:
+        if stairs is None:
+            done = (step - begin) / decay_steps
+        else:
+            done = (step - begin) * stairs // decay_steps / stairs
+        end = end_lr * factor
+        return end + (base - end) * max(0.0, 1.0 - done) ** power
+
+    return StepSchedule(
+        optimizer, total_steps, rate, warmup_steps, warmup_start, warmup_ratio, warmup
     )
 
 
@@ -284,7 +202,15 @@ def constant(
     Raises:
         UserError: no step at all, or a setting out of range.
     """
-    return Constant(optimizer, total_steps, warmup_steps, warmup_start, warmup_ratio, warmup)
+    return StepSchedule(
+        optimizer,
+        total_steps,
+        lambda step, base, factor: base,
+        warmup_steps,
+        warmup_start,
+        warmup_ratio,
+        warmup,
+    )
 
 
 def step(
@@ -316,15 +242,14 @@ def step(
     Raises:
         UserError: no step at all, or a setting out of range.
     """
-    return Milestones(
-        optimizer,
-        total_steps,
-        milestones,
-        gamma,
-        warmup_steps=warmup_steps,
-        warmup_start=warmup_start,
-        warmup_ratio=warmup_ratio,
-        warmup=warmup,
+    _not_negative(gamma=gamma, milestones=min(milestones, default=0))
+    at = [_steps(milestone, total_steps) for milestone in milestones]
+
+    def rate(step: int, base: float, factor: float) -> float:
+        return float(base * gamma ** sum(step >= milestone for milestone in at))
+
+    return StepSchedule(
+        optimizer, total_steps, rate, warmup_steps, warmup_start, warmup_ratio, warmup
     )
 
 
@@ -361,4 +286,19 @@ def hybrid(
     Raises:
         UserError: no step at all, or a setting out of range.
     """
-    return Hybrid(optimizer, total_steps, epochs, cyclic_epochs, cycle)
+    if not (cycle >= 1 and 1 <= cyclic_epochs <= epochs):
+        raise UserError(
+            f"schedule: cycles of {cycle} during {cyclic_epochs} of {epochs} epochs",
+            "needed: schedule.cycle >= 1 and 1 <= schedule.cyclic_epochs <= schedule.epochs",
+        )
+    linear = epochs - cyclic_epochs + 1
+
+    def rate(step: int, base: float, factor: float) -> float:
+        epoch = step * epochs // total_steps
+        if epoch == 0:
+            return base
+        if epoch < cyclic_epochs:
+            return base * (cycle - (epoch - 1) % cycle)
+        return base * max(0.0, 1 - (epoch - cyclic_epochs + 1) / linear)
+
+    return StepSchedule(optimizer, total_steps, rate)
