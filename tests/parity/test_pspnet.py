@@ -43,7 +43,6 @@ def test_the_choices_are_read_from_the_file() -> None:
     assert infer_choices(tensors) == {
         "variant": "pspnet_resnet50",
         "num_classes": 19,
-        "encoder": "resnet50_psp",
     }
 
 

@@ -130,7 +130,8 @@ def unknown_option(group: str, name: object, choices: Sequence[str] | None = Non
     options = list(known.get(group, ()) if choices is None else choices)
     what = f"{group}={name}: there is no such {group}"
     today = option_today(group, str(name))
-    if today and all(text.split("=")[1] in known[text.split("=")[0]] for text in today):
+    named = [text.split("=", 1) for text in today]
+    if today and all(key not in known or value in known[key] for key, value in named):
         return UserError(what, f"it is {' '.join(today)} today")
     error = unknown(what, str(name), options, typed=f"{group}={{}}")
     return UserError(what, f"{error.hint} (segscape list {group})")

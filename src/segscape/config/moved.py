@@ -47,6 +47,36 @@ _OF_SYSTEM = {
 }
 _RENAMED_MODELS = {"ppliteseg_t": "ppliteseg"}
 
+# Options that only set arguments of another one, by group.
+_DILATED = "encoder.strides=[1,1] encoder.dilations=[2,4]"
+_ARGUMENTS = {
+    "encoder": {
+        **{f"resnet{n}_psp": f"encoder=resnet{n}_deep {_DILATED}" for n in (18, 50, 101)},
+        **{f"resnet{n}_align": f"encoder=resnet{n}_deep encoder.ceil_mode=true" for n in (50, 101)},
+    },
+    "context": {
+        "ce_large": "context=ce context.out_channels=256",
+        "ppm_psp_narrow": "context=ppm_psp context.out_channels=128",
+        "ppm_sfnet_wide": (
+            "context=ppm_sfnet context.out_channels=256 context.branch_channels=256"
+        ),
+    },
+    "decoder": {
+        "aggregation_b": "decoder=aggregation decoder.widths=[32,64,128]",
+        "bilateral_large": "decoder=bilateral decoder.out_channels=256",
+        "fapn_wide": "decoder=fapn decoder.width=256",
+        "fpn_wide": "decoder=fpn decoder.width=256",
+    },
+    "head": {
+        "bisenetv2_large": "head=bisenetv2 head.mid_channels=2048",
+        "classifier": "head=conv1x1",
+        "classifier_dropout": "head=conv1x1 head.dropout=0.1",
+        "classifier_k3": "head=conv3x3",
+        "unbiased": "head=conv1x1 head.bias=false",
+        "unbiased_3x3": "head=conv3x3 head.bias=false",
+    },
+}
+
 
 def current_target(target: str) -> str:
     """Where the class or function of a recorded `_target_` is today."""
@@ -97,7 +127,7 @@ def option_today(group: str, name: str) -> tuple[str, ...]:
                     data = name.removeprefix(f"{model}_")
                     today = _RENAMED_MODELS.get(model, model)
                     return (f"experiment={system}_{data}", f"model={today}")
-    return ()
+    return tuple(_ARGUMENTS.get(group, {}).get(name, "").split())
 
 
 # The metrics of every training from before conf/metrics listed them.

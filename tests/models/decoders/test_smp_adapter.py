@@ -156,7 +156,7 @@ def test_missing_strides_are_named(
 
 def test_the_choice_works_by_name() -> None:
     model = segscape.create_model(
-        "afformer_tiny", 5, decoder="smp", head="classifier", overrides=["decoder.name=PAN"]
+        "afformer_tiny", 5, decoder="smp", head="conv1x1", overrides=["decoder.name=PAN"]
     )
     with torch.no_grad():
         assert model.eval()(torch.randn(1, 3, 37, 61)).shape == (1, 5, 37, 61)

@@ -3,8 +3,8 @@
 Papers: Yu et al., Dilated Residual Networks, CVPR 2017, arXiv 1705.09914; it stands under PSPNet
 (Zhao et al., CVPR 2017, arXiv 1612.01105) and under the FCN with a ResNet (torchvision's; an FCN
 only by name, without the skips of arXiv 1411.4038). The encoder keeps stride 8 by dilation
-(`encoder=resnet50_dilated`, `encoder=resnet50_psp`); with an encoder that strides further the
-logits are as coarse as its deepest feature.
+(`encoder=resnet50_dilated`, or `encoder.strides` and `encoder.dilations` of another ResNet); with
+an encoder that strides further the logits are as coarse as its deepest feature.
 
 Without parameters. Whole networks with 19 classes, without auxiliary heads: PSPNet-50 46 715 347
 parameters, 363.777 GMACs at 713x713; FCN with ResNet-50 32 955 987 and 276.728 at 512x1024.

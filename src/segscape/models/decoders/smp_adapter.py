@@ -2,7 +2,7 @@
 
 segmentation-models-pytorch (Iakubovskii) builds its decoders with its own encoders; here they get
 ours. Their layers, widths and initialisation are those of its models, the head is not: smp puts
-a bare convolution behind most of them, which is `head=classifier` where its kernel is 1x1.
+a bare convolution behind most of them, which is `head=conv1x1` where its kernel is 1x1.
 
 Differences: smp reads the encoder to stride 32, or 16 with dilated layers; here the encoder's
 deepest stride decides (to 32), and U-Nets drop their deepest levels with it. A stride 2 that the

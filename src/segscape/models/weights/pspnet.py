@@ -26,7 +26,6 @@ def _infer(tensors: Tensors) -> dict[str, Any]:
     return {
         "variant": f"pspnet_resnet{depth}",
         "num_classes": shape(tensors, "cls.4.weight")[0],
-        "encoder": f"resnet{depth}_psp",
     }
 
 
