@@ -1,1 +1,1 @@
-"""From an image to a class map, and pictures of it."""
+"""From images to class maps, pictures and scores."""

@@ -1,4 +1,4 @@
-"""Predictions of a split as the owners of a data set want them: PNG files with their ids."""
+"""Predictions of a split for the test server of a data set: PNG files with its label ids."""
 
 from __future__ import annotations
 

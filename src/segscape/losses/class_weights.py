@@ -48,7 +48,7 @@ def class_weights(rule: str, shares: Sequence[float]) -> list[float]:
 
 
 def _parse(rule: str) -> Callable[[float, float], float] | None:
-    """The formula that a rule's name stands for, None when there is no such rule."""
+    """The formula of a rule, None when there is no such rule."""
     name, colon, number = rule.partition(":")
     if not colon:
         return RULES.get(rule)

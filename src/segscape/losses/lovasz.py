@@ -67,7 +67,7 @@ class LovaszSoftmax(nn.Module):
         for number in range(p.shape[1]):
             inside = (label == number).flatten()
             errors = (inside.to(p.dtype) - p[:, number].flatten()).abs()
-            # Ignored pixels stand behind all others and then count with error 0.
+            # Ignored pixels are sorted behind all others and then count with error 0.
             ranked, order = torch.where(valid, errors, -1.0).sort(descending=True)
             steps = jaccard_steps(inside[order], valid[order])
             yield torch.dot(ranked.clamp(min=0), steps.to(p.dtype)), inside.any()

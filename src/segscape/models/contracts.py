@@ -1,4 +1,4 @@
-"""What the parts of a segmentation network promise each other.
+"""The interfaces of the parts of a segmentation network.
 
 A network is `encoder -> context -> decoder (with a fusion) -> head`. Every part is an ordinary
 `torch.nn.Module` whose constructor takes the channel counts it needs first and its own choices

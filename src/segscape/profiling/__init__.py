@@ -1,1 +1,1 @@
-"""What a model costs: counted work, measured time, and the machine that both were taken on."""
+"""What a model costs: counted work and measured time."""

@@ -1,4 +1,4 @@
-"""Parameters and multiply-adds of many designs at once, every part counted once.
+"""Parameters and multiply-adds of many designs, every part counted once.
 
 A design is a choice of encoder, context, decoder, fusion and head. What a part costs depends on
 the channels and sizes that it meets and on nothing else, so a grid of designs costs little more
@@ -34,7 +34,7 @@ Config = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class PartCost:
-    """What a part costs where it stands.
+    """What a part costs in its place in a design.
 
     Attributes:
         params: number of parameters.
@@ -174,7 +174,7 @@ class DesignCosts:
         return self._once(("encoder", _key(node)), lambda: self._count_encoder(node))
 
     def _pruned(self, node: Config, whole: _Features, unread: set[str]) -> _Features:
-        """An encoder without the branches that nobody reads. Its spec is that of the whole one,
+        """An encoder without the branches that no part reads. Its spec is that of the whole one,
         which is what a decoder is built with.
         """
 

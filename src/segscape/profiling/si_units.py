@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 NONE = "–"
-"""What stands for a figure that is not known."""
+"""Shown for a count that is not known."""
 
 
 def format_count(value: Any) -> str:

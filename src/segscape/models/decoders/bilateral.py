@@ -2,6 +2,9 @@
 
 Paper: Yu et al., BiSeNet V2, IJCV 2021, arXiv 2004.02147. All of its weights are in its fusion,
 which is the guided aggregation (`fusion=bga`) in the paper and may be any here.
+
+Size with `fusion=bga` in BiSeNetV2: 478 720 parameters, 1.738 GMACs at 512x1024 (height x width).
+BiSeNetV2 as a whole has 3 358 627 and 24.603.
 """
 
 from __future__ import annotations

@@ -75,5 +75,5 @@ class FaPN(nn.Module):
         total = levels[4]
         for level in (levels[8], levels[16], top):
             total = total + resize(level, size_of(total))
-        # In this order: over an encoder that ends at stride 16 the fused level stands for it.
+        # In this order: if the encoder ends at stride 16, the fused level replaces the context.
         return {self._deepest: top, **levels, 4: total}

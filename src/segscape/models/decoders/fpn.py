@@ -80,5 +80,5 @@ class FPN(nn.Module):
         size = size_of(levels[0])
         resized = [resize(x, size, align_corners=True) for x in (*levels, top)]
         joined = self.join(torch.cat(resized, dim=1))
-        # In this order: over an encoder that ends at stride 16 the fused map stands for it.
+        # In this order: if the encoder ends at stride 16, the fused map replaces the context.
         return {self._deepest: top, **fused, "fused4": fused[4], 4: joined}

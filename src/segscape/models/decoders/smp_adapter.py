@@ -258,7 +258,7 @@ def _deeplabv3plus(channels: list[int]) -> nn.Module:
         aspp_separable=True,
         aspp_dropout=0.5,
     )
-    # From any deepest stride to 4; smp knows 16 and 8.
+    # From any deepest stride to 4; smp has 16 and 8.
     decoder.up = nn.Upsample(scale_factor=2 ** (depth - 2), mode="bilinear", align_corners=True)
     return decoder
 

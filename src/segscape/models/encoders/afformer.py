@@ -77,7 +77,7 @@ class AFFormerStage(nn.Module):
 class AFFormer(nn.Module):
     """AFFormer without its classifier.
 
-    The last stage's pixels stand under stride 8; those of the two before are the extras `stage1`
+    The last stage's pixels are keyed by stride 8; those of the two before are the extras `stage1`
     and `stage2`.
 
     Args:

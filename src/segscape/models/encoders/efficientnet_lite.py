@@ -81,7 +81,7 @@ def _packaged(variant: str) -> Path:
 def _renamed(
     tensors: Mapping[str, Tensor], whole: Mapping[str, Tensor], file: Path
 ) -> dict[str, Tensor]:
-    """The package's tensors under timm's names: the layers stand in the same order in both."""
+    """The package's tensors under timm's names: the layers have the same order in both."""
     theirs, ours = list(tensors), list(whole)
     same = len(theirs) == len(ours) and all(
         a.rpartition(".")[2] == b.rpartition(".")[2] and tensors[a].shape == whole[b].shape

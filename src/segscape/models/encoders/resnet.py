@@ -91,7 +91,7 @@ def _shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Module:
 class ResNet(nn.Module):
     """ResNet without its classifier.
 
-    Where a layer keeps the stride of the one before it, the later one stands under the stride;
+    Where a layer keeps the stride of the one before it, the later one is keyed by the stride;
     every layer also has a name: the extras `layer1` to `layer4` that the spec does not list by
     stride.
 
@@ -141,7 +141,7 @@ class ResNet(nn.Module):
             layers.append(nn.Sequential(*blocks))
             found.append((stride, channels))
         self.layers = nn.ModuleList(layers)
-        # The last layer of each stride stands for the stride, the others keep their names.
+        # The last layer of each stride is keyed by the stride, the others keep their names.
         last = {stride: index for index, (stride, _) in enumerate(found)}
         self._keys = [s if last[s] == i else f"layer{i + 1}" for i, (s, _) in enumerate(found)]
         self.spec = FeatureSpec(

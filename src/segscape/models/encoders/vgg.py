@@ -56,7 +56,7 @@ class VGG(nn.Module):
             dict(zip(strides, _WIDTHS, strict=True)),
             {f"pool_{s}": (s, width) for s, width in zip(strides, _WIDTHS, strict=True)},
         )
-        # Whoever unpools the map at stride 2 takes the image to be exactly twice as large.
+        # Decoders unpool the map at stride 2 to exactly twice its size.
         self.multiple = 2
         channels = 3
         stages = []

@@ -46,7 +46,7 @@ _NETWORK = (
 
 _LEAVES = (
     (r"\.bn\.(\w+)", r".norm.\1"),
-    # The embeddings' convolutions stand bare; elsewhere `dwconv` is gone by now.
+    # Of the embeddings' convolutions; elsewhere the places have renamed `dwconv`.
     (r"\.dwconv\.weight", ".depthwise.weight"),
     (r"\.pwconv\.weight", ".pointwise.weight"),
 )

@@ -95,7 +95,7 @@ def load_into(model: nn.Module, path: str | Path, system: str | None = None) -> 
 
 
 def _is_own(model: nn.Module, contents: Contents) -> bool:
-    """Ours by what the file says, or, for a bare state dict, by most of its names."""
+    """Whether segscape wrote the file: marked so, or a bare state dict with mostly our names."""
     if contents.own:
         version = contents.metadata.get(OWN_KEY, FORMAT_VERSION)
         if version != FORMAT_VERSION:

@@ -16,7 +16,7 @@ from segscape.models.weights.importer import infer_choices
 from segscape.models.weights.read import read
 
 KEY = "model.extra_outputs"
-"""How `Source.infer` tells them, beside `num_classes` without them."""
+"""The key of `Source.infer`'s result that says how many, beside `num_classes` without them."""
 
 
 def with_extra_outputs(

@@ -83,7 +83,7 @@ _NDARRAY = object()
 
 
 def _resolvers() -> dict[tuple[str, str], Any]:
-    """The stand-ins by (module, name); new ones for each file, so that no file can leave traces."""
+    """The stand-ins by (module, name); new ones for each file, so that no file can change them."""
 
     def reconstruct(*arguments: Any) -> _Array:
         if not arguments or arguments[0] is not _NDARRAY:

@@ -277,7 +277,7 @@ def _unwrapped(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _tensor(array: np.ndarray[Any, Any]) -> Tensor:
-    """A tensor of its own memory, in the byte order of the machine (torch knows no other)."""
+    """A tensor of its own memory, in the byte order of the machine (the only one of torch)."""
     if array.dtype.kind == "u" and array.dtype.itemsize > 1:
         # torch has no arithmetic on these; no parameter of a network is one.
         array = array.astype(np.int64)

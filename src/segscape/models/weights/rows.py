@@ -22,7 +22,7 @@ def numbered(theirs: str, *ours: str | None, first: int = 0) -> Rows:
 
 
 def numbered_leaves(theirs: str, *ours: str | None, first: int = 0) -> Rows:
-    """The same as leaves: for every Sequential of the name, wherever it stands."""
+    """The same as leaves, for every Sequential of the name."""
     return tuple(
         (rf"\.{theirs}\.{number}\.(?P<leaf>\w+)", rf".{name}.\g<leaf>")
         for number, name in enumerate(ours, first)

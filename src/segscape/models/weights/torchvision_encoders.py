@@ -15,7 +15,7 @@ from segscape.models.weights.rows import Rows, resnet_layers, resnet_stem
 from segscape.models.weights.sources import Ignore, Source, Tensors
 from segscape.models.weights.variants import resnet_depth
 
-_CLASSIFIER = "it sorts whole images, which segmentation has no use for"
+_CLASSIFIER = "it classifies whole images and takes no part in segmentation"
 
 
 def _infer_resnet(tensors: Tensors) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def vgg_places(names: list[str], ours: str = "", norms: list[str] | None = None)
 
 _PLAIN = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
 _WITH_NORM = (0, 3, 7, 10, 14, 17, 20, 24, 27, 30, 34, 37, 40)
-"""Where the convolutions stand in torchvision's `features`; a BatchNorm follows its own."""
+"""Indices of the convolutions in torchvision's `features`; each BatchNorm follows its own."""
 
 
 def _vgg(option: str, signature: tuple[str, ...], places: Rows) -> Source:

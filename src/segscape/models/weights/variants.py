@@ -1,4 +1,4 @@
-"""What the tensors of a file tell of its network: shared by `Source.infer` of several sources."""
+"""The variant of a network from the tensors of a file: shared by `Source.infer` of the sources."""
 
 from __future__ import annotations
 
