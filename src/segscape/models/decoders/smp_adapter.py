@@ -1,8 +1,8 @@
 """Any decoder of segmentation-models-pytorch, on any encoder.
 
-segmentation-models-pytorch (Iakubovskii) builds its decoders with its own encoders; here they get
-ours. Their layers, widths and initialisation are those of its models, the head is not: smp puts
-a bare convolution behind most of them, which is `head=conv1x1` where its kernel is 1x1.
+segmentation-models-pytorch (Iakubovskii) builds its decoders with its own encoders; here they read
+any encoder. Their layers, widths and initialisation are those of its models, the head is not: smp
+puts a bare convolution behind most of them, which is `head=conv1x1` where its kernel is 1x1.
 
 Differences: smp reads the encoder to stride 32, or 16 with dilated layers; here the encoder's
 deepest stride decides (to 32), and U-Nets drop their deepest levels with it. A stride 2 that the
@@ -18,6 +18,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -58,7 +60,7 @@ class _Kind:
     least: int = 8
 
     def strides(self, spec: FeatureSpec) -> tuple[int, ...]:
-        """What it cannot do without, from an encoder with these features."""
+        """What it requires of an encoder with these features."""
         if self.reads == "deepest":
             return (spec.deepest,)
         if self.reads == "ends":
@@ -198,43 +200,34 @@ class _PyramidDPT(nn.Module):
         return self.body(pyramid, [None] * len(pyramid))
 
 
-def _unet(channels: list[int]) -> nn.Module:
-    from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoder
-
-    depth = len(channels) - 1
-    return UnetDecoder(channels, _UNET_WIDTHS[-depth:], n_blocks=depth)
+Make = Callable[[list[int]], nn.Module]
 
 
-def _unetplusplus(channels: list[int]) -> nn.Module:
-    from segmentation_models_pytorch.decoders.unetplusplus.decoder import UnetPlusPlusDecoder
+def _decoder(file: str, name: str, depth: str = "encoder_depth", **settings: Any) -> Make:
+    """What makes a decoder of smp from the channels at strides 1, 2, 4, ...
 
-    depth = len(channels) - 1
-    return UnetPlusPlusDecoder(channels, _UNET_WIDTHS[-depth:], n_blocks=depth)
+    Args:
+        file: of smp's decoders.
+        name: of the class in it.
+        depth: what it calls the number of levels; empty where it takes none.
+        **settings: further arguments.
+    """
 
+    def make(channels: list[int]) -> nn.Module:
+        module = import_module(f"segmentation_models_pytorch.decoders.{file}.decoder")
+        levels = {depth: len(channels) - 1} if depth else {}
+        made: nn.Module = getattr(module, name)(channels, **levels, **settings)
+        return made
 
-def _manet(channels: list[int]) -> nn.Module:
-    from segmentation_models_pytorch.decoders.manet.decoder import MAnetDecoder
-
-    depth = len(channels) - 1
-    return MAnetDecoder(channels, list(_UNET_WIDTHS[-depth:]), n_blocks=depth)
-
-
-def _linknet(channels: list[int]) -> nn.Module:
-    from segmentation_models_pytorch.decoders.linknet.decoder import LinknetDecoder
-
-    return LinknetDecoder(channels, n_blocks=len(channels) - 1)
-
-
-def _fpn(channels: list[int]) -> nn.Module:
-    from segmentation_models_pytorch.decoders.fpn.decoder import FPNDecoder
-
-    return FPNDecoder(channels, encoder_depth=len(channels) - 1)
+    return make
 
 
-def _pspnet(channels: list[int]) -> nn.Module:
-    from segmentation_models_pytorch.decoders.pspnet.decoder import PSPDecoder
+def _unet(file: str, name: str) -> Make:
+    def make(channels: list[int]) -> nn.Module:
+        widths = list(_UNET_WIDTHS[1 - len(channels) :])
+        return _decoder(file, name, "n_blocks", decoder_channels=widths)(channels)
 
-    return PSPDecoder(channels)
+    return make
 
 
 def _deeplabv3(channels: list[int]) -> nn.Module:
@@ -264,37 +257,23 @@ def _deeplabv3plus(channels: list[int]) -> nn.Module:
 
 
 def _pan(channels: list[int]) -> nn.Module:
-    from segmentation_models_pytorch.decoders.pan.decoder import PANDecoder
-
-    decoder = PANDecoder(channels, encoder_depth=len(channels) - 1, decoder_channels=32)
+    decoder: Any = _decoder("pan", "PANDecoder", decoder_channels=32)(channels)
     decoder.fpa = _AtLeast(decoder.fpa, _PAN_SIDE)
     return decoder
 
 
-def _upernet(channels: list[int]) -> nn.Module:
-    from segmentation_models_pytorch.decoders.upernet.decoder import UPerNetDecoder
-
-    return UPerNetDecoder(channels, encoder_depth=len(channels) - 1)
-
-
-def _segformer(channels: list[int]) -> nn.Module:
-    from segmentation_models_pytorch.decoders.segformer.decoder import SegformerDecoder
-
-    return SegformerDecoder(channels, encoder_depth=len(channels) - 1)
-
-
 _KINDS = {
-    "Unet": _Kind(_unet, 1, 16),
-    "UnetPlusPlus": _Kind(_unetplusplus, 1, 16),
-    "MAnet": _Kind(_manet, 1, 16),
-    "Linknet": _Kind(_linknet, 1, 32),
-    "FPN": _Kind(_fpn, 4, 128, least=32),
-    "PSPNet": _Kind(_pspnet, None, 512, "deepest"),
+    "Unet": _Kind(_unet("unet", "UnetDecoder"), 1, 16),
+    "UnetPlusPlus": _Kind(_unet("unetplusplus", "UnetPlusPlusDecoder"), 1, 16),
+    "MAnet": _Kind(_unet("manet", "MAnetDecoder"), 1, 16),
+    "Linknet": _Kind(_decoder("linknet", "LinknetDecoder", "n_blocks"), 1, 32),
+    "FPN": _Kind(_decoder("fpn", "FPNDecoder"), 4, 128, least=32),
+    "PSPNet": _Kind(_decoder("pspnet", "PSPDecoder", ""), None, 512, "deepest"),
     "DeepLabV3": _Kind(_deeplabv3, None, 256, "deepest"),
     "DeepLabV3Plus": _Kind(_deeplabv3plus, 4, 256, "ends"),
     "PAN": _Kind(_pan, 4, 32),
-    "UPerNet": _Kind(_upernet, 4, 256),
-    "Segformer": _Kind(_segformer, 4, 256),
+    "UPerNet": _Kind(_decoder("upernet", "UPerNetDecoder"), 4, 256),
+    "Segformer": _Kind(_decoder("segformer", "SegformerDecoder"), 4, 256),
     "DPT": _Kind(lambda channels: _PyramidDPT(channels[2:]), 2, 256),
 }
 """By the names of smp's models."""
