@@ -129,7 +129,7 @@ class LabelMap:
         """Translate a label (H, W) uint8; `path` is only for the error.
 
         Raises:
-            UserError: the label holds an id that the data set does not know.
+            UserError: the label holds an unknown id.
         """
         mapped = cv2.LUT(np.ascontiguousarray(label), self.table)
         if (mapped == _UNKNOWN).any():
@@ -260,7 +260,7 @@ class FileDataset:
         return decoder(data, path, stop)
 
     def label_size(self, data: np.ndarray, path: Path) -> tuple[int, int] | None:
-        """Height and width from a label file's header; None when only decoding tells."""
+        """Height and width from a label file's header; None if only known after decoding."""
         return image_size(data, path)
 
     def to_ids(self, raw: np.ndarray, path: Path) -> np.ndarray:

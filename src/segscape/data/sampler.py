@@ -1,4 +1,4 @@
-"""Which samples make up which batch: pure functions of (seed, epoch, rank).
+"""The samples of every batch: pure functions of (seed, epoch, rank).
 
 A sampler has no random state. Any batch of any epoch can be computed without the ones before it, so
 a resumed run reads nothing twice.

@@ -114,5 +114,5 @@ def test_what_is_missing_is_named(root: Path) -> None:
 def test_all_that_lack_a_label_are_counted(root: Path) -> None:
     for file in (root / "annotations" / "training").iterdir():
         file.unlink()
-    with pytest.raises(UserError, match=r"\(2 of 2 images are without a label\)\nFetch ADE"):
+    with pytest.raises(UserError, match=r"\(2 of 2 images are without a label\)\nfetch ADE"):
         ADE20K(root).dataset("train")

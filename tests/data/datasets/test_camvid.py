@@ -65,7 +65,7 @@ def test_without_lists_the_folders_are_paired(segnet_root: Path) -> None:
         CamVidDataset(segnet_root, "train")
     (segnet_root / "train" / "with blank.png").unlink()
     (segnet_root / "train" / "straße.png").unlink()
-    with pytest.raises(UserError, match=r"there is no image for the label .*straße"):
+    with pytest.raises(UserError, match=r"there is no image for .*straße"):
         CamVidDataset(segnet_root, "train")
 
 

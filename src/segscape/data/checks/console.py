@@ -41,7 +41,7 @@ def show(report: Report, console: Console) -> None:
 
 def _splits(splits: Sequence[SplitReport]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("split", "samples", "looked at", "sizes (width x height)", "ignored pixels"):
+    for name in ("split", "samples", "checked", "sizes (width x height)", "ignored pixels"):
         table.add_column(name, justify="left" if name.startswith("s") else "right")
     table.columns[1].justify = "right"
     for split in splits:
@@ -143,7 +143,7 @@ def _verdict(report: Report) -> Text:
     also = f", {_count(warnings, 'warning')}" if warnings else ""
     if errors:
         return Text(f"a training would fail: {_count(errors, 'error')}{also}", "bold red")
-    scope = "" if report.complete else f" as far as {checked} samples tell"
+    scope = "" if report.complete else f", judged by {checked} samples"
     return Text(f"ready to train{scope}{also}", "bold green")
 
 

@@ -88,7 +88,7 @@ def remarks(
 ) -> list[Problem]:
     """What does not stop a training, but matters for its result."""
     found = []
-    where = "" if complete else " (in the samples that were looked at)"
+    where = "" if complete else " (in the samples that were checked)"
     for split, report in reports.items():
         if not report.labelled or not any(report.shares):
             continue

@@ -41,9 +41,16 @@ from segscape.data.base import (
     SegmentationDataset,
 )
 from segscape.data.datasets.camvid_labels import CLASSES, MERGES, PALETTE, VOID, colour_ids
-from segscape.data.datasets.missing_files import none_missing, report_missing
+from segscape.data.datasets.missing_files import none_missing
 from segscape.data.datasets.official_download import Download, OfficialDataModule
-from segscape.data.datasets.pairing import Pairs, list_lines, listed_pairs, split_columns
+from segscape.data.datasets.pairing import (
+    Folder,
+    Pairs,
+    list_lines,
+    listed_pairs,
+    pair_up,
+    split_columns,
+)
 from segscape.data.options import LoaderOptions
 from segscape.errors import UserError, choice
 
@@ -71,7 +78,7 @@ class CamVidDataset(FileDataset):
     Args:
         root: folder of the data set.
         split: train, val or test.
-        layout: segnet, original, or auto to look at the folder.
+        layout: segnet, original, or auto to detect it.
         merge: for the original labels, see `colour_ids`.
 
     Raises:
@@ -90,7 +97,7 @@ class CamVidDataset(FileDataset):
             raise UserError(
                 f"data.merge={merge} needs the original labels, but {self.root} is in the "
                 "segnet layout, whose labels are merged already",
-                f"Use data.merge=segnet, or the 960x720 originals from {HOMEPAGE}",
+                f"use data.merge=segnet, or the 960x720 originals from {HOMEPAGE}",
             )
         super().__init__(list_pairs(self.root, split, self.layout))
         self._ids, self._colours = None, None
@@ -105,7 +112,7 @@ class CamVid(OfficialDataModule):
 
     Args:
         root: folder of the data set.
-        layout: segnet (480x360), original (960x720), or auto to look at the folder.
+        layout: segnet (480x360), original (960x720), or auto to detect it.
         merge: of the 32 original classes, see `colour_ids`.
         **options: see `SegmentationDataModule`. All frames have one size, so any
             eval_batch_size works.
@@ -201,26 +208,20 @@ def _paired_folders(root: Path, split: str) -> Pairs:
                 f"{split}/ and {split}annot/ are complete ({folder.name}/ is not there)",
                 DOWNLOAD.hint(),
             )
-    files = sorted(f for f in images.iterdir() if f.suffix.lower() in _EXTENSIONS)
-    pairs = [(file, labels / f"{file.stem}.png") for file in files]
-    for image, label in pairs:
-        if not label.is_file():
-            report_missing(label, UserError(f"{label}: there is no label for {image}"))
-    known = {file.stem for file in files}
-    for label in sorted(labels.iterdir()):
-        if label.suffix.lower() == ".png" and label.stem not in known:
-            error = UserError(f"{images}: there is no image for the label {label}")
-            report_missing(images / label.name, error)
-    return [(image, label) for image, label in pairs if label.is_file()]
+    found, known = (
+        {f.stem: f for f in sorted(folder.iterdir()) if f.suffix.lower() in endings and f.is_file()}
+        for folder, endings in ((images, _EXTENSIONS), (labels, (".png",)))
+    )
+    return pair_up(found, known, Folder(images, ".png"), Folder(labels, ".png"))
 
 
 def _original_pairs(root: Path, path: Path) -> Pairs:
     if not path.is_file():
         raise UserError(
             f"{path}: the list of the {path.stem} split is missing",
-            "The 960x720 originals come without a split. Put train.txt, val.txt and test.txt "
+            "the 960x720 originals come without a split: put train.txt, val.txt and test.txt "
             f"with one frame name per line into the folder; the lists of {SEGNET_SPLIT} "
-            "work as they are.",
+            "can be used unchanged",
         )
     pairs = []
     for number, line in list_lines(path):

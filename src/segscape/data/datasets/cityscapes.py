@@ -14,7 +14,7 @@ was compared with its labelIds. The licence plate, id -1, is ignored: 8-bit file
 Colours are not decoded: pole and polegroup share one, car and licence plate too.
 
 The labels of the test split are not public (its files hold void only): its images can be opened
-and predicted, but not scored. The evaluation server wants PNG files with label ids, not training
+and predicted, but not scored. The evaluation server expects PNG files with label ids, not training
 ids, of 2048x1024: `Cityscapes.to_submission`.
 
 Protocol: mean IoU of 19 classes from one confusion matrix over the 500 frames of val, at
@@ -114,7 +114,7 @@ class CityscapesDataset(FileDataset):
         super().__init__(pairs)
 
     def to_ids(self, raw: np.ndarray, path: Path) -> np.ndarray:
-        """Training ids of label ids, or of training ids: the file's name says which."""
+        """Training ids of label ids, or of training ids: by the file's name."""
         mapped = self._train_ids if path.name.endswith(_TRAIN_IDS) else self._ids
         return mapped(raw, path)
 

@@ -18,7 +18,7 @@ from segscape.errors import UserError, nearest
 SPLIT = "SPLIT"
 # A pattern or a file for all splits, with SPLIT in it, or one per split.
 PerSplit = str | Mapping[str, str] | None
-# What the stars of a pattern stand for.
+# The texts that the stars of a pattern match.
 Key = tuple[str, ...]
 
 _MAGIC = re.compile(r"[*?\[]")
@@ -47,7 +47,7 @@ def of_split(option: str, given: PerSplit, split: str) -> str:
 
 
 def by_patterns(root: Path, images: str, labels: str) -> Pairs:
-    """The files that two patterns match, paired by what their stars stand for.
+    """The files that two patterns match, paired by the texts that their stars match.
 
     Labels without an image are left out: one folder may hold those of all splits.
 
@@ -124,7 +124,7 @@ def holds(folder: Path) -> str:
 
 
 def _matched(root: Path, option: str, pattern: str) -> dict[Key, Path]:
-    """Files by what the stars stand for, in the order of their paths."""
+    """Files by the texts that the stars match, in the order of their paths."""
     parts = PurePath(pattern).parts
     fixed = next(i for i, part in enumerate(parts) if _MAGIC.search(part))
     folder, rest = root.joinpath(*parts[:fixed]), "/".join(parts[fixed:])

@@ -23,12 +23,12 @@ from segscape.errors import UserError, nearest
 
 @dataclass(frozen=True)
 class Download:
-    """Where a data set comes from and what its folder looks like, for messages.
+    """The source and the folder layout of a data set, for messages.
 
     Attributes:
         page: of the owner.
         files: what to fetch there.
-        layout: what lies in data.root afterwards, a line each.
+        layout: content of data.root afterwards, a line each.
     """
 
     page: str
@@ -38,7 +38,7 @@ class Download:
     def hint(self) -> str:
         """Where to get the data, and the expected layout."""
         tree = "".join(f"\n         {line}" for line in self.layout)
-        return f"Fetch {' and '.join(self.files)} from {self.page}; expected in data.root:{tree}"
+        return f"fetch {' and '.join(self.files)} from {self.page}; expected in data.root:{tree}"
 
     def folder(self, root: Path) -> Path:
         """The root, which must exist.

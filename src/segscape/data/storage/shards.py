@@ -84,7 +84,7 @@ class Place:
         return f"{self.where}/{file}"
 
     def read(self, file: str, start: int = 0, stop: int | None = None) -> np.ndarray:
-        """Bytes of a file, uint8; of a file that is too short, what there is.
+        """Bytes of a file, uint8; fewer if the file is too short.
 
         Raises:
             UserError: it cannot be read.

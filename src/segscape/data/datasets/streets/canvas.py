@@ -23,7 +23,7 @@ VOID = 255
 def framed(picture: np.ndarray) -> np.ndarray:
     """A picture (h, w, 3) as a texture (h + 2, w + 2, 4) with its border repeated around it.
 
-    What lies outside of a texture is then left black, which OpenCV does twice as fast.
+    Pixels outside of a texture can then stay black, which OpenCV does twice as fast.
     """
     wide = cv2.copyMakeBorder(picture, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
     return cv2.cvtColor(wide, cv2.COLOR_RGB2RGBA)
@@ -202,7 +202,7 @@ class Canvas:
         rgb = cv2.cvtColor(texture, cv2.COLOR_RGBA2RGB)
         rgb = cv2.transform(rgb, np.array([[r, 0, 0, hr], [0, g, 0, hg], [0, 0, b, hb]]))
         lit = cv2.cvtColor(rgb, cv2.COLOR_RGB2RGBA)
-        # OpenCV's stubs do not know that a scalar may stand for an image.
+        # OpenCV's stubs do not allow a scalar in place of an image.
         return cv2.subtract(lit, (0, 0, 0, 255 - kind), dst=lit)  # type: ignore[call-overload]
 
     def _view(self, x0: float, y0: float, x1: float, y1: float) -> tuple[int, int, int, int] | None:
