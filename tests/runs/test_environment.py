@@ -36,7 +36,7 @@ def test_the_driver_is_asked_with_patience_that_ends(monkeypatch: pytest.MonkeyP
         return subprocess.CompletedProcess(command, 0, stdout=line, stderr="")
 
     monkeypatch.setattr(subprocess, "run", answer)
-    (gpu,) = environment._nvidia_smi()
+    (gpu,) = environment.nvidia_smi()
     assert gpu["name"] == "NVIDIA Example"
     assert gpu["driver_version"] == "580.1"
     assert gpu["memory.total"] == "81559 MiB"
@@ -46,7 +46,7 @@ def test_the_driver_is_asked_with_patience_that_ends(monkeypatch: pytest.MonkeyP
         raise subprocess.TimeoutExpired(command, 5)
 
     monkeypatch.setattr(subprocess, "run", hang)
-    assert environment._nvidia_smi() == []
+    assert environment.nvidia_smi() == []
 
 
 def test_job_numbers_are_kept_and_secrets_are_not(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Locks as those see them who may not write."""
+"""Locks, also as a process without the right to write sees them."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def test_a_lock_is_seen_with_and_without_the_right_to_write(tmp_path: Path) -> N
         assert holder.stdout is not None and holder.stdout.readline() == b"True\n"
         assert locks.is_locked(file)
         if sys.platform == "linux":
-            assert locks._is_locked_for_readers(file)
+            assert locks.is_locked_for_readers(file)
         assert holder.stdin is not None
         holder.stdin.close()
         holder.wait()
     assert not locks.is_locked(file)
-    assert not locks._is_locked_for_readers(file)
+    assert not locks.is_locked_for_readers(file)
 
 
 def test_a_damaged_record_is_named(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def collect(
     """
     sources = find(places)
     records, unknown = _with_queues([read(source) for source in sources])
-    records = _told_apart(records)
+    records = _distinguished(records)
     runs = [record.run for record in records]
     objectives = _objectives(sources, runs, y, x)
     collection = Collection(_title(places, sources, runs), runs, objectives, created=_now())
@@ -71,7 +71,7 @@ def collect(
     )
 
 
-def _told_apart(records: Sequence[Record]) -> list[Record]:
+def _distinguished(records: Sequence[Record]) -> list[Record]:
     """The runs with ids and names that no other has, and the settings in which they differ."""
     settings = comparability.settings_of(records)
     names = comparability.names_of(records, settings)
@@ -119,9 +119,9 @@ def _unfinished(runs: Sequence[Run]) -> list[str]:
     if not left:
         return []
     counts = Counter(run.state for run in left)
-    told = ", ".join(f"{count} {state}" for state, count in counts.items())
+    listed = ", ".join(f"{count} {state}" for state, count in counts.items())
     verb = "is" if len(left) == 1 else "are"
-    sentences = [f"{len(left)} of {len(runs)} runs {verb} not finished: {told}."]
+    sentences = [f"{len(left)} of {len(runs)} runs {verb} not finished: {listed}."]
     causes: dict[str, list[str]] = {}
     for run in left:
         if run.error and run.state in ("failed", "lost"):

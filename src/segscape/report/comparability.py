@@ -1,7 +1,7 @@
 """Which runs may be compared: the conditions of their figures, and what tells runs apart.
 
 `conditions_of` collects what a run's figures were taken under. Where runs differ in it, `warnings`
-says so with their names; what they share, `protocol` says. `settings_of` and `names_of` find what
+names them; `protocol` lists what they share. `settings_of` and `names_of` find what
 else tells runs apart, and `effect_notes` says which effects of choices rest on a part of the runs.
 """
 
@@ -204,8 +204,8 @@ def protocol(runs: Sequence[Run], keys: Sequence[str]) -> str:
 
     def under(*kinds: str) -> list[Mapping[str, str]]:
         """The conditions of the runs that have one of the figures which begin so."""
-        asked = [key for key in keys if key.startswith(kinds)]
-        return [run.environment for run in runs if any(key in run.figures for key in asked)]
+        own = [key for key in keys if key.startswith(kinds)]
+        return [run.environment for run in runs if any(key in run.figures for key in own)]
 
     sentences = []
     timed = under("latency/")
@@ -219,8 +219,8 @@ def protocol(runs: Sequence[Run], keys: Sequence[str]) -> str:
         where.append(f"{size.replace('x', ' × ')} (H × W)")
     if batch := common.get("latency batch"):
         where.append(f"batch {batch}")
-    if told := ", ".join(text for text in where if text):
-        sentences.append(f"Latency: {told}.")
+    if conditions := ", ".join(text for text in where if text):
+        sentences.append(f"Latency: {conditions}.")
     if size := shared(under("model/macs", "model/flops")).get("input size"):
         sentences.append(f"MACs at {size.replace('x', ' × ')}.")
     return " ".join(sentences)
@@ -365,17 +365,17 @@ def effect_notes(
     odd = [pair for pair, members in pairs.items() if not members[0].balanced]
     found = []
     if too_fine:
-        told = [f"{name} ({count} values in {n} runs)" for name, (count, n) in too_fine.items()]
-        found.append(f"No effects of {_listed(told)}: too many values for so few runs.")
+        texts = [f"{name} ({count} values in {n} runs)" for name, (count, n) in too_fine.items()]
+        found.append(f"No effects of {_listed(texts)}: too many values for so few runs.")
     for names in together:
         found.append(
             f"The effects of {_listed(names)} cannot be told apart: they always change together."
         )
     if partial:
-        told = [f"{count} for {_factors(some, pairs)}" for count, some in partial.items()]
+        texts = [f"{count} for {_factors(some, pairs)}" for count, some in partial.items()]
         found.append(
             "Effects compare only runs whose partners all options of the choice have met: "
-            f"{'; '.join(told)}."
+            f"{'; '.join(texts)}."
         )
     if odd:
         found.append(

@@ -17,7 +17,7 @@ from segscape.report.rows import Row, rows
 from segscape.runs.files import write_atomically
 from segscape.runs.pareto import front
 
-# Okabe and Ito's colours, told apart by everybody; yellow is too pale on paper.
+# Okabe and Ito's colours, distinct with every kind of colour vision; yellow is too pale on paper.
 _COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
 _SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-left"]
 _WIDTH, _HEIGHT = 260, 190  # with axes 340 points, shrunk to a column of 3.5 inches: 8 point text
@@ -101,7 +101,7 @@ def spec(collection: Collection, group_seeds: bool = False) -> dict[str, Any]:
         "height": _HEIGHT,
         "background": "white",
         "padding": 4,
-        "title": _note(_told(collection, shown, (x, y))),
+        "title": _note(_conditions(collection, shown, (x, y))),
         "layer": [layer for layer in layers if layer],
         "config": _config(),
     }
@@ -122,7 +122,7 @@ def _shown(collection: Collection, group_seeds: bool) -> list[Row]:
     ]
 
 
-def _told(collection: Collection, shown: Sequence[Row], keys: Sequence[str]) -> str:
+def _conditions(collection: Collection, shown: Sequence[Row], keys: Sequence[str]) -> str:
     """What the points are, and what their figures were taken under."""
     ids = {id_ for row in shown for id_ in row.ids}
     runs = [run for run in collection.runs if run.id in ids and run.done]
@@ -171,9 +171,9 @@ def _encodings(shown: Sequence[Row]) -> tuple[str | None, str | None]:
 def _datum(
     row: Row, axes: Mapping[str, tuple[str, float]], colour: str | None, shape: str | None
 ) -> dict[str, Any]:
-    told = [value for key, value in row.marks.items() if key not in (colour, shape, "seed")]
+    others = [value for key, value in row.marks.items() if key not in (colour, shape, "seed")]
     datum: dict[str, Any] = {
-        "label": " ".join(text for text in told if text) or ("" if colour else row.name),
+        "label": " ".join(text for text in others if text) or ("" if colour else row.name),
         "color": row.marks.get(colour or "", ""),
         "shape": row.marks.get(shape or "", ""),
     }

@@ -153,7 +153,7 @@ def as_latex(
     comments = [f"% {' '.join(note.split())}" for note in notes if note]
     header = " & ".join(_latex(heading) for heading in table.headings) + r" \\"
     body = [" & ".join(_latex_cell(cell) for cell in line) + r" \\" for line in table.lines]
-    # booktabs wants no space at the outer edges
+    # With the rules of booktabs there is no space at the outer edges.
     aligned = "".join("r" if column.number else "l" for column in table.columns)
     lines = [
         "% needs \\usepackage{booktabs}",

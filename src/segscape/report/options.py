@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from segscape.config import files, systems
+from segscape.config.moved import current_node
 from segscape.config.targets import SUPPLIED
 from segscape.errors import UserError
 
@@ -38,8 +39,8 @@ def choices_of(config: Mapping[str, Any], overrides: Sequence[str]) -> dict[str,
         if typed.get(group) in known.get(group, ()):
             found[group] = typed[group]
         else:
-            said = json.dumps(node, sort_keys=True, default=str)
-            found[group] = _option(group, said, usual.get(group), model)
+            written = json.dumps(node, sort_keys=True, default=str)
+            found[group] = _option(group, written, usual.get(group), model)
     return found
 
 
@@ -74,7 +75,7 @@ def _system(model: str | None) -> systems.System | None:
 
 @lru_cache(maxsize=4096)
 def _option(group: str, node_json: str, usual: str | None, model: str | None) -> str:
-    node = json.loads(node_json)
+    node = current_node(json.loads(node_json))
     target = node["_target_"]
     system = _system(model)
     # With the arguments that the model gives to it.
@@ -82,12 +83,12 @@ def _option(group: str, node_json: str, usual: str | None, model: str | None) ->
         return usual
     same = []
     for name in _groups().get(group, ()):
-        said = files.option(group, name)
+        written = files.option(group, name)
         # yamls with a package of their own hold the group's node one level down
-        said = said.get(group, said) if "_target_" not in said else said
-        if said.get("_target_") == target:
-            same.append((name, said))
-    exact = [name for name, said in same if _agree(said, node)]
+        written = written.get(group, written) if "_target_" not in written else written
+        if written.get("_target_") == target:
+            same.append((name, written))
+    exact = [name for name, written in same if _agree(written, node)]
     for names_left in (exact, [name for name, _ in same]):
         if usual in names_left:
             return str(usual)
@@ -96,9 +97,9 @@ def _option(group: str, node_json: str, usual: str | None, model: str | None) ->
     return exact[0] if exact else str(target).rsplit(".", 1)[-1]
 
 
-def _agree(said: Mapping[str, Any], node: Mapping[str, Any]) -> bool:
+def _agree(written: Mapping[str, Any], node: Mapping[str, Any]) -> bool:
     """Whether a yaml says what the configuration says; interpolations may be anything."""
-    return said.keys() == node.keys() and all(
+    return written.keys() == node.keys() and all(
         value == node[key] or (isinstance(value, str) and "${" in value)
-        for key, value in said.items()
+        for key, value in written.items()
     )

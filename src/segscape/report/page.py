@@ -1,4 +1,4 @@
-"""One self-contained HTML page of a collection: opens from disk, asks nothing of the network.
+"""One self-contained HTML page of a collection: opens from disk, needs no network.
 
 The page is the template, the style and the scripts of `assets`, Vega for the charts, and the
 collection as JSON.

@@ -90,7 +90,7 @@ def sweep_of(place: Path) -> Path | None:
 
 
 def _named(place: Path) -> Iterator[Source]:
-    """What somebody names counts, wherever it lies."""
+    """The runs of a place that was named, wherever it lies."""
     if place.is_file():
         yield _file(place)
     elif place.name == "wandb" or _is_wandb_run(place):

@@ -143,8 +143,8 @@ def _identity(lines: Sequence[Row]) -> list[Column]:
     """The columns of what varies; the name too, where that leaves lines alike."""
     names = list(lines[0].marks) if lines else []
     columns = [_texts(name, [row.marks[name] for row in lines], name == "seed") for name in names]
-    told = [tuple(row.marks.values()) for row in lines]
-    unclear = len(set(told)) < len(told) or any(not any(each) for each in told)
+    marks = [tuple(row.marks.values()) for row in lines]
+    unclear = len(set(marks)) < len(marks) or any(not any(each) for each in marks)
     return [_texts("run", [row.name for row in lines]), *columns] if unclear else columns
 
 

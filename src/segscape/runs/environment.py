@@ -58,7 +58,7 @@ def describe() -> dict[str, Any]:
         "cpu": _describe_cpu(),
         "torch": _describe_torch(),
         "gpus": _describe_gpus(),
-        "driver": _nvidia_smi(),
+        "driver": nvidia_smi(),
         "container": _container(),
         "slurm": {k: v for k, v in sorted(os.environ.items()) if _is_slurm_id(k)},
         "threads_env": {
@@ -79,7 +79,7 @@ def cpu_flags(cpuinfo: Path = _CPUINFO) -> frozenset[str]:
 
 @cache
 def cpu_model(cpuinfo: Path = _CPUINFO) -> str:
-    """Marketing name of the processor, or the best that the system tells."""
+    """Marketing name of the processor, or the best that the system knows."""
     name = _cpu_field(cpuinfo, ("model name",))
     return name or platform.processor() or platform.machine() or "cpu"
 
@@ -155,8 +155,8 @@ def _describe_gpus() -> list[dict[str, Any]]:
     ]
 
 
-def _nvidia_smi() -> list[dict[str, str]]:
-    """What the driver says about every GPU of the machine; empty without the tool.
+def nvidia_smi() -> list[dict[str, str]]:
+    """What the driver reports of every GPU of the machine; empty without the tool.
 
     The driver numbers all GPUs and PyTorch the visible ones, so the two lists stand apart.
     """

@@ -32,22 +32,22 @@ def is_locked(path: Path) -> bool:
         descriptor = os.open(path, os.O_RDWR)
     except FileNotFoundError:
         return False
-    except OSError:  # somebody else's file, or a disk that is only read
-        return _is_locked_for_readers(path)
+    except OSError:  # a file of another user, or a read-only disk
+        return is_locked_for_readers(path)
     try:
         return not try_lock(descriptor)
     finally:
         os.close(descriptor)
 
 
-def _is_locked_for_readers(path: Path) -> bool:
-    """The same by asking only, which Linux answers to those who may not write too."""
+def is_locked_for_readers(path: Path) -> bool:
+    """The same by F_GETLK, which Linux answers without the right to write too."""
     if sys.platform != "linux":
         return False
     import fcntl
 
     # struct flock: type, whence, start, length, pid
-    asked = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    request = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
     with path.open("rb") as file:
-        answer = fcntl.fcntl(file, fcntl.F_GETLK, asked)
+        answer = fcntl.fcntl(file, fcntl.F_GETLK, request)
     return struct.unpack("hhqqi4x", answer)[0] != fcntl.F_UNLCK

@@ -41,7 +41,7 @@
   page.css = (name) => getComputedStyle(root).getPropertyValue(`--${name}`).trim();
   apply();
 
-  // -- colours: Okabe and Ito's, told apart by everybody ------------------------------------------
+  // -- colours: Okabe and Ito's, distinct with every kind of colour vision ------------------------------------------
 
   const LIGHT = ["#0072b2", "#d55e00", "#009e73", "#b8578f", "#c98500", "#3a9bd3", "#4d4d4d"];
   const DARK = ["#56a8e8", "#ff8a3d", "#2cc295", "#e79ac8", "#f0b93a", "#8ed3ff", "#c9c9c9"];
@@ -148,15 +148,15 @@
     return redraw;
   };
 
-  // Once per frame, however often it is asked for.
+  // Once per frame, however often it is requested.
   page.soon = function soon(action) {
-    let asked = false;
+    let requested = false;
     return () => {
-      if (asked) return;
-      asked = true;
+      if (requested) return;
+      requested = true;
       page.begin();
       requestAnimationFrame(() => {
-        asked = false;
+        requested = false;
         try {
           action();
         } finally {
@@ -168,11 +168,11 @@
 
   // The tooltip of a run in a chart: titled texts, in order.
   page.tips = function tips(run, figures) {
-    const told = [["run", run.name]];
-    for (const key of figures) told.push([page.label(key), page.showWithUnit(key, page.figure(run, key))]);
-    told.push(...page.choicesOf(run));
-    if (!page.done(run)) told.push(["state", run.state]);
-    return told;
+    const fields = [["run", run.name]];
+    for (const key of figures) fields.push([page.label(key), page.showWithUnit(key, page.figure(run, key))]);
+    fields.push(...page.choicesOf(run));
+    if (!page.done(run)) fields.push(["state", run.state]);
+    return fields;
   };
 
   page.choicesOf = (run) =>
@@ -180,8 +180,8 @@
 
   // Titled texts as an object, which Vega shows as a table: data need not have the same titles. The
   // tooltip reads some titles as its own.
-  page.tip = (told) =>
-    Object.fromEntries(told.map(([title, text]) => [/^(title|image)$/.test(title) ? `${title} ` : title, text]));
+  page.tip = (fields) =>
+    Object.fromEntries(fields.map(([title, text]) => [/^(title|image)$/.test(title) ? `${title} ` : title, text]));
   // The field is called like the channel: over points that are found by `nearest`, Vega-Lite looks
   // for a text in the drawn point, which has its tooltip under that name, and not in its datum.
   page.TIP = { field: "tooltip", type: "nominal" };

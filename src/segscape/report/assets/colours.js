@@ -52,18 +52,18 @@
     return ["val", "test"].includes(words[0]) || page.kind(key) === "share" ? SCORES : [];
   }
 
-  // In words, for figures of these runs: "latency p50: eager, batch 1, ..."; what differs is said.
+  // In words, for figures of these runs: "latency p50: eager, batch 1, ..."; what differs is named.
   page.conditions = function conditions(figures, runs) {
-    const told = figures.map((key) => {
+    const sentences = figures.map((key) => {
       const measured = runs.filter((run) => page.figure(run, key) !== null);
       const parts = conditionsOf(key).map((name) => {
         const found = new Set(measured.map((run) => run.environment[name]));
         const unsure = found.delete(undefined) ? " where known" : "";
-        const said = found.size > 1 ? "not the same in all runs" : `${[...found][0]}${unsure}`;
-        return found.size ? `${name.replace("latency ", "")} ${said}` : null;
+        const value = found.size > 1 ? "not the same in all runs" : `${[...found][0]}${unsure}`;
+        return found.size ? `${name.replace("latency ", "")} ${value}` : null;
       });
       return page.known(parts).length ? `${page.label(key)}: ${page.known(parts).join(", ")}` : null;
     });
-    return page.known(told).map((text) => `${text}.`).join(" ");
+    return page.known(sentences).map((text) => `${text}.`).join(" ");
   };
 })(window.page);

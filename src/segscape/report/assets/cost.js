@@ -47,7 +47,7 @@
     const values = list.flatMap(({ run, name, runs }, at) =>
       keys.map((key, place) => {
         const own = page.figure(run, key) || 0;
-        const told = [
+        const fields = [
           ["design", name],
           ["part", part(key)],
           [page.label(family), page.show(key, page.figure(run, key))],
@@ -56,7 +56,7 @@
           ["runs", String(runs)],
         ];
         const value = own / (share ? totals[at] || 1 : 1) / divisor;
-        return { design: name, part: part(key), place, value, tooltip: page.tip(told) };
+        return { design: name, part: part(key), place, value, tooltip: page.tip(fields) };
       })
     );
     return {

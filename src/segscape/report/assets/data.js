@@ -143,8 +143,8 @@
 
   // Names of designs: what varies but the seed; the run's own name where that does not tell.
   page.designName = function designName(run) {
-    const told = page.known(page.varied.filter((key) => key !== "seed").map((key) => page.value(run, key)));
-    return told.length && told.length <= 4 ? told.join(" · ") : run.name;
+    const values = page.known(page.varied.filter((key) => key !== "seed").map((key) => page.value(run, key)));
+    return values.length && values.length <= 4 ? values.join(" · ") : run.name;
   };
 
   // Best first by the first objective; what has no figure comes last.

@@ -8,8 +8,8 @@
   function sections(runs) {
     const keysOf = (field) => page.unique(runs.flatMap((run) => Object.keys(run[field])));
     const keys = page.unique([...keysOf("choices"), ...keysOf("settings")]);
-    const told = page.keys.filter((key) => runs.some((run) => page.figure(run, key) !== null));
-    const main = page.tableKeys().filter((key) => told.includes(key));
+    const known = page.keys.filter((key) => runs.some((run) => page.figure(run, key) !== null));
+    const main = page.tableKeys().filter((key) => known.includes(key));
     const value = (key) => [key, runs.map((run) => page.value(run, key) ?? page.NONE), null];
     const figure = (key) => [page.titled(key), runs.map((run) => page.show(key, page.figure(run, key))), best(runs, key)];
     const seeds = runs.some((run) => run.seed !== null) ? ["seed", runs.map((run) => String(run.seed ?? page.NONE)), null] : null;
@@ -18,7 +18,7 @@
         value("state"), ...keys.filter((key) => page.varied.includes(key) && key !== "seed").map(value), seeds,
       ]),
       Figures: main.map(figure),
-      "More figures": told.filter((key) => !main.includes(key) && key.split("/")[1] !== "iou").map(figure),
+      "More figures": known.filter((key) => !main.includes(key) && key.split("/")[1] !== "iou").map(figure),
       "Same in all runs of the report": keys.filter((key) => !page.varied.includes(key)).map(value),
       "Taken under": keysOf("environment").map((key) => [key, runs.map((run) => run.environment[key] ?? page.NONE), null]),
     };

@@ -7,7 +7,7 @@
   const by = (effects, field) => [...page.group(effects, (effect) => effect[field])];
 
   // Titled texts of an effect, for its tooltip and its table.
-  function told(effect) {
+  function fieldsOf(effect) {
     const [mean, low, high] = [effect.mean, effect.low, effect.high].map((value) => page.show(effect.figure, value));
     const unit = page.unit(effect.figure);
     return [
@@ -27,7 +27,7 @@
     const values = list.map((effect) => ({
       option: effect.option, mean: effect.mean / divisor,
       low: (effect.low ?? effect.mean) / divisor, high: (effect.high ?? effect.mean) / divisor,
-      best: Boolean(way) && effect === best && effect.balanced, tooltip: page.tip(told(effect)),
+      best: Boolean(way) && effect === best && effect.balanced, tooltip: page.tip(fieldsOf(effect)),
     }));
     const y = {
       field: "option", type: "nominal", title: null, sort: list.map((effect) => effect.option),
@@ -52,10 +52,10 @@
 
   // For those who cannot see the chart, and for copying.
   function table(list) {
-    const rows = list.map((effect) => told(effect).map(([, text], i) => (i ? el("td", {}, text) : el("th", { scope: "row" }, text))));
+    const rows = list.map((effect) => fieldsOf(effect).map(([, text], i) => (i ? el("td", {}, text) : el("th", { scope: "row" }, text))));
     return el("table", {},
       el("caption", {}, `${list[0].factor}: ${page.titled(list[0].figure)}`),
-      el("thead", {}, el("tr", {}, told(list[0]).map(([title]) => el("th", { scope: "col" }, title)))),
+      el("thead", {}, el("tr", {}, fieldsOf(list[0]).map(([title]) => el("th", { scope: "col" }, title)))),
       el("tbody", {}, rows.map((cells) => el("tr", {}, cells)))
     );
   }
@@ -98,17 +98,17 @@
   // What filtered means leave out; of all runs the warnings above say it.
   function partial(effects) {
     const counts = by(effects, "factor").flatMap(([factor, own]) => {
-      const told = by(own, "figure").map(([figure, list]) => {
+      const counted = by(own, "figure").map(([figure, list]) => {
         const [used, all] = ["runs", "measured"].map((key) => page.sum(list.map((effect) => effect[key])));
         return { figure, text: `${used} of ${all} for ${factor}`, less: list[0].balanced && used < all };
       });
-      if (told.every((count) => count.text === told[0].text && count.less)) return [told[0].text];
-      return told.filter((count) => count.less).map((count) => `${count.text} (${page.label(count.figure)})`);
+      if (counted.every((count) => count.text === counted[0].text && count.less)) return [counted[0].text];
+      return counted.filter((count) => count.less).map((count) => `${count.text} (${page.label(count.figure)})`);
     });
     return counts.length ? ` Only runs whose partners all options have met count: ${counts.join("; ")}.` : "";
   }
 
-  function said(effects) {
+  function noteOn(effects) {
     const about = "Marginal means over the runs with each option, with 95 % intervals; the best of a balanced comparison is coloured. All factors share the axis of a figure.";
     if (!page.filtered()) return `Of all finished runs. ${about}`;
     const done = page.count(page.visible.filter(page.done).length, "finished run");
@@ -127,7 +127,7 @@
       const effects = page.filtered() ? page.effectsOf(page.visible) : page.data.effects;
       const charts = [];
       place.replaceChildren(...blocks(effects, charts));
-      note.textContent = said(effects);
+      note.textContent = noteOn(effects);
       const limits = new Map(by(effects, "figure").map(([figure, list]) => [figure, range(list)]));
       return () => charts.forEach(([chart, list]) => page.draw(chart, spec(list, limits.get(list[0].figure))));
     };

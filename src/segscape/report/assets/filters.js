@@ -14,12 +14,12 @@
 
   const texts = new Map(
     page.runs.map((run) => {
-      const told = [run.name, run.id, run.path, run.state, run.error];
+      const words = [run.name, run.id, run.path, run.state, run.error];
       for (const key of [...Object.keys(run.choices), ...Object.keys(run.settings)]) {
         const value = page.value(run, key);
-        told.push(value, `${key}=${value}`);
+        words.push(value, `${key}=${value}`);
       }
-      return [run.id, told.filter(Boolean).join("\n").toLowerCase()];
+      return [run.id, words.filter(Boolean).join("\n").toLowerCase()];
     })
   );
 

@@ -4,7 +4,7 @@
   const host = document.getElementById("scatter");
   const [upSelect, acrossSelect] = ["y-axis", "x-axis"].map((id) => document.getElementById(id));
   const pointsSelect = document.getElementById("points");
-  const said = document.getElementById("scatter-said");
+  const status = document.getElementById("scatter-said");
   const FOCUS_SIZE = 420;
   let view = null;
   let points = [];
@@ -72,7 +72,7 @@
     const found = ways[0] && ways[1] ? page.pareto(done.map((point) => [point.across.mean, point.up.mean]), ways) : [];
     const best = new Set(found.map((index) => done[index].id));
     const shown = known.map((point) => {
-      const told = tips(point, x, y);
+      const fields = tips(point, x, y);
       return {
         id: point.id,
         ids: point.ids,
@@ -84,8 +84,8 @@
         c: colouring.of(point.run),
         front: best.has(point.id),
         done: point.done,
-        told,
-        tooltip: page.tip(told),
+        fields,
+        tooltip: page.tip(fields),
       };
     });
     // The front is drawn last and lies on top, in the order of its line.
@@ -177,7 +177,7 @@
     const [x, y] = [acrossSelect.value, upSelect.value];
     view = null;
     at = -1;
-    said.classList.add("unseen");
+    status.classList.add("unseen");
     if (!x || !y) {
       page.undraw(host, "No run has figures yet.");
       return;
@@ -229,7 +229,7 @@
     const left = page.sum(points.map((point) => point.left));
     const without = page.visible.length - page.sum(points.map((point) => point.ids.length));
     const nouns = `${means() ? "design" : "run"}${done === 1 ? "" : "s"}`;
-    const told = [
+    const sentences = [
       means()
         ? "Shown: means over seeds. A point is a design, its bars are one standard deviation to either side."
         : page.severalSeeds && "Shown: single runs. Seeds of one design are points of their own.",
@@ -241,7 +241,7 @@
       means() ? "Click a point to pin its runs." : "Click a point to pin its run.",
       page.conditions([y, x], page.visible),
     ];
-    document.getElementById("front-note").textContent = told.filter(Boolean).join(" ");
+    document.getElementById("front-note").textContent = sentences.filter(Boolean).join(" ");
   }
 
   // -- keyboard, and where a point is -------------------------------------------------------------
@@ -251,8 +251,8 @@
     at = Math.max(0, Math.min(ordered.length - 1, index));
     const point = ordered[at];
     view.data("focus", rings([point.id], page.css("text"))).run();
-    said.textContent = point.told.map(([name, text]) => `${name}: ${text}`).join(", ");
-    said.classList.remove("unseen");
+    status.textContent = point.fields.map(([name, text]) => `${name}: ${text}`).join(", ");
+    status.classList.remove("unseen");
     return point;
   }
 
@@ -269,7 +269,7 @@
   });
   host.addEventListener("blur", () => {
     at = -1;
-    said.classList.add("unseen");
+    status.classList.add("unseen");
     if (view) view.data("focus", []).run();
   });
 

@@ -33,7 +33,7 @@
   }
 
   // A watched report is written anew every so often: the page reads itself again, and keeps what
-  // was chosen. Not while somebody types or looks at a picture.
+  // was chosen. Not while an input has the focus or a picture is enlarged.
   function refresh() {
     if (!data.refresh_s) return;
     const place = document.getElementById("refresh");

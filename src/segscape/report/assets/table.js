@@ -1,4 +1,4 @@
-// All runs in a table: sortable, with the columns one wants; a click pins.
+// All runs in a table: sortable, with chosen columns; a click pins.
 (function (page) {
   "use strict";
   const { el } = page;
@@ -84,7 +84,7 @@
       }
     }
     made.addEventListener("click", () => {
-      if (String(window.getSelection())) return; // somebody copies a figure
+      if (String(window.getSelection())) return; // a figure is being copied
       page.pin(run.id);
     });
     return made;
