@@ -14,9 +14,9 @@ import slurm_cluster
 from slurm_cluster import SCRIPT, until
 
 from segscape.errors import UserError
+from segscape.sweep.launchers import slurm
 from segscape.sweep.launchers.slurm import SlurmQueue
 from segscape.sweep.memory.directory import Attempt, Job, Planned, SweepDirectory
-from segscape.sweep.run import worker
 
 slurm_cluster.require()
 
@@ -47,7 +47,7 @@ def stand_in(sweep: SweepDirectory, job: Job, attempt: Attempt) -> list[str]:
 
 @pytest.fixture
 def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SweepDirectory:
-    monkeypatch.setattr(worker, "command", stand_in)
+    monkeypatch.setattr(slurm, "worker_command", stand_in)
     return SweepDirectory(tmp_path / "a sweep")
 
 

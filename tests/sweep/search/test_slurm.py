@@ -13,12 +13,11 @@ import slurm_cluster
 from played_search import always, toy_search
 from slurm_cluster import until
 
-from segscape.sweep.launchers import slurm_commands
+from segscape.sweep.launchers import slurm, slurm_commands
 from segscape.sweep.launchers.queues import statuses
 from segscape.sweep.launchers.slurm import SlurmQueue
 from segscape.sweep.memory.directory import Attempt, Job, SweepDirectory
 from segscape.sweep.memory.status import State
-from segscape.sweep.run import worker
 from segscape.sweep.search.search import Search
 from segscape.sweep.search.space import Parameter, Space
 
@@ -45,7 +44,7 @@ def search_on_slurm(path: Path, trials: int, lines: list[str]) -> Search:
 
 
 def test_a_pruned_trial_leaves_the_queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker, "command", stand_in)
+    monkeypatch.setattr(slurm, "worker_command", stand_in)
     lines: list[str] = []
     first = search_on_slurm(tmp_path, 1, lines)
     first.study.put_in_line({"rows": "3", "x": "0.3"})

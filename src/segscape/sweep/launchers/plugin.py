@@ -7,6 +7,7 @@ memory all the same: each job has its directory, and how it ended is read there.
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 import socket
 import sys
@@ -157,6 +158,9 @@ def run_job(request: job.Request, number: int, elsewhere: bool) -> int:
     header += "" if elsewhere else "the command that runs the sweep prints what this job says\n"
     with log.open("a", encoding="utf-8") as file:
         file.write(header)
+    if elsewhere:
+        # joblib makes its own way to start processes the default, which DataLoader cannot use.
+        multiprocessing.set_start_method(None, force=True)
     with _printing_into(log) if elsewhere else contextlib.nullcontext():
         code, words = _run(run, log, request)
     stream = sys.stdout if code in (DONE, STOPPED) else sys.stderr
