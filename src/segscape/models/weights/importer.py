@@ -76,13 +76,8 @@ def load_official(
     plan = _Plan()
     for name, tensor in tensors.items():
         _place_official(plan, source, name, tensor, tensors, targets)
-    _check_shapes(plan, targets)
-    _check_filled(plan, targets)
-    if plan.problems:
-        hints = plan.hints + _class_hint(model, plan, targets)
-        raise _misfit(source.name, plan.problems, hints or _choice_hint(source, tensors))
-    reasons = {rule.rule: rule.reason for rule in source.ignored}
-    return replace(_fill(plan, targets, source.name), reasons=reasons)
+    report = _fill(model, plan, targets, source.name, lambda: _choice_hint(source, tensors))
+    return replace(report, reasons={rule.rule: rule.reason for rule in source.ignored})
 
 
 def load_own(
@@ -106,13 +101,7 @@ def load_own(
     plan = _Plan(ignored=dict.fromkeys(outside, "state of the training"))
     for name, tensor in tensors.items():
         _place(plan, name, name, tensor, targets)
-    _check_shapes(plan, targets)
-    _check_filled(plan, targets)
-    if plan.problems:
-        told = hint()
-        hints = plan.hints + _class_hint(model, plan, targets)
-        raise _misfit("segscape", plan.problems, hints or ([told] if told else []))
-    return _fill(plan, targets, "segscape")
+    return _fill(model, plan, targets, "segscape", hint)
 
 
 def _targets(model: nn.Module) -> dict[str, Tensor]:
@@ -210,26 +199,36 @@ def _class_hint(model: nn.Module, plan: _Plan, targets: Mapping[str, Tensor]) ->
     return [f"the classifier has {classes} classes, the file has {count}: pass num_classes={count}"]
 
 
-def _choice_hint(source: Source, tensors: Mapping[str, Tensor]) -> list[str]:
+def _choice_hint(source: Source, tensors: Mapping[str, Tensor]) -> str:
     """The choices that the file was made with, as they are written on the command line."""
     try:
         choices: dict[str, Any] = source.infer(tensors)
     except UserError as error:
-        return [str(error)]
+        return str(error)
     words = {"variant": "model", **{key: key for key in choices if key != "variant"}}
     told = " ".join(f"{words[key]}={value}" for key, value in choices.items())
-    return [f"the file was made with {told}: build the model with these"]
+    return f"the file was made with {told}: build the model with these"
 
 
-def _misfit(source: str, problems: list[str], hints: list[str]) -> UserError:
-    shown = [f"  {problem}" for problem in problems[:_SHOWN]]
-    if len(problems) > _SHOWN:
-        shown.append(f"  and {len(problems) - _SHOWN} more")
-    what = f"the weights ({source}) do not fit the model:\n" + "\n".join(shown)
-    return UserError(what, "; ".join(hints) or None)
-
-
-def _fill(plan: _Plan, targets: Mapping[str, Tensor], source: str) -> ImportReport:
+def _fill(
+    model: nn.Module,
+    plan: _Plan,
+    targets: Mapping[str, Tensor],
+    source: str,
+    hint: Callable[[], str | None],
+) -> ImportReport:
+    """Carry out a plan, or raise its problems with its hints, or else with `hint`."""
+    _check_shapes(plan, targets)
+    _check_filled(plan, targets)
+    if plan.problems:
+        shown = [f"  {problem}" for problem in plan.problems[:_SHOWN]]
+        if len(plan.problems) > _SHOWN:
+            shown.append(f"  and {len(plan.problems) - _SHOWN} more")
+        hints = plan.hints + _class_hint(model, plan, targets)
+        raise UserError(
+            f"the weights ({source}) do not fit the model:\n" + "\n".join(shown),
+            "; ".join(hints) or hint(),
+        )
     with torch.no_grad():
         for ours, (_, tensor) in plan.assigned.items():
             targets[ours].copy_(tensor)
