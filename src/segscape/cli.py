@@ -14,71 +14,43 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from segscape.errors import UserError, nearest
+from segscape import commands
+from segscape.commands import Command
+from segscape.config import files
+from segscape.errors import UserError
 from segscape.exit_codes import DONE, FAILED, STOPPED, WRONG_REQUEST
 from segscape.fast_exit import exit_fast
 
-COMMANDS = {
-    "train": "train a model (the same as python train.py)",
-    "evaluate": "score a run or imported weights over a split",
-    "predict": "segment images: class maps and overlays",
-    "import-weights": "turn an official checkpoint into a segscape weights file",
-    "list": "show the groups, or the options of one with their cost",
-    "data": "check a data set, look at augmented samples, prepare it for fast reading",
-    "explain": "draw the parts of a network with shapes, parameters and MACs",
-    "report": "compare runs: table, Pareto front, effects, page, pictures",
-    "sweep": "how the jobs of a sweep stand; submit, retry or cancel them",
-}
+TRAIN = Command("train a model (the same as python train.py)", "segscape.cli:train")
 
 
 def main() -> NoReturn:
     """Entry of the console script `segscape`."""
     arguments = sys.argv[1:]
-    if not arguments or arguments[0] in ("-h", "--help", "help"):
-        print("usage: segscape COMMAND ...\n")
-        for name, text in COMMANDS.items():
-            print(f"  {name:<16}{text}")
-        print("\nsegscape COMMAND --help says more; --config-dir DIR adds options of your own")
-        sys.exit(DONE)
-    if arguments[0] == "--version":
+    if arguments[:1] == ["--version"]:
         from segscape import __version__
 
         print(__version__)
         sys.exit(DONE)
-    command, rest = arguments[0], arguments[1:]
-    if command == "train":
-        sys.argv = ["segscape train", *rest]
+    if arguments[:1] == ["train"]:
+        sys.argv = ["segscape train", *arguments[1:]]
         train()
-    exit_fast(_guarded(lambda: _dispatch(command, rest)))
+    exit_fast(_guarded(lambda: _command(arguments)))
 
 
-def _dispatch(command: str, rest: list[str]) -> int:
-    if command not in COMMANDS:
-        close = nearest(command, COMMANDS)
-        hint = f"did you mean segscape {close}? " if close else ""
-        raise UserError(
-            f"there is no command {command!r}", f"{hint}commands: {', '.join(COMMANDS)}"
+def _command(arguments: list[str]) -> int:
+    folder, rest = _extra_folder(arguments)
+    with files.extra_config_dir(folder):
+        return commands.dispatch(
+            rest,
+            {"train": TRAIN, **commands.of_packages(), **commands.COMMANDS},
+            program="segscape",
+            usage="...",
+            more="; --config-dir DIR adds options of your own",
         )
-    from segscape import commands
-
-    run = {
-        "evaluate": commands.evaluate,
-        "predict": commands.predict,
-        "import-weights": commands.import_weights,
-        "list": commands.list_choices,
-        "explain": commands.explain,
-        "data": commands.data,
-        "report": commands.report,
-        "sweep": commands.sweep,
-    }[command]
-    from segscape.config.files import extra_config_dir
-
-    folder, rest = _own_folder(rest)
-    with extra_config_dir(folder):
-        return run(rest)
 
 
-def _own_folder(rest: list[str]) -> tuple[str | None, list[str]]:
+def _extra_folder(rest: list[str]) -> tuple[str | None, list[str]]:
     """Take `--config-dir DIR` out of the arguments: the user's own options."""
     kept: list[str] = []
     folder = None
@@ -124,7 +96,7 @@ def _train() -> int:
 
     start = hydra.main(config_path=str(config_dir()), config_name=CONFIG_NAME, version_base="1.3")
     # A sweep composes its jobs itself, out of the same folders.
-    with extra_config_dir(_own_folder(sys.argv[1:])[0]):
+    with extra_config_dir(_extra_folder(sys.argv[1:])[0]):
         start(job)()
     return max(codes, default=DONE)
 

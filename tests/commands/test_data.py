@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segscape import cli, commands
+from segscape.commands.data import data
 from segscape.data.datasets.camvid_labels import CLASSES
 from segscape.errors import UserError
+from segscape.exit_codes import WRONG_REQUEST
 
 SPLITS = {"train": ["a b", "straße", "c"], "val": ["d", "e"]}
 
@@ -59,7 +60,7 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_right_tree(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert commands.data(["check", *arguments(root)]) == 0
+    assert data(["check", *arguments(root)]) == 0
     text = capsys.readouterr().out
     assert "ready to train" in text and "48x36" in text and "error" not in text
     assert max(map(len, text.splitlines())) <= 80 or str(root) in text
@@ -70,7 +71,7 @@ def test_a_right_tree(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_damaged_tree_in_a_pipe(root: Path) -> None:
     named = damage(root)
     done = run("check", *arguments(root))
-    assert done.returncode == cli.WRONG_REQUEST and done.stderr == ""
+    assert done.returncode == WRONG_REQUEST and done.stderr == ""
     assert "Traceback" not in done.stdout and "\x1b" not in done.stdout
     for file in named:
         assert any(file in line and ":" in line for line in done.stdout.splitlines()), file
@@ -79,7 +80,7 @@ def test_a_damaged_tree_in_a_pipe(root: Path) -> None:
 
 def test_json_has_everything(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     named = damage(root)
-    assert commands.data(["check", *arguments(root), "--json"]) == 2
+    assert data(["check", *arguments(root), "--json"]) == 2
     found = json.loads(capsys.readouterr().out)
     assert found["ok"] is False and found["complete"] is True
     assert found["splits"]["train"]["samples"] == 2 and found["splits"]["val"]["checked"] == 2
@@ -101,7 +102,7 @@ def test_json_has_everything(root: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 def test_generated_scenes_and_one_split(capsys: pytest.CaptureFixture[str]) -> None:
     small = ["data=streets", "data.size=[32,64]", "data.crop=[16,32]", "data.num_workers=0"]
-    assert commands.data(["check", *small, "split=val", "--sample", "3", "--json"]) == 0
+    assert data(["check", *small, "split=val", "--sample", "3", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert list(found["splits"]) == ["val"] and found["splits"]["val"]["checked"] == 3
     assert found["complete"] is False and found["epoch"] is None
@@ -124,11 +125,11 @@ def test_generated_scenes_and_one_split(capsys: pytest.CaptureFixture[str]) -> N
 )
 def test_mistakes_are_answered(words: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        commands.data(words)
+        data(words)
 
 
 def test_help_names_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
-    assert commands.data([]) == 0
+    assert data([]) == 0
     text = capsys.readouterr().out
     assert "check" in text and "sample" in text
 
@@ -138,7 +139,7 @@ def test_a_sheet_of_samples(root: Path, tmp_path: Path, capsys: pytest.CaptureFi
     for seed in ("3", "3", "4"):
         out = tmp_path / "new folder" / f"sheet {len(sheets)}.png"
         words = [*arguments(root), "data.crop=[24,32]", f"seed={seed}", f"out={out}", "-n", "3"]
-        assert commands.data(["sample", *words]) == 0
+        assert data(["sample", *words]) == 0
         assert str(out) in capsys.readouterr().out
         sheets.append(np.asarray(Image.open(out)))
     first, again, other = sheets
@@ -152,7 +153,7 @@ def test_a_sheet_of_samples(root: Path, tmp_path: Path, capsys: pytest.CaptureFi
 
 def test_more_samples_than_there_are_and_another_split(root: Path, tmp_path: Path) -> None:
     out = tmp_path / "val.png"
-    assert commands.data(["sample", *arguments(root), "split=val", f"out={out}"]) == 0
+    assert data(["sample", *arguments(root), "split=val", f"out={out}"]) == 0
     assert Image.open(out).width == 1600
 
 
@@ -160,4 +161,4 @@ def test_a_sheet_names_the_damaged_file(root: Path, tmp_path: Path) -> None:
     damage(root)
     (root / "val.txt").write_text("val/d.png valannot/d.png\n")
     with pytest.raises(UserError, match=r"d\.png: the label is 40x36"):
-        commands.data(["sample", *arguments(root), "split=val", f"out={tmp_path / 'x.png'}"])
+        data(["sample", *arguments(root), "split=val", f"out={tmp_path / 'x.png'}"])

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segscape.commands.data_prepare import prepare
+from segscape.commands.data_prepare import data_prepare
 from segscape.data.datasets.camvid import CamVid
 from segscape.data.storage import cache
 from segscape.errors import UserError
@@ -38,7 +38,7 @@ def settings(root: Path, *more: str) -> list[str]:
 def test_a_store_is_filled_and_used(root: Path, tmp_path: Path, capsys, monkeypatch) -> None:
     folder = tmp_path / "my cache"
     asked = [*settings(root, f"cache_dir={folder}"), "--workers", "2"]
-    assert prepare(asked) == 0
+    assert data_prepare(asked) == 0
     out = capsys.readouterr().out
     assert "train: 5 of 5 samples" in out and "val: 2 of 2 samples" in out
     assert f"train with: segscape train data=camvid data.root={root} data.cache=disk" in out
@@ -53,14 +53,14 @@ def test_a_store_is_filled_and_used(root: Path, tmp_path: Path, capsys, monkeypa
     with kept.store.path.open("r+b") as file:
         file.seek(int(kept.store.offsets[3]))
         file.write(bytes(1000))
-    assert prepare(asked) == 0
+    assert data_prepare(asked) == 0
     assert CamVid(root, cache="disk", cache_dir=folder).dataset("train").store.has(3)
 
 
 def test_a_damaged_file_is_named_and_the_others_prepared(root: Path, tmp_path, capsys) -> None:
     (root / "trainannot" / "2.png").write_bytes(b"")
     (root / "train" / "4.png").write_bytes((root / "train" / "4.png").read_bytes()[:100])
-    assert prepare([*settings(root, f"cache_dir={tmp_path / 'c'}"), "--workers", "1"]) == 2
+    assert data_prepare([*settings(root, f"cache_dir={tmp_path / 'c'}"), "--workers", "1"]) == 2
     told = capsys.readouterr()
     assert "train: 3 of 5 samples" in told.out and "val: 2 of 2" in told.out
     assert f"damaged: {root}/trainannot/2.png: the file is empty" in told.err
@@ -71,7 +71,7 @@ def test_a_damaged_file_is_named_and_the_others_prepared(root: Path, tmp_path, c
 
 def test_shards_are_written(root: Path, tmp_path: Path, capsys) -> None:
     out = tmp_path / "shards"
-    assert prepare([*settings(root, f"out={out}"), "--format", "webdataset"]) == 0
+    assert data_prepare([*settings(root, f"out={out}"), "--format", "webdataset"]) == 0
     told = capsys.readouterr().out
     assert "train: 5 samples in 1 shards" in told
     assert f"train with: segscape train data=camvid data.source={out}" in told
@@ -82,7 +82,7 @@ def test_shards_are_written(root: Path, tmp_path: Path, capsys) -> None:
 def test_a_disk_without_room(root: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(cache, "_free_on_disk", lambda folder: 1_000_000_000)
     with pytest.raises(UserError, match=r"1\.0 GB free; the train split needs 0\.0 MB"):
-        prepare(settings(root, f"cache_dir={tmp_path / 'c'}"))
+        data_prepare(settings(root, f"cache_dir={tmp_path / 'c'}"))
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_a_disk_without_room(root: Path, tmp_path: Path, monkeypatch) -> None:
 )
 def test_wrong_requests(root: Path, arguments: list[str], message: str) -> None:
     with pytest.raises(UserError) as caught:
-        prepare([*settings(root), *arguments])
+        data_prepare([*settings(root), *arguments])
     assert message in str(caught.value)
 
 
@@ -108,7 +108,7 @@ def test_a_killed_preparation_leaves_no_process_and_goes_on(root: Path, tmp_path
     script = (
         "import os, signal, sys\n"
         "from segscape.data.datasets.camvid import CamVidDataset\n"
-        "from segscape.commands.data_prepare import prepare\n"
+        "from segscape.commands.data_prepare import data_prepare\n"
         "whole = CamVidDataset.read\n"
         "def slow(self, index):\n"
         "    if index == 4:\n"
@@ -116,7 +116,7 @@ def test_a_killed_preparation_leaves_no_process_and_goes_on(root: Path, tmp_path
         "        signal.pause()\n"
         "    return whole(self, index)\n"
         "CamVidDataset.read = slow\n"
-        "prepare(sys.argv[1:])\n"
+        "data_prepare(sys.argv[1:])\n"
     )
     folder = tmp_path / "c"
     asked = [*settings(root, f"cache_dir={folder}", "split=train"), "--workers", "2"]
@@ -131,6 +131,6 @@ def test_a_killed_preparation_leaves_no_process_and_goes_on(root: Path, tmp_path
     started.stdout.close()
     assert select.select([ended], [], [], 20)[0] == [ended]
     os.close(ended)
-    assert prepare(asked) == 0
+    assert data_prepare(asked) == 0
     store = CamVid(root, cache="disk", cache_dir=folder).dataset("train").store
     assert all(store.has(index) for index in range(5))

@@ -13,7 +13,7 @@ import torch
 from safetensors import safe_open
 
 import segscape
-from segscape import commands
+from segscape.commands.import_weights import import_weights
 from segscape.errors import UserError
 
 Capture = pytest.CaptureFixture[str]
@@ -33,7 +33,7 @@ def test_a_file_is_imported_and_used(
     source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out.safetensors"
-    assert commands.import_weights([str(source), "--system", "ppliteseg", "-o", str(out)]) == 0
+    assert import_weights([str(source), "--system", "ppliteseg", "-o", str(out)]) == 0
     printed = capsys.readouterr().out
     assert "19 classes" in printed and "loaded" in printed
     assert "next: segscape evaluate model=ppliteseg fusion=uafm_channel" in printed
@@ -54,14 +54,14 @@ def test_nothing_but_the_file_need_be_named(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert commands.import_weights([str(source), "--dry-run"]) == 0
+    assert import_weights([str(source), "--dry-run"]) == 0
     assert "nothing was written" in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []
-    assert commands.import_weights([str(source)]) == 0
+    assert import_weights([str(source)]) == 0
     assert [file.name for file in tmp_path.iterdir()] == ["model-ppliteseg.safetensors"]
     out = "model-ppliteseg.safetensors"
     with pytest.raises(UserError, match="already"):
-        commands.import_weights([out])
+        import_weights([out])
 
 
 def test_averaged_weights_are_taken_when_asked_for(
@@ -76,13 +76,13 @@ def test_averaged_weights_are_taken_when_asked_for(
     heads = []
     for flags in ([], ["--ema"]):
         out = tmp_path / f"out{len(flags)}.safetensors"
-        assert commands.import_weights([str(file), "-o", str(out), *flags]) == 0
+        assert import_weights([str(file), "-o", str(out), *flags]) == 0
         model = segscape.create_model("ppliteseg", 19, weights=out)
         heads.append(model.head.classifier.weight.detach())
         assert ("--ema takes them" in capsys.readouterr().out) == (not flags)
     torch.testing.assert_close(heads[1], heads[0] + 1)
     with pytest.raises(UserError, match="no averaged weights"):
-        commands.import_weights([str(source), "--ema", "--dry-run"])
+        import_weights([str(source), "--ema", "--dry-run"])
 
 
 def test_an_encoder_alone_is_no_system(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_an_encoder_alone_is_no_system(tmp_path: Path) -> None:
 
     torch.save(_torchvision_names(ResNet(18).state_dict()), tmp_path / "resnet18.pth")
     with pytest.raises(UserError, match=r"encoder only.*torchvision ResNet") as caught:
-        commands.import_weights([str(tmp_path / "resnet18.pth")])
+        import_weights([str(tmp_path / "resnet18.pth")])
     assert "encoder=resnet18 encoder.weights=" in str(caught.value.hint)
 
 
@@ -114,13 +114,13 @@ def _torchvision_names(ours: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]
 def test_what_does_not_fit_is_said(source: Path, tmp_path: Path) -> None:
     out = str(tmp_path / "out.safetensors")
     with pytest.raises(UserError, match="ppliteseg"):
-        commands.import_weights([str(source), "--system", "pplitesg", "-o", out])
+        import_weights([str(source), "--system", "pplitesg", "-o", out])
     with pytest.raises(UserError, match=r"the file holds ppliteseg, not ppliteseg_b"):
-        commands.import_weights([str(source), "--system", "ppliteseg_b", "-o", out])
+        import_weights([str(source), "--system", "ppliteseg_b", "-o", out])
     with pytest.raises(UserError, match="no such file"):
-        commands.import_weights(["nowhere.pth", "--system", "ppliteseg", "-o", out])
+        import_weights(["nowhere.pth", "--system", "ppliteseg", "-o", out])
     with pytest.raises(UserError, match=r"\.safetensors"):
-        commands.import_weights([str(source), "--system", "ppliteseg", "-o", "out.pth"])
+        import_weights([str(source), "--system", "ppliteseg", "-o", "out.pth"])
     with pytest.raises(UserError):
         segscape.create_model("ppliteseg", 11, weights=source, fusion="uafm_channel")
     with pytest.raises(UserError):
@@ -128,4 +128,4 @@ def test_what_does_not_fit_is_said(source: Path, tmp_path: Path) -> None:
     strange = tmp_path / "strange.npz"
     np.savez(strange, weight=np.zeros(3, np.float32))
     with pytest.raises(UserError, match="ppliteseg"):
-        commands.import_weights([str(strange), "--system", "ppliteseg", "-o", out])
+        import_weights([str(strange), "--system", "ppliteseg", "-o", out])

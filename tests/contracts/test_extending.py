@@ -25,7 +25,8 @@ import torch
 from omegaconf import OmegaConf
 
 import segscape
-from segscape import commands, preflight
+from segscape import preflight
+from segscape.commands.explain import explain
 from segscape.config import composing, files
 from segscape.errors import UserError
 from segscape.runs.run_directory import RunDirectory
@@ -103,7 +104,7 @@ def test_the_tools_show_the_example(on_path: None, capsys: pytest.CaptureFixture
         assert (
             files.describe("fusion", "mine") == "One learned share per channel (examples/my_fusion)"
         )
-        assert commands.explain(["fusion=mine", "data=cityscapes", "--json"]) == 0
+        assert explain(["fusion=mine", "data=cityscapes", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert len(found["fusions"]) == 3
     # low to out, high to out, a share per channel, 3x3, and BatchNorm after each convolution

@@ -20,7 +20,7 @@ FORMATS = ("store", "webdataset")
 _SHOWN = 20
 
 
-def prepare(rest: Sequence[str]) -> int:
+def data_prepare(rest: Sequence[str]) -> int:
     """`segscape data prepare data=NAME data.root=DIR [split=train,val] [--format FORMAT]`.
 
     store (default): decodes every sample into the disk cache that data.cache=disk reads, in
@@ -31,7 +31,7 @@ def prepare(rest: Sequence[str]) -> int:
     read back and compared. A damaged source file is named; the others are prepared, and the exit
     code is 2.
     """
-    parser = argparse.ArgumentParser("segscape data prepare", description=prepare.__doc__)
+    parser = argparse.ArgumentParser("segscape data prepare", description=data_prepare.__doc__)
     parser.add_argument(
         "settings", nargs="*", metavar="KEY=VALUE", help="as for train.py; also out=, cache_dir="
     )

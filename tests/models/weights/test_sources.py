@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 import segscape
-from segscape import commands
+from segscape.commands.import_weights import import_weights
 from segscape.config import systems
 from segscape.errors import UserError
 from segscape.models.weights import sources
@@ -111,7 +111,7 @@ def test_an_imported_file_is_a_model(record: str, tmp_path: Path) -> None:
     tensors = official_record.tensors(content)
     file, out = tmp_path / "official.pth", tmp_path / "ours.safetensors"
     torch.save({"state_dict": {f"module.{k}": v for k, v in tensors.items()}, "epoch": 1}, file)
-    assert commands.import_weights([str(file), "-o", str(out), *TYPED.get(record, [])]) == 0
+    assert import_weights([str(file), "-o", str(out), *TYPED.get(record, [])]) == 0
     told: dict[str, Any] = dict(read(out).metadata)
     model = segscape.create_model(
         told["system"],
