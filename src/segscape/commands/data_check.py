@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from segscape.errors import UserError, nearest
+from segscape.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from segscape.data.checks.inspection import Progress
@@ -99,12 +99,8 @@ def split_choice(
         splits = tuple(dict.fromkeys(name.strip() for name in value.split(",")))
         for name in splits:
             if name not in SPLITS:
-                close = nearest(name, SPLITS)
-                hint = f"did you mean {close}? " if close else ""
-                raise UserError(
-                    f"split={value}: there is no split {name!r}",
-                    f"{hint}splits: {', '.join(SPLITS)}, several with commas between",
-                )
+                what = f"split={value}: there is no split {name!r}"
+                raise unknown(what, name, SPLITS, label="splits (several with commas between)")
     return splits, rest
 
 

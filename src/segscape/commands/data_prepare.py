@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segscape.errors import UserError, nearest
+from segscape.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from segscape.data.module import SegmentationDataModule
@@ -77,9 +77,7 @@ def data_prepare(rest: Sequence[str]) -> int:
 
 def _check(form: str, workers: int | None, shard_mb: int) -> None:
     if form not in FORMATS:
-        close = nearest(form, FORMATS)
-        hint = f"did you mean {close}? " if close else ""
-        raise UserError(f"--format {form} is not a choice", f"{hint}choices: {', '.join(FORMATS)}")
+        raise unknown(f"--format {form} is not a choice", form, FORMATS)
     if workers is not None and workers < 1:
         raise UserError(f"--workers {workers} cannot be used", "give 1 or more")
     if shard_mb < 1:
@@ -96,12 +94,12 @@ def _store(data: SegmentationDataModule, split: str, processes: int) -> bool:
     store = disk_store(dataset, f"{data.name}-{split}", data.cache_dir)
     free, missing = store.room(), store.nbytes - store.filled()
     if not store.writable:
-        raise UserError(f"{store.path} may not be written", "Give a folder of yours: cache_dir=DIR")
+        raise UserError(f"{store.path} may not be written", "give a folder of yours: cache_dir=DIR")
     if free is not None and missing > max(free - RESERVE, 0):
         raise UserError(
             f"{store.path.parent} has {_size(free)} free; the {split} split needs "
             f"{_size(missing)}, and 1 GB is left to others",
-            "Give another folder with cache_dir=DIR.",
+            "give another folder: cache_dir=DIR",
         )
     outcome = Outcome()
     _show(split, fill_store(dataset, store, processes, outcome))
@@ -138,7 +136,7 @@ def _shards(
         raise UserError(
             f"{folder}: {len(outcome.left_out)} samples are not on the disk as they were written, "
             f"e.g. {outcome.left_out[0]}",
-            "Is the disk sound? The same command writes their shards again.",
+            "is the disk sound? The same command writes their shards again",
         )
     if not outcome.damaged:
         size = sum(file.stat().st_size for file in folder.glob("*.tar"))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segscape.config.moved import with_listed_metrics
-from segscape.errors import UserError, nearest
+from segscape.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from segscape.data.module import SegmentationDataModule
@@ -159,10 +159,8 @@ def _changed(settings: dict[str, Any], overrides: Sequence[str]) -> dict[str, An
         if key in known:
             continue
         if OmegaConf.select(result, key, default=result) is result:
-            keys = list(explaining.dotted(settings))
-            close = nearest(key, keys)
-            hint = f"did you mean {close}? " if close else ""
-            raise UserError(f"{key}: the run has no such key", hint or None)
+            keys = explaining.dotted(settings)
+            raise unknown(f"{key}: the run has no such key", key, keys, label="")
         OmegaConf.update(result, key, OmegaConf.from_dotlist([f"v={value}"])["v"])
     plain: Any = OmegaConf.to_container(result, resolve=True)
     return plain

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segscape.errors import UserError, nearest
+from segscape.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -134,11 +134,7 @@ def _network(variant: str, overrides: Mapping[str, str], told: Mapping[str, str]
 
     known = groups()["model"]
     if variant not in known:
-        close = nearest(variant, known)
-        raise UserError(
-            f"the file holds {variant}, which is no model here",
-            f"did you mean {close}?" if close else None,
-        )
+        raise unknown(f"the file holds {variant}, which is no model here", variant, known, label="")
     # Keys of model may be left out of its yaml: ++ gives them all the same.
     given = [
         f"++{key}={value}" if key.startswith("model.") else f"{key}={value}"

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from segscape.config import files
-from segscape.errors import UserError, nearest
+from segscape.errors import unknown
 from segscape.profiling import option_costs
 from segscape.profiling.si_units import format_count
 
@@ -37,9 +37,8 @@ def list_choices(rest: Sequence[str]) -> int:
     given = parser.parse_args(rest)
     known = files.groups()
     if given.group is not None and given.group not in known:
-        close = nearest(given.group, known)
-        hint = f"did you mean {close}? " if close else ""
-        raise UserError(f"there is no group {given.group!r}", f"{hint}groups: {', '.join(known)}")
+        what = f"there is no group {given.group!r}"
+        raise unknown(what, given.group, known, label="groups")
     chosen = [given.group] if given.group else list(known)
     table = {g: {o: files.describe(g, o) for o in known[g]} for g in chosen}
     measured = None

@@ -20,7 +20,7 @@ from segscape.config.hydra_session import raw_compose, search_path
 from segscape.config.moved import option_today
 from segscape.config.plugins import of_plugins, package_of
 from segscape.config.targets import PARTS
-from segscape.errors import UserError, nearest
+from segscape.errors import UserError, nearest, unknown
 
 
 def explain(
@@ -97,12 +97,8 @@ def _explain_plugin(override: Override, parsed: Sequence[Override]) -> UserError
         keys = [key for key in option(group, chosen) if key != "_target_"]
         name = override.key_or_group.removeprefix(prefix)
         if name.split(".")[0] not in keys:
-            close = nearest(name, keys)
-            hint = f"did you mean {prefix}{close}? " if close else ""
-            return UserError(
-                f"{prefix}{name}: {group}={chosen} has no such key",
-                f"{hint}it takes: {', '.join(keys) or 'none'}",
-            )
+            what = f"{prefix}{name}: {group}={chosen} has no such key"
+            return unknown(what, name, keys, typed=f"{prefix}{{}}", label="it takes")
     return None
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from segscape.config.moved import current_node, current_target
-from segscape.errors import UserError, nearest
+from segscape.errors import UserError, unknown
 
 Config = Mapping[str, Any]
 
@@ -49,9 +49,9 @@ def locate(target: str, key: str) -> Callable[..., Any]:
         ) from error
     found = getattr(module, name, None)
     if not callable(found):
-        close = nearest(name, [n for n in dir(module) if not n.startswith("_")])
-        hint = f"did you mean {module_name}.{close}?" if close else None
-        raise UserError(f"{key}._target_={target}: {module_name} has no {name!r}", hint)
+        what = f"{key}._target_={target}: {module_name} has no {name!r}"
+        names = [n for n in dir(module) if not n.startswith("_")]
+        raise unknown(what, name, names, typed=f"{module_name}.{{}}", label="")
     return found
 
 
@@ -78,12 +78,8 @@ def arguments(
         takes_any, names = False, [*names, *passed_on]
     for name in given:
         if name not in names and not takes_any:
-            close = nearest(name, names)
-            hint = f"did you mean {key}.{close}? " if close else ""
-            raise UserError(
-                f"{key}.{name}: {node['_target_']} has no such argument",
-                f"{hint}it takes: {', '.join(names) or 'none'}",
-            )
+            what = f"{key}.{name}: {node['_target_']} has no such argument"
+            raise unknown(what, name, names, typed=f"{key}.{{}}", label="it takes")
     for name in names:
         required = name in parameters and parameters[name].default is inspect.Parameter.empty
         if required and name not in given:

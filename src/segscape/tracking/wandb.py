@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from segscape.errors import UserError, nearest
+from segscape.errors import unknown
 from segscape.runs.files import write_atomically
 from segscape.runs.run_directory import RunDirectory
 from segscape.tracking.trackers import GalleryItem
@@ -69,12 +69,8 @@ class WandbTracker:
         jitter_s: float = 20.0,
     ) -> None:
         if mode not in MODES:
-            near = nearest(str(mode), MODES)
-            raise UserError(
-                f"logger.mode={mode} is not a mode of W&B"
-                + (f"; did you mean {near}?" * bool(near)),
-                f"Modes: {', '.join(MODES)}",
-            )
+            what = f"logger.mode={mode} is not a mode of W&B"
+            raise unknown(what, str(mode), MODES, typed="logger.mode={}", label="modes")
         self.project, self.mode, self.entity = project, mode, entity
         self.timeout_s, self.init_timeout_s = timeout_s, init_timeout_s
         self.max_image_size, self.jitter_s = max_image_size, jitter_s
