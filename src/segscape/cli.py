@@ -14,9 +14,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from segscape import commands
+from segscape import __version__, commands
 from segscape.commands import Command
 from segscape.config import files
+from segscape.config.command_line import admit, as_typed, flags_first, refuse_sweep_words
+from segscape.config.training import SCORE
 from segscape.errors import UserError
 from segscape.exit_codes import DONE, FAILED, STOPPED, WRONG_REQUEST
 from segscape.fast_exit import exit_fast
@@ -28,8 +30,6 @@ def main() -> NoReturn:
     """Entry of the console script `segscape`."""
     arguments = sys.argv[1:]
     if arguments[:1] == ["--version"]:
-        from segscape import __version__
-
         print(__version__)
         sys.exit(DONE)
     if arguments[:1] == ["train"]:
@@ -74,9 +74,6 @@ def train() -> NoReturn:
 def _train() -> int:
     import hydra
 
-    from segscape.config.command_line import admit, flags_first, refuse_sweep_words
-    from segscape.config.files import CONFIG_NAME, config_dir, extra_config_dir
-
     # Hydra then raises instead of printing a traceback of its own: _guarded has the last word.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     refuse_sweep_words(sys.argv[1:])
@@ -94,9 +91,11 @@ def _train() -> int:
             sys.exit(STOPPED)
         return found[0] if found else None
 
-    start = hydra.main(config_path=str(config_dir()), config_name=CONFIG_NAME, version_base="1.3")
+    start = hydra.main(
+        config_path=str(files.config_dir()), config_name=files.CONFIG_NAME, version_base="1.3"
+    )
     # A sweep composes its jobs itself, out of the same folders.
-    with extra_config_dir(_extra_folder(sys.argv[1:])[0]):
+    with files.extra_config_dir(_extra_folder(sys.argv[1:])[0]):
         start(job)()
     return max(codes, default=DONE)
 
@@ -106,9 +105,6 @@ def _job(composed: Any, found: list[float | None], elsewhere: bool) -> int:
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
     from omegaconf import OmegaConf
-
-    from segscape.config.command_line import as_typed
-    from segscape.config.training import SCORE
 
     context = HydraConfig.get()
     overrides = as_typed(context.overrides.task)
@@ -176,7 +172,6 @@ def _explained(error: Exception) -> UserError | None:
         return error.__cause__
     from hydra._internal.utils import get_args_parser
 
-    from segscape.config.command_line import as_typed
     from segscape.config.explaining import explain
 
     try:
@@ -194,7 +189,7 @@ def _report_crash(error: Exception) -> int:
         place = Path("segscape-traceback.txt")
         try:
             place.write_text(text)
-        except OSError:  # a directory of somebody else's
+        except OSError:  # a directory without the right to write
             with tempfile.NamedTemporaryFile(
                 "w", prefix="segscape-traceback-", suffix=".txt", delete=False
             ) as file:

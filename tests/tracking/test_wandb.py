@@ -279,7 +279,7 @@ def test_disabled_leaves_no_trace(tmp_path, capsys):
 
 
 def test_an_unknown_mode_names_the_nearest():
-    with pytest.raises(UserError, match="did you mean logger.mode=offline"):
+    with pytest.raises(UserError, match=r"did you mean logger\.mode=offline"):
         WandbTracker(mode="ofline")
 
 

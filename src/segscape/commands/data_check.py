@@ -9,6 +9,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from segscape import build
+from segscape.config import composing, files, targets
+from segscape.config.annotations import check_types
 from segscape.errors import UserError, unknown
 
 if TYPE_CHECKING:
@@ -61,16 +64,11 @@ def data_module(overrides: Sequence[str]) -> tuple[SegmentationDataModule, dict[
         UserError: an unknown key, option or argument.
     """
     if not any(text.startswith(("data=", "experiment=")) for text in overrides):
-        from segscape.config import composing, files
-
         raise UserError(
             "which data set? data=NAME is needed",
             f"choices: {', '.join(files.groups()['data'])}",
         )
     from omegaconf import OmegaConf
-
-    from segscape import build
-    from segscape.config import annotations, composing, files, targets
 
     composed, choices = composing.compose_with_choices(overrides)
     settings: Any = OmegaConf.to_container(composed, resolve=True)
@@ -78,7 +76,7 @@ def data_module(overrides: Sequence[str]) -> tuple[SegmentationDataModule, dict[
         node = settings.get(key)
         if node and node.get("_target_"):
             target, given = targets.arguments(node, key, targets.SUPPLIED[key])
-            annotations.check_types(target, given, key)
+            check_types(target, given, key)
     return build.data(settings), choices
 
 

@@ -10,6 +10,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from segscape.commands.data_check import data_module, split_choice
+from segscape.commands.evaluate import split_keys
+from segscape.data.resource_limits import available_cpus
 from segscape.errors import UserError, unknown
 
 if TYPE_CHECKING:
@@ -40,9 +43,6 @@ def data_prepare(rest: Sequence[str]) -> int:
     parser.add_argument("--shard-mb", type=int, default=256, help="size of a shard, megabytes")
     given = parser.parse_intermixed_args(rest)
     _check(given.format, given.workers, given.shard_mb)
-    from segscape.commands.data_check import data_module, split_choice
-    from segscape.commands.evaluate import split_keys
-    from segscape.data.resource_limits import available_cpus
 
     splits, settings = split_choice(given.settings, ("train", "val"))
     own, settings = split_keys(settings, ("out", "cache_dir"))
@@ -164,7 +164,7 @@ def _size(nbytes: int) -> str:
 
 
 def _show(split: str, steps: Iterator[Step]) -> None:
-    """Follow the steps; with a bar if somebody looks."""
+    """Follow the steps; with a bar on a terminal."""
     if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
         for _ in steps:
             pass

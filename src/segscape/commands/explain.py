@@ -8,7 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from segscape import build, preflight
+from segscape.config import composing, targets
 from segscape.errors import UserError
+from segscape.profiling.option_costs import SIZE
 from segscape.profiling.si_units import format_count
 
 if TYPE_CHECKING:
@@ -80,11 +83,8 @@ def look(overrides: Sequence[str]) -> Explanation:
     """
     from omegaconf import OmegaConf
 
-    from segscape import build, preflight
-    from segscape.config import composing, targets
     from segscape.profiling.breakdown import break_down
     from segscape.profiling.meta import made_on_meta
-    from segscape.profiling.option_costs import SIZE
 
     for text in overrides:
         if "=" not in text and not text.startswith("~"):

@@ -1,4 +1,4 @@
-"""`segscape import-weights`: from an official checkpoint to a file of ours."""
+"""`segscape import-weights`: from an official checkpoint to a weights file of segscape."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from segscape.config import systems
+from segscape.config.files import groups
+from segscape.config.targets import PARTS
 from segscape.errors import UserError, unknown
+from segscape.profiling.si_units import format_count
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -92,45 +96,42 @@ def _choices(
     """What the tensors tell; what the user typed has the last word.
 
     Returns:
-        The name of our model, its overrides, and `num_classes` beside everything that was told.
+        The model's name, its overrides, and everything inferred, `num_classes` among it.
     """
-    from segscape.config.targets import PARTS
 
-    told = {key: str(value) for key, value in source.infer(tensors).items()}
-    if "variant" not in told:
-        encoder = told.get("encoder", "NAME")
+    inferred = {key: str(value) for key, value in source.infer(tensors).items()}
+    if "variant" not in inferred:
+        encoder = inferred.get("encoder", "NAME")
         raise UserError(
             f"the file holds an encoder only ({source.name})",
             f"train with encoder={encoder} encoder.weights=FILE instead",
         )
-    variant = told["variant"]
+    variant = inferred["variant"]
     if system is not None and system not in (source.system, variant):
         raise UserError(f"the file holds {variant}, not {system}", f"give --system {variant}")
-    overrides = {k: v for k, v in told.items() if k in PARTS or "." in k}
+    overrides = {k: v for k, v in inferred.items() if k in PARTS or "." in k}
     for text in typed:
         key, sign, value = text.partition("=")
         if not sign:
             raise UserError(f"{text!r} is not key=value", "e.g. fusion=uafm_channel")
         overrides[key] = value
-    return variant, _that_differ(variant, overrides), told
+    return variant, _that_differ(variant, overrides), inferred
 
 
 def _that_differ(variant: str, overrides: Mapping[str, str]) -> dict[str, str]:
     """Without the options that the model has anyway."""
-    from segscape.config import systems
 
     own = systems.read(variant).choices
     return {key: value for key, value in overrides.items() if own.get(key) != value}
 
 
 def _parts(overrides: Mapping[str, str]) -> dict[str, str]:
-    """Without the keys of `model`, which a file of ours tells by itself."""
+    """Without the keys of `model`, which a segscape file holds itself."""
     return {key: value for key, value in overrides.items() if not key.startswith("model.")}
 
 
-def _network(variant: str, overrides: Mapping[str, str], told: Mapping[str, str]) -> Segmenter:
+def _network(variant: str, overrides: Mapping[str, str], inferred: Mapping[str, str]) -> Segmenter:
     from segscape.api import create_model
-    from segscape.config.files import groups
 
     known = groups()["model"]
     if variant not in known:
@@ -140,7 +141,7 @@ def _network(variant: str, overrides: Mapping[str, str], told: Mapping[str, str]
         f"++{key}={value}" if key.startswith("model.") else f"{key}={value}"
         for key, value in overrides.items()
     ]
-    return create_model(variant, int(told["num_classes"]), overrides=given)
+    return create_model(variant, int(inferred["num_classes"]), overrides=given)
 
 
 def _default_name(source: str, variant: str) -> str:
@@ -178,7 +179,6 @@ def _report(
 
 
 def _values(names: Sequence[str], tensors: Mapping[str, Tensor]) -> str:
-    from segscape.profiling.si_units import format_count
 
     return f"{format_count(sum(tensors[name].numel() for name in names))} values"
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from segscape.commands.evaluate import from_weights, split_keys
 from segscape.errors import UserError
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ def predict(rest: Sequence[str]) -> int:
     """`segscape predict (run=DIR | model=NAME weights=FILE data=NAME) IMAGE... -o DIR`.
 
     Writes class maps (palette PNG) and overlays. With weights=, an official checkpoint or an
-    imported one, data= says which classes it knows; the data itself is not needed.
+    imported one, data= gives its classes; the data itself is not needed.
     """
     parser = argparse.ArgumentParser("segscape predict", description=predict.__doc__)
     parser.add_argument("given", nargs="+", metavar="run=DIR IMAGE", help="image files or folders")
@@ -41,7 +42,6 @@ def predict(rest: Sequence[str]) -> int:
 def _network(settings: Sequence[str]) -> Segmenter:
     """The network of a run, or of a weights file."""
     from segscape import api
-    from segscape.commands.evaluate import from_weights, split_keys
 
     own, overrides = split_keys(settings, ("run", "weights"))
     if ("run" in own) == ("weights" in own):

@@ -30,12 +30,12 @@ _NAME = re.compile(r"\w[\w.-]*")
 
 
 class NeedsHydra(Exception):
-    """Only Hydra knows what this configuration is, or what is wrong with it."""
+    """This configuration, or the error in it, must come from Hydra."""
 
 
 @dataclass(frozen=True)
 class Layer:
-    """What one yaml says.
+    """The keys of one yaml.
 
     Attributes:
         node: its keys; they must not be changed.

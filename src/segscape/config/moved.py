@@ -2,7 +2,7 @@
 
 Classes are still found under the name that was recorded. What identifies a run is hashed with the
 first name that a class had, so that moving a module changes no identity. Options of groups that
-have gone are not found; whoever types one is given today's spelling.
+have gone are not found; the error gives today's spelling.
 """
 
 from __future__ import annotations
