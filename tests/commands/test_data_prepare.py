@@ -80,7 +80,7 @@ def test_shards_are_written(root: Path, tmp_path: Path, capsys) -> None:
 
 
 def test_a_disk_without_room(root: Path, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(cache, "_free_on_disk", lambda folder: 1_000_000_000)
+    monkeypatch.setattr(cache, "free_on_disk", lambda folder: 1_000_000_000)
     with pytest.raises(UserError, match=r"1\.0 GB free; the train split needs 0\.0 MB"):
         data_prepare(settings(root, f"cache_dir={tmp_path / 'c'}"))
 

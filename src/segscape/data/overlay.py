@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -116,14 +116,7 @@ def gallery_panel(
     height, width = label.shape
     scale = max(1, round(240 / width))  # small images: enlarge so that the legend's text fits
     total = len(columns) * width * scale + (len(columns) - 1) * _GAP
-    present = np.flatnonzero(
-        np.bincount(np.concatenate([label.ravel(), prediction.ravel()]), minlength=256)
-    )
-    entries = [
-        (classes[i] if i < len(classes) else f"class {i}", tuple(palette[i]))
-        for i in map(int, present)
-        if i < count
-    ]
+    entries = legend_entries((label, prediction), classes, palette)
     if (label == 255).any():
         entries.append(("void", VOID_COLOUR))
     names = legend(entries, total)
@@ -141,6 +134,18 @@ def gallery_panel(
         )
     canvas.paste(names, (0, top + height * scale + _GAP))
     return np.array(canvas)
+
+
+def legend_entries(
+    maps: Iterable[np.ndarray], classes: Sequence[str], palette: Palette
+) -> list[tuple[str, tuple[int, ...]]]:
+    """Name and colour of the classes that occur in class maps (H, W), without void."""
+    present = sum(np.bincount(each.ravel(), minlength=256) for each in maps)
+    return [
+        (classes[i] if i < len(classes) else f"class {i}", tuple(palette[i]))
+        for i in map(int, np.flatnonzero(present))
+        if i < len(palette)
+    ]
 
 
 def legend(entries: Sequence[tuple[str, tuple[int, ...]]], width: int) -> Image.Image:

@@ -195,7 +195,7 @@ def test_what_does_not_fit_is_said_before(root: Path, tmp_path: Path, monkeypatc
         memory_store(Files(root), "minifolder-train")
     assert "the train split of minifolder needs 0.0 GB for 7 samples" in caught.value.what
     assert "data.cache=disk" in (caught.value.hint or "")
-    monkeypatch.setattr(cache, "_free_on_disk", lambda folder: 5_000)
+    monkeypatch.setattr(cache, "free_on_disk", lambda folder: 5_000)
     with caplog.at_level(logging.WARNING):
         kept = cached(Files(root), "disk", "minifolder-train", tmp_path / "cache")
     assert "samples that do not fit are decoded every time" in caplog.text

@@ -160,7 +160,7 @@ def test_enlarged_images_fill_the_crop() -> None:
 
 def test_rotation_has_its_probability_and_range() -> None:
     transform = TrainTransform((8, 8), rotation=10.0, rotation_probability=0.5)
-    drawn = np.array([transform._draw_angle(np.random.default_rng(i)) for i in range(800)])
+    drawn = np.array([transform.draw_angle(np.random.default_rng(i)) for i in range(800)])
     assert 0.44 < np.mean(drawn == 0) < 0.56
     assert -10 <= drawn.min() < -9.5 and 9.5 < drawn.max() <= 10
 

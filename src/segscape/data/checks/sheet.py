@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from segscape.data.base import IGNORE_INDEX
 from segscape.data.loader import EvalItems, Failure, TrainItems
 from segscape.data.module import SegmentationDataModule
-from segscape.data.overlay import distinct_colours, font, legend, overlay
+from segscape.data.overlay import distinct_colours, font, legend, legend_entries, overlay
 from segscape.data.sampler import TrainOrder
 from segscape.errors import UserError
 
@@ -94,7 +94,10 @@ def _draw(
     colours = [*palette, *distinct_colours(len(classes))[len(palette) :]]
     pictures = [_pair(tile, colours, side) for tile in tiles]
     rows = [pictures[i : i + columns] for i in range(0, len(pictures), columns)]
-    names = legend(_entries(tiles, classes, colours), width - 2 * _MARGIN)
+    entries = legend_entries([tile.label for tile in tiles], classes, colours)
+    if any((tile.label == IGNORE_INDEX).any() for tile in tiles):
+        entries.append(("ignored (hatched)", _VOID))
+    names = legend(entries, width - 2 * _MARGIN)
     heights = [max(p.height for p in row) + _LINE + _GAP for row in rows]
     top = _MARGIN + _LINE + _GAP
     canvas = Image.new("RGB", (width, top + sum(heights) + names.height + _MARGIN), "white")
@@ -147,19 +150,6 @@ def _pair(tile: Tile, colours: Sequence[tuple[int, int, int]], side: int) -> Ima
     rows, columns = np.indices(label.shape)
     painted[(label == IGNORE_INDEX) & ((rows + columns) % 8 == 0)] = _VOID
     return Image.fromarray(np.hstack([image, painted]))
-
-
-def _entries(
-    tiles: Sequence[Tile], classes: Sequence[str], colours: Sequence[tuple[int, int, int]]
-) -> list[tuple[str, tuple[int, ...]]]:
-    """Name and colour of the classes that are in a tile."""
-    present = np.zeros(256, bool)
-    for tile in tiles:
-        present[np.unique(tile.label)] = True
-    found: list[tuple[str, tuple[int, ...]]] = [
-        (name, colours[i]) for i, name in enumerate(classes) if present[i]
-    ]
-    return [*found, ("ignored (hatched)", _VOID)] if present[IGNORE_INDEX] else found
 
 
 def _sizes(tiles: Sequence[Tile]) -> list[str]:

@@ -164,7 +164,7 @@ def disk_store(
     """
     folder = default_cache_dir() if cache_dir is None else cache_dir
     path = folder / f"{name}-{content_version(dataset)[:16]}.samples"
-    room = functools.partial(_free_on_disk, folder)
+    room = functools.partial(free_on_disk, folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if path.exists():
@@ -180,7 +180,7 @@ def disk_store(
             f"data.cache=disk: {folder} cannot be used ({error.strerror or error})",
             "give another folder with data.cache_dir=DIR, or use data.cache=none",
         ) from error
-    free = _free_on_disk(folder)
+    free = free_on_disk(folder)
     if free is not None and free - RESERVE < store.nbytes:
         log.warning(
             "data.cache=disk: the %s needs %.1f GB, %s has %.1f GB free; samples that do not fit "
@@ -288,7 +288,8 @@ def _create(path: Path, sizes: np.ndarray) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _free_on_disk(folder: Path) -> int | None:
+def free_on_disk(folder: Path) -> int | None:
+    """Free bytes of the disk of a folder; None if unknown."""
     try:
         return shutil.disk_usage(folder).free
     except OSError:

@@ -161,7 +161,7 @@ class TrainTransform:
     ) -> Sample | None:
         """A part of a sample at the crop's size; with `around` it shows a rare class, or None."""
         scale = self.scaling.draw(lazy.size, crop, rng)
-        degrees = self._draw_angle(rng)
+        degrees = self.draw_angle(rng)
         height, width = (Axis.whole(size, scale) for size in lazy.size)
         whole = self._view(height, width, degrees)
         if around:
@@ -182,7 +182,8 @@ class TrainTransform:
             image, label = cv2.flip(image, 1), cv2.flip(label, 1)
         return Sample(image, label)
 
-    def _draw_angle(self, rng: np.random.Generator) -> float:
+    def draw_angle(self, rng: np.random.Generator) -> float:
+        """The rotation of a sample, degrees; 0 for none."""
         if self.rotation == 0 or rng.random() >= self.turns:
             return 0.0
         return float(rng.uniform(-self.rotation, self.rotation))
