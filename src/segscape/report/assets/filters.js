@@ -83,13 +83,7 @@
   page.pins = page.recall("pins", []).filter((id) => page.byId.has(id));
   page.pinColour = (id) => page.palette()[page.pins.indexOf(id) % page.SEVERAL];
 
-  page.pin = function pin(id) {
-    const at = page.pins.indexOf(id);
-    if (at >= 0) page.pins.splice(at, 1);
-    else page.pins.push(id);
-    if (page.pins.length > MOST_PINS) page.pins.shift();
-    repinned();
-  };
+  page.pin = (id) => page.pinTogether([id]);
   // All of them, or none if all are pinned.
   page.pinTogether = function pinTogether(ids) {
     const few = ids.slice(0, MOST_PINS);
@@ -99,7 +93,7 @@
     repinned();
   };
   page.unpinAll = function unpinAll() {
-    page.pins.length = 0;
+    page.pins = [];
     repinned();
   };
   const repinned = page.soon(() => {
