@@ -9,12 +9,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from small_sweep import StandInQueue, planned
+from small_sweep import StandInQueue, planned, wait_until
 
 from segscape import cli
 from segscape.commands.sweep import choose, find, sweep
@@ -64,13 +64,6 @@ def state(made: Supervisor) -> list[str]:
 
 def end(made: Supervisor) -> list[JobStatus]:
     return made.wait(interval_s=0.1)
-
-
-def wait_until(true: Callable[[], bool], seconds: float = 30) -> None:
-    limit = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < limit, "waited in vain"
-        time.sleep(0.05)
 
 
 def begins(made: Supervisor, job: Job) -> None:

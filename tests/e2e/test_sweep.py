@@ -190,7 +190,7 @@ def test_mistakes_are_named(arguments: list[str], expected: str, tmp_path: Path)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["basic", "joblib", "submitit_local", "ray"])
-def test_a_launcher_that_is_not_ours_has_the_memory_too(launcher: str, tmp_path: Path) -> None:
+def test_a_third_party_launcher_has_the_memory_too(launcher: str, tmp_path: Path) -> None:
     plugin = f"hydra_{launcher.partition('_')[0]}_launcher"
     if launcher != "basic" and not find_spec(f"hydra_plugins.{plugin}"):
         pytest.skip(f"{plugin} is not installed")
@@ -205,7 +205,7 @@ def test_a_launcher_that_is_not_ours_has_the_memory_too(launcher: str, tmp_path:
 
 
 @pytest.mark.slow
-def test_a_sweeper_that_is_not_ours_has_our_queue(tmp_path: Path) -> None:
+def test_a_third_party_sweeper_runs_over_our_queue(tmp_path: Path) -> None:
     done = call(*SWEEP, "hydra/sweeper=basic", "hydra.launcher.jobs=2", cwd=tmp_path)
     assert done.returncode == 0, done.stderr + done.stdout
     assert len(list((tmp_path / "runs" / "sweeps" / "s" / "jobs").glob("*/summary.json"))) == 2

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,14 @@ def planned(fusion: str, seed: int = 1, **more: Any) -> Planned:
         {"fusion": fusion},
         {"fusion": fusion, "seed": seed},
     )
+
+
+def wait_until(true: Callable[[], bool], seconds: float = 120) -> None:
+    """Wait for what another process does: a file, a lock or its end."""
+    limit = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < limit, "waited in vain"
+        time.sleep(0.05)
 
 
 STAND_IN = Path(__file__).with_name("job_stand_in.py")

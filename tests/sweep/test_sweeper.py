@@ -66,7 +66,7 @@ class Waiting(Queue):
         return None
 
 
-def test_a_queue_hears_of_a_command_that_submits_nothing(
+def test_a_command_that_submits_nothing_updates_the_queue(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("segscape.sweep.run.supervisor.freeze", lambda path, configs: "code")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from small_sweep import StandInQueue, planned
+from small_sweep import StandInQueue, planned, wait_until
 
 from segscape.sweep.launchers.queues import statuses
 from segscape.sweep.memory.directory import Job, SweepDirectory
@@ -25,13 +24,6 @@ def supervisor(path: Path, what: Sequence[str], jobs: int = 2, **more: Any) -> S
     queue = StandInQueue(jobs)
     sweep.write_description({"launcher": {"name": "local", "settings": queue.settings()}})
     return Supervisor(sweep, queue, SweepSettings(**more), sweep.add(wanted))
-
-
-def wait_until(true: Callable[[], bool], seconds: float = 30) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)
 
 
 def state_of(made: Supervisor, job: Job) -> State:

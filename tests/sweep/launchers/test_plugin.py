@@ -18,7 +18,7 @@ from segscape.engine.fit import FitResult
 from segscape.errors import UserError
 from segscape.job import Request
 from segscape.runs.run_directory import RunDirectory
-from segscape.sweep.launchers.plugin import is_job, run_job
+from segscape.sweep.launchers.plugin import is_job, refuse_sweep_settings, run_job
 from segscape.sweep.launchers.queues import statuses
 from segscape.sweep.memory.directory import Planned, SweepDirectory
 from segscape.sweep.memory.status import State
@@ -27,16 +27,16 @@ from segscape.sweep.sweeper import description, plugin_queue, run_grid
 
 
 class Launcher:
-    """Plays what is told: in each batch a word for each job; `break` breaks the launcher off."""
+    """Plays a launcher: in each batch a word for each job; `break` makes the launcher fail."""
 
     def __init__(self, *batches: Sequence[str]) -> None:
-        self.told = list(batches)
+        self.batches = list(batches)
         self.launched: list[list[list[str]]] = []
 
     def launch(self, overrides: Sequence[Sequence[str]], initial_job_idx: int) -> None:
         assert initial_job_idx == sum(map(len, self.launched))
         self.launched.append([list(each) for each in overrides])
-        for each, word in zip(overrides, self.told.pop(0), strict=True):
+        for each, word in zip(overrides, self.batches.pop(0), strict=True):
             if word == "break":
                 raise RuntimeError("no node answers\nat all")
             if word == "stop":
@@ -94,7 +94,7 @@ def test_a_job_of_this_process_that_was_stopped_ends_the_command(tmp_path: Path)
 
 
 @pytest.mark.parametrize("settings", [{"wait": False}, {"fail_fast": True}])
-def test_what_such_a_launcher_cannot_heed(settings: dict[str, bool], tmp_path: Path) -> None:
+def test_what_such_a_launcher_cannot_follow(settings: dict[str, bool], tmp_path: Path) -> None:
     with pytest.raises(UserError, match=next(iter(settings))):
         swept(tmp_path / "s", Launcher(), **settings)
     assert not (tmp_path / "s").exists()
@@ -183,3 +183,10 @@ def test_in_another_process_a_job_prints_into_its_log(
     assert printed.endswith("job 0: fusion=add seed=1: finished  mIoU 0.2500\n")
     assert run_job(request, 0, elsewhere=True) == 0
     assert "finished already" in capfd.readouterr().out
+
+
+def test_without_a_part_of_segscape_no_key_of_the_sweep_has_an_effect() -> None:
+    refuse_sweep_settings(["fusion=add", "data.size=[64,128]"])
+    for text in ("sweep.seeds=3", "++sweep.name=s", "sweep=encoders"):
+        with pytest.raises(UserError, match="has no effect"):
+            refuse_sweep_settings(["fusion=add", text])

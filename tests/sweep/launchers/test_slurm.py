@@ -103,13 +103,13 @@ def test_jobs_run_as_an_array_each_with_its_share(
     assert [(each.queue_id or "").partition("_")[2] for each in attempts] == ["0", "1", "2"]
     await_end(queue, sweep, attempts)
     for job, attempt in zip(jobs, attempts, strict=True):
-        # One core although nobody told srun, and no sign of tasks that Lightning would wait for.
+        # One core without a number for srun, and no tasks that Lightning would wait for.
         assert out(sweep, job) == "tasks=none cpus=1 cores=1 extra=given\n"
         assert queue.cause(sweep, attempt) is None
     assert os.environ["SLURM_NTASKS"] == "5"
 
 
-def test_what_waits_and_what_runs_is_told_apart(sweep: SweepDirectory) -> None:
+def test_what_waits_and_what_runs_are_distinguished(sweep: SweepDirectory) -> None:
     queue, jobs, attempts = submit(sweep, ["wait", "wait"], array_parallelism=1)
     until(lambda: "ready" in out(sweep, jobs[0]))
     live = queue.live(sweep, by_token(attempts))

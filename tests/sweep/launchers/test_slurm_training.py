@@ -1,4 +1,4 @@
-"""A real training on a real cluster, submitted by the command line and pushed aside by another."""
+"""A real training on a real cluster, submitted by the command line and preempted by another."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def assert_unbroken(sweep: SweepDirectory, job: Job) -> None:
     assert sweep.log_path(job).read_text().count("\n== ") == restarts + 1
 
 
-def test_a_job_that_is_pushed_aside_saves_comes_back_and_goes_on(tmp_path: Path) -> None:
+def test_a_job_that_is_preempted_saves_comes_back_and_goes_on(tmp_path: Path) -> None:
     # A job of `low` has to make room; all cores of the node are its own.
     sweep, job = submit(
         tmp_path,

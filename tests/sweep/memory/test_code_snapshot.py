@@ -1,4 +1,4 @@
-"""Frozen source: what jobs import does not change when somebody edits."""
+"""Frozen source: edits do not change what jobs import."""
 
 from __future__ import annotations
 

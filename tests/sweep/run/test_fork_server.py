@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from small_sweep import planned
+from small_sweep import planned, wait_until
 
 import segscape
 from segscape.sweep.launchers.base import worker_arguments, worker_command
@@ -26,7 +25,7 @@ HANGS = "import time\ntime.sleep(600)\n"
 
 
 @pytest.fixture(scope="module")
-def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer]:
     place = tmp_path_factory.mktemp("modules")
     (place / "hangs.py").write_text(HANGS)
     path = os.pathsep.join([SOURCE, str(place)])
@@ -52,19 +51,12 @@ def job_in(path: Path, seed: int, target: str | None = None) -> tuple[SweepDirec
     return sweep, job
 
 
-def wait_until(true: Callable[[], bool]) -> None:
-    end = time.monotonic() + 120
-    while not true():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)
-
-
-def test_forked_jobs_are_processes_of_their_own(warm: ForkServer, tmp_path: Path) -> None:
+def test_forked_jobs_are_processes_of_their_own(server: ForkServer, tmp_path: Path) -> None:
     core = min(os.sched_getaffinity(0))
     jobs = []
     for seed in (1, 2):
         sweep, job = job_in(tmp_path, seed)
-        began = warm.start([str(sweep.place(job)), "t1"], [core])
+        began = server.start([str(sweep.place(job)), "t1"], [core])
         assert began is not None
         jobs.append((job, began))
     assert jobs[0][1].pid != jobs[1][1].pid
@@ -77,11 +69,11 @@ def test_forked_jobs_are_processes_of_their_own(warm: ForkServer, tmp_path: Path
         assert "was taken out" in sweep.log_path(job).read_text()
 
 
-def test_signals_reach_a_forked_job(warm: ForkServer, tmp_path: Path) -> None:
+def test_signals_reach_a_forked_job(server: ForkServer, tmp_path: Path) -> None:
     core = min(os.sched_getaffinity(0))
     sweep, job = job_in(tmp_path, 1, "hangs.Part")
     for number, code in ((signal.SIGKILL, -9), (signal.SIGUSR2, 3)):
-        began = warm.start([str(sweep.place(job)), "t1"], [core])
+        began = server.start([str(sweep.place(job)), "t1"], [core])
         assert began is not None
         wait_until(lambda began=began: sweep.worker(job).get("pid") == began.pid)  # type: ignore[misc]
         assert os.sched_getaffinity(began.pid) == {core}
@@ -92,26 +84,26 @@ def test_signals_reach_a_forked_job(warm: ForkServer, tmp_path: Path) -> None:
         assert began.poll() == code
 
 
-def test_jobs_outlive_the_process_that_forked_them(tmp_path: Path, warm: ForkServer) -> None:
+def test_jobs_outlive_the_process_that_forked_them(tmp_path: Path, server: ForkServer) -> None:
     """Last here: the process ends."""
     sweep, job = job_in(tmp_path, 1, "hangs.Part")
-    began = warm.start([str(sweep.place(job)), "t1"], None)
-    assert began is not None and warm._process is not None
+    began = server.start([str(sweep.place(job)), "t1"], None)
+    assert began is not None and server.process is not None
     wait_until(lambda: worker_lives(sweep.place(job)))
-    os.kill(warm._process.pid, signal.SIGKILL)
+    os.kill(server.process.pid, signal.SIGKILL)
     wait_until(lambda: began.poll() is not None or began.lost)
     assert began.lost
     assert worker_lives(sweep.place(job))
     os.kill(began.pid, signal.SIGKILL)
-    assert warm.start([str(sweep.place(job)), "t1"], None) is None
+    assert server.start([str(sweep.place(job)), "t1"], None) is None
 
 
 def test_source_that_cannot_be_imported_forks_nothing(tmp_path: Path) -> None:
     (tmp_path / "segscape").mkdir()
     (tmp_path / "segscape" / "__init__.py").write_text("raise ImportError('half a copy')")
-    warm = ForkServer({**os.environ, "PYTHONPATH": str(tmp_path)})
-    assert warm.start(["nowhere", "t1"], None) is None
-    assert warm.start(["nowhere", "t1"], None) is None
+    server = ForkServer({**os.environ, "PYTHONPATH": str(tmp_path)})
+    assert server.start(["nowhere", "t1"], None) is None
+    assert server.start(["nowhere", "t1"], None) is None
 
 
 def test_only_workers_are_forked(tmp_path: Path) -> None:

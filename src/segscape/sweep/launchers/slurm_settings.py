@@ -16,7 +16,7 @@ from segscape.sweep.fields import at_least, cannot_be_used, read_fields, true_or
 _KEY = "hydra.launcher"
 # What SLURM sends this long before the limit may come a minute earlier still.
 _SIGNAL_SPREAD_S = 60
-# Flags of sbatch that are decided here: two words on one thing would be a riddle.
+# Flags of sbatch that are set here; each has one place where it is given.
 _OURS = {
     "account": "account",
     "array": "array_parallelism",

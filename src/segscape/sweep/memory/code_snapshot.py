@@ -27,7 +27,7 @@ from segscape.runs.source_snapshot import FROZEN_GIT, git_state
 FOLDER = "code"
 _DIGITS = 12
 _CODE = (".py", ".pyi", ".so", ".pyd")
-# Above this, what is not code is linked: data in somebody's package is not ours to copy.
+# Above this, what is not code is linked: data within a user's package are not copied.
 _LARGEST = 1_000_000
 # A folder with one of these is no part of a package: an environment, a sweep.
 _MARKS = ("pyvenv.cfg", "sweep.json")

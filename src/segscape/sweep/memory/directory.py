@@ -97,7 +97,7 @@ class Attempt:
         queue_id: what the queue calls it; None until it has answered.
         submitted: when, ISO 8601.
         code: digest of the frozen source it runs from.
-        cancelled: nobody wants it any more.
+        cancelled: it is not to run.
         reason: why it was cancelled: `cancelled`, `pruned`.
     """
 

@@ -150,7 +150,7 @@ class _Checked:
         return True
 
     def _mistake(self, point: Mapping[str, str]) -> UserError | None:
-        """What can be told from the configuration alone."""
+        """The error that the configuration alone shows, without building the network."""
         whole = [*self.common, *_overrides(point)]
         try:
             composed, _ = self.composer.compose(whole)

@@ -150,7 +150,7 @@ def _refusal_of_step(config: Config, classes: int) -> UserError | None:
         preflight.check_training_step(network, int(data["batch_size"]), size)
     except UserError as error:
         return error
-    except (NotImplementedError, *_UNBUILDABLE):  # not to be told without memory: the job will
+    except (NotImplementedError, *_UNBUILDABLE):  # not known without memory: the job will show it
         return None
     return None
 

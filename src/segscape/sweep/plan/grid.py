@@ -1,6 +1,6 @@
 """Which jobs a sweep stands for: axes of the command line and of `sweep.*`, as lists of choices.
 
-Nothing is composed here: whether a point can work is told by `segscape.sweep.plan.check`.
+Nothing is composed here: `segscape.sweep.plan.check` finds out whether a combination can work.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Jobs on this machine that start warm: one process imports what every job needs, and forks.
+"""Jobs on this machine without the cost of imports: one process imports, and forks each job.
 
 Importing torch and Lightning takes seconds of a core, longer than a small job's own work. The
 process `python -P -m segscape.sweep.run.fork_server` imports them once, from the frozen source of
@@ -40,7 +40,7 @@ class ForkedJob:
 
     Attributes:
         pid: of its process.
-        lost: nobody can tell any more how it ends; whether it lives its lock says.
+        lost: how it ends is no longer known; its lock shows whether it lives.
     """
 
     server: ForkServer
@@ -59,11 +59,12 @@ class ForkServer:
 
     Args:
         environment: of the process and its jobs.
+        process: that forks; None before the first job.
     """
 
     environment: Mapping[str, str]
     ended: dict[int, int] = field(default_factory=dict)
-    _process: subprocess.Popen[bytes] | None = None
+    process: subprocess.Popen[bytes] | None = None
     _jobs: list[ForkedJob] = field(default_factory=list)
     _said: bytes = b""
     _begun: list[int] = field(default_factory=list)
@@ -78,8 +79,8 @@ class ForkServer:
         Returns:
             None when the process cannot: the job has not begun then.
         """
-        if self._process is None:
-            self._process = subprocess.Popen(
+        if self.process is None:
+            self.process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "segscape.sweep.run.fork_server"],
                 env=dict(self.environment),
                 stdin=subprocess.PIPE,
@@ -87,10 +88,10 @@ class ForkServer:
                 start_new_session=True,
             )
         request = {"arguments": list(arguments), "cores": None if cores is None else list(cores)}
-        assert self._process.stdin is not None
+        assert self.process.stdin is not None
         try:
-            self._process.stdin.write(json.dumps(request).encode() + b"\n")
-            self._process.stdin.flush()
+            self.process.stdin.write(json.dumps(request).encode() + b"\n")
+            self.process.stdin.flush()
         except BrokenPipeError:
             return None
         while not self._begun:
@@ -102,7 +103,7 @@ class ForkServer:
 
     def listen(self, wait_s: float | None = 0.0) -> bool:
         """Take in what the process has said; False when it says nothing more, ever."""
-        process = self._process
+        process = self.process
         if process is None or process.stdout is None:
             return False
         while select.select([process.stdout], [], [], wait_s)[0]:
@@ -122,13 +123,13 @@ class ForkServer:
 
     def close(self) -> None:
         """Let it end after its last job."""
-        if self._process is not None and self._process.stdin is not None:
+        if self.process is not None and self.process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
-                self._process.stdin.close()
+                self.process.stdin.close()
 
     def _gone(self) -> None:
-        assert self._process is not None
-        self._process.wait()
+        assert self.process is not None
+        self.process.wait()
         for job in self._jobs:
             job.lost = job.pid not in self.ended
 

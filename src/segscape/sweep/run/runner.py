@@ -26,7 +26,7 @@ from segscape.sweep.memory.status import worker_lives
 from segscape.sweep.run.fork_server import ForkedJob, ForkServer
 
 _POLL_S = 0.2
-# So long somebody else may be looking whether a runner lives.
+# Another process that looks whether a runner lives holds the lock for less than this.
 _LOCK_WAIT_S = 2.0
 # So long a job may take to save when it is asked to stop.
 _GRACE_S = 90.0
@@ -53,7 +53,7 @@ class Runner:
 
     sweep: SweepDirectory
     running: dict[str, _Running] = field(default_factory=dict)
-    _warm: ForkServer | None = None
+    _server: ForkServer | None = None
 
     @property
     def place(self) -> Path:
@@ -79,8 +79,8 @@ class Runner:
                 # submitter sees that we are gone.
                 with self.sweep.lock(timeout_s=600):
                     if not waiting(self.place):
-                        if self._warm is not None:
-                            self._warm.close()
+                        if self._server is not None:
+                            self._server.close()
                         os.close(lock)
                         return
             time.sleep(_POLL_S)
@@ -163,8 +163,8 @@ class Runner:
             environment = {**os.environ, **self._environment(slot, slots, cards, settings)}
             cores = _share(slot % slots, slots) if self._pins(slots, cards, settings) else None
             # A GPU is chosen before the driver is loaded, and only a process of its own is sure.
-            warm = bool(settings.get("warm")) and not cards
-            process = self._start_warm(entry["command"], environment, cores) if warm else None
+            forks = bool(settings.get("warm")) and not cards
+            process = self._fork(entry["command"], environment, cores) if forks else None
             if process is None:
                 process = subprocess.Popen(
                     entry["command"],
@@ -175,7 +175,7 @@ class Runner:
                 )
             self.running[token] = _Running(file, place, slot, process)
 
-    def _start_warm(
+    def _fork(
         self, command: Sequence[str], environment: dict[str, str], cores: set[int] | None
     ) -> ForkedJob | subprocess.Popen[bytes] | None:
         """Fork a job where its imports are done already; None when that is not possible."""
@@ -184,12 +184,12 @@ class Runner:
             return None
         path, arguments = found
         environment = {**environment, "PYTHONPATH": path}
-        if self._warm is None or self._warm.environment != environment:
+        if self._server is None or self._server.environment != environment:
             # Of other source, or with another share of the cores.
-            if self._warm is not None:
-                self._warm.close()
-            self._warm = ForkServer(environment)
-        return self._warm.start(arguments, sorted(cores) if cores else None)
+            if self._server is not None:
+                self._server.close()
+            self._server = ForkServer(environment)
+        return self._server.start(arguments, sorted(cores) if cores else None)
 
     def _environment(
         self, slot: int, slots: int, cards: list[str], settings: Mapping[str, Any]
