@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 
 from segscape.errors import unknown
 from segscape.exit_codes import DONE
@@ -66,8 +65,10 @@ COMMANDS = {
 
 def of_packages() -> dict[str, Command]:
     """The commands of installed packages."""
+    from importlib import metadata  # slow to import, and not needed by train.py
+
     found = {}
-    for point in entry_points(group=ENTRY_POINTS):
+    for point in metadata.entry_points(group=ENTRY_POINTS):
         package = point.dist.name if point.dist is not None else point.module
         found[point.name] = Command(f"of the package {package}", point.value)
     return found
