@@ -23,12 +23,12 @@ from segscape.runs.files import write_json
 from segscape.sweep.launchers.base import Live, Queue, new_attempt
 from segscape.sweep.memory.directory import Attempt, Job, Planned, SweepDirectory
 from segscape.sweep.plan.check import Plan, Rejection, Unfit
-from segscape.sweep.search.locks import Owner
-from segscape.sweep.search.objectives import read_limits, watched
+from segscape.sweep.search import storage
+from segscape.sweep.search.command import open_study
+from segscape.sweep.search.objectives import read_constraints
 from segscape.sweep.search.proposals import Proposer
 from segscape.sweep.search.search import Search
 from segscape.sweep.search.space import Parameter, Space
-from segscape.sweep.search.sweeper import open_study
 from segscape.sweep.settings import SweepSettings
 
 Fate = Callable[[Mapping[str, Any], int], str]
@@ -172,26 +172,18 @@ def toy_search(
     parameters: Sequence[Parameter] = (ENCODERS, X),
     space: Space | None = None,
     say: Callable[[str], None] = lambda line: None,
+    interval_s: float = 0.01,
     **settings: Any,
 ) -> Search:
     """A search over toys, ready to run."""
     sweep = SweepDirectory(path)
     sweep.path.mkdir(parents=True, exist_ok=True)
     chosen = SweepSettings(**{"trials": 8, "retry_failed": 0, **settings})
-    study, owner = open_study(sweep, chosen), Owner(sweep.path / "search")
-    space = space or Space(parameters, always)
-    proposer = Proposer(sweep, study, space, plan_of_toys, chosen, owner)
+    study = open_study(sweep, chosen)
+    proposer = Proposer(sweep, study, space or Space(parameters, always), plan_of_toys, chosen)
+    constraints = read_constraints(chosen.constraints)
     return Search(
-        sweep,
-        queue,
-        chosen,
-        study,
-        proposer,
-        read_limits(chosen.constraints),
-        watched(chosen.objectives),
-        owner,
-        say=say,
-        interval_s=0.01,
+        sweep, queue, chosen, study, proposer, constraints, say=say, interval_s=interval_s
     )
 
 
@@ -199,6 +191,11 @@ def submitted(path: Path) -> list[str]:
     """Identities of the jobs in the order in which they were handed over."""
     entries = [json.loads(file.read_text()) for file in _files(path)]
     return [entry["job"] for entry in sorted(entries, key=lambda entry: entry["time_ns"])]
+
+
+def beat_fast() -> None:
+    """A searcher that was killed is known to be dead after a second, the least of databases."""
+    storage.HEARTBEAT_S, storage.GRACE_S = 1, 1
 
 
 def meet(path: Path, others: int) -> Callable[[str], None]:
@@ -215,6 +212,7 @@ def meet(path: Path, others: int) -> Callable[[str], None]:
 
 def main(path: Path, trials: int, hold: int, others: int) -> None:
     os.fsync = lambda descriptor: None  # type: ignore[assignment]  # nobody cuts the power
+    beat_fast()
     queue = PlayedQueue(slots=2, hold=hold or None)
     toy_search(path, queue, trials=trials, say=meet(path, others)).run()
 

@@ -20,7 +20,6 @@ from segscape.sweep.run.display import Display, headline, screen, show_status
 from segscape.sweep.run.progress import ProgressReader, SweepProgress, counted, shares
 from segscape.sweep.run.remeasure_latency import measure_designs
 from segscape.sweep.run.supervisor import Supervisor, watched
-from segscape.sweep.search.locks import FOLDER, end_all
 from segscape.sweep.settings import LIMITS, SweepSettings
 
 USAGE = """
@@ -258,7 +257,7 @@ def _submit(sweep: SweepDirectory, wanted: Sequence[JobStatus], asked: _Request)
     for job in submitted:
         print(f"submitted  {job.name}")
     print(f"{len(submitted)} submitted ({supervisor.queue.name})")
-    if (sweep.path / FOLDER).is_dir():
+    if _is_search(sweep):
         print("  the search itself goes on with its own command only")
     if "--wait" not in asked.options:
         print(f"  segscape sweep status {short(sweep.path)} --watch")
@@ -271,24 +270,36 @@ def _submit(sweep: SweepDirectory, wanted: Sequence[JobStatus], asked: _Request)
 def _cancel(sweep: SweepDirectory, jobs: Sequence[Job], asked: _Request) -> int:
     _need_queue(sweep)
     with sweep.lock():
-        ended = 0 if asked.jobs else end_all(sweep.path / FOLDER)  # they would draw other jobs
-        if ended:
+        searched = not asked.jobs and _end_searches(sweep)
+        if searched:
             jobs = sweep.jobs()  # also those that a search has drawn meanwhile
         supervisor = _supervisor(sweep, jobs)
         cancelled = supervisor.cancel(jobs)
     for job in cancelled:
         print(f"cancelled  {job.name}")
-    if ended:
-        print("the search ends; its own command goes on with it")
-        return 0
     if not cancelled:
         print(f"nothing to cancel: {shares(counted(supervisor.statuses()))}")
+    if searched:
+        print("the search ends where it runs; its own command goes on with it")
+    if searched or not cancelled:
         return 0
     print(
         f"{len(cancelled)} cancelled; those that run save first\n"
         f"  segscape sweep resume {short(sweep.path)} goes on with them"
     )
     return 0
+
+
+def _is_search(sweep: SweepDirectory) -> bool:
+    return "objectives" in (sweep.read_description().get("settings") or {})
+
+
+def _end_searches(sweep: SweepDirectory) -> bool:
+    """Let the searchers of a sweep end: they would draw other jobs. Whether there may be any."""
+    if not _is_search(sweep):
+        return False
+    sweep.describe({"cancelled": time.time()})
+    return True
 
 
 def _measure(sweep: SweepDirectory, jobs: Sequence[Job], asked: _Request) -> int:

@@ -9,16 +9,20 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import played_search
 import pytest
-from played_search import PlayedQueue, submitted, toy_search
+from optuna.trial import TrialState
+from played_search import PlayedQueue, beat_fast, submitted, toy_search
 
-from segscape.commands import sweep
+from segscape.commands.sweep import sweep
 from segscape.sweep.memory import status as sweep_states
-from segscape.sweep.search.locks import FOLDER, end_all
+from segscape.sweep.run.supervisor import Campaign
+from segscape.sweep.search import storage
 from segscape.sweep.search.search import Search
 
 
@@ -28,6 +32,9 @@ def quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
     # A job whose submitter is killed in the act waits so long for an answer of the queue.
     monkeypatch.setattr(sweep_states, "_ON_ITS_WAY_S", 2.0)
+    monkeypatch.setattr(storage, "HEARTBEAT_S", 20)  # put back what `beat_fast` changes
+    monkeypatch.setattr(storage, "GRACE_S", 60)
+    beat_fast()
 
 
 def states(search: Search) -> Counter[str]:
@@ -39,11 +46,16 @@ def begin(path: Path, trials: int, hold: int = 0, others: int = 0) -> subprocess
     return subprocess.Popen([sys.executable, played_search.__file__, *words])
 
 
-def wait_for(path: Path, jobs: int, process: subprocess.Popen[bytes]) -> None:
+def until(true: Callable[[], bool]) -> None:
     end = time.monotonic() + 120
-    while len(submitted(path)) < jobs:
-        assert process.poll() is None and time.monotonic() < end
+    while not true():
+        assert time.monotonic() < end
         time.sleep(0.002)
+
+
+def wait_for(path: Path, jobs: int, process: subprocess.Popen[bytes]) -> None:
+    until(lambda: len(submitted(path)) >= jobs or process.poll() is not None)
+    assert process.poll() is None
 
 
 def test_killed_again_and_again_and_resumed(tmp_path: Path) -> None:
@@ -56,9 +68,9 @@ def test_killed_again_and_again_and_resumed(tmp_path: Path) -> None:
     lines: list[str] = []
     search = toy_search(tmp_path, PlayedQueue(slots=2), trials=trials, say=lines.append)
     search.run()
-    assert any("taken over" in line for line in lines)
+    assert any("takes over" in line for line in lines)
     assert states(search) == {"COMPLETE": trials}
-    assert not search.study.running()
+    assert not search.study.unfinished()
     assert max(Counter(submitted(tmp_path)).values()) == 1
     assert len(set(submitted(tmp_path))) == trials
 
@@ -66,29 +78,38 @@ def test_killed_again_and_again_and_resumed(tmp_path: Path) -> None:
 def begun(path: Path, **settings: Any) -> Search:
     """A search with trials on their way, whose searcher has died."""
     search = toy_search(path, PlayedQueue(length=10**6), **settings)
-    with search.owner.living():
-        search._fill({})
+    assert search.step() and len(search.trials) == 2
     return search
 
 
-def test_jobs_that_were_cancelled_in_between_are_wanted_again(tmp_path: Path) -> None:
-    dead = begun(tmp_path)
-    jobs = dead.sweep.jobs()
-    dead._cancel(jobs, "cancelled")
-    # A searcher that lives takes the trials over, and does not want what nobody wanted.
-    search = toy_search(tmp_path, PlayedQueue(), trials=2)
-    with search.owner.living():
-        search._adopt()
-        search._collect(search._look())
-    assert states(search) == {"FAIL": 2}
-    assert {each.user_attrs["cause"] for each in search.study.counted()} == {"cancelled"}
+def cancel_jobs(search: Search) -> None:
+    Campaign(search.sweep, search.queue, search.settings, search.sweep.jobs()).cancel(
+        search.sweep.jobs()
+    )
 
-    dead = begun(tmp_path / "b")
-    dead._cancel(dead.sweep.jobs(), "cancelled")
-    search = toy_search(tmp_path / "b", PlayedQueue(), trials=2)
+
+def test_jobs_that_were_cancelled_in_between_are_wanted_again(tmp_path: Path) -> None:
+    cancel_jobs(begun(tmp_path))
+    search = toy_search(tmp_path, PlayedQueue(), trials=2)
     search.run()
     assert states(search) == {"COMPLETE": 2}
-    assert set(Counter(submitted(tmp_path / "b")).values()) == {2}
+    assert set(Counter(submitted(tmp_path)).values()) == {2}
+
+
+def test_jobs_that_were_cancelled_while_another_searched_are_not(tmp_path: Path) -> None:
+    dead = list[Search]()
+
+    def say(line: str) -> None:
+        """A searcher begins trials after this one has begun, and dies; its jobs are cancelled."""
+        if not dead:
+            dead.append(begun(tmp_path))
+            cancel_jobs(dead[0])
+
+    search = toy_search(tmp_path, PlayedQueue(slots=1), trials=3, say=say)
+    search.run()
+    assert states(search) == {"COMPLETE": 1, "FAIL": 2}
+    causes = {each.user_attrs.get("cause") for each in search.study.counted()}
+    assert causes == {None, "cancelled"}
 
 
 def test_a_failed_trial_whose_job_was_mended_counts_as_what_it_is(tmp_path: Path) -> None:
@@ -105,7 +126,7 @@ def test_a_failed_trial_whose_job_was_mended_counts_as_what_it_is(tmp_path: Path
         search = toy_search(tmp_path, PlayedQueue(), trials=4, say=lines.append)
         search.run()
         assert states(search) == {"COMPLETE": 3, "FAIL": 1}, lines
-    assert not any("finished since" in line for line in lines), "the second time there is nothing"
+    assert not any("takes over" in line for line in lines), "the second time there is nothing"
     points = [tuple(each.user_attrs["point"].items()) for each in search.study.counted()]
     assert len(set(points)) == 4 and len(submitted(tmp_path)) == 4
 
@@ -118,26 +139,26 @@ def test_searchers_end_when_the_sweep_is_cancelled(
     def say(line: str) -> None:
         lines.append(line)
         if len(lines) == 2:
-            assert sweep.sweep(["cancel", str(tmp_path)]) == 0
+            assert sweep(["cancel", str(tmp_path)]) == 0
 
     search = toy_search(tmp_path, PlayedQueue(length=10**6), say=say)
-    search.sweep.write_description({"launcher": {"name": "local", "settings": {}}})
+    kept = {"launcher": {"name": "local", "settings": {}}, "settings": {"objectives": []}}
+    search.sweep.write_description(kept)
     search.run()
     assert "the search ends" in capsys.readouterr().out
     assert search.stopped and not search.sweep.attempts(search.sweep.jobs()[0])
-    assert end_all(tmp_path / FOLDER) == 0
     search = toy_search(tmp_path, PlayedQueue(), trials=3)
     search.run()
     assert not search.stopped and states(search) == {"COMPLETE": 3}
 
 
-def test_a_trial_whose_jobs_are_gone_is_given_up(tmp_path: Path) -> None:
+def test_a_trial_whose_jobs_are_gone_begins_anew(tmp_path: Path) -> None:
     begun(tmp_path)
     (tmp_path / "manifest.json").unlink()
     lines: list[str] = []
     search = toy_search(tmp_path, PlayedQueue(), trials=2, say=lines.append)
     search.run()
-    assert sum("are gone" in line for line in lines) == 2
+    assert sum("takes over" in line for line in lines) == 2
     assert states(search) == {"COMPLETE": 2}
 
 
@@ -146,24 +167,22 @@ def test_a_sweep_that_was_moved_keeps_its_trials(tmp_path: Path) -> None:
     (tmp_path / "a").rename(tmp_path / "b")
     lines: list[str] = []
     search = toy_search(tmp_path / "b" / "toy", PlayedQueue(), trials=2, say=lines.append)
-    search._adopt()
-    assert sum("taken over" in line for line in lines) == 2
+    search.run()
+    assert sum("takes over" in line for line in lines) == 2
+    assert set(Counter(submitted(tmp_path / "b" / "toy")).values()) == {1}
 
 
 def test_directories_that_share_a_database_share_the_trials(tmp_path: Path) -> None:
-    storage, trials = f"sqlite:///{tmp_path}/study.db", 4
-    begun(tmp_path / "a" / "toy", storage=storage)
-    there = toy_search(tmp_path / "b" / "toy", PlayedQueue(), trials=trials, storage=storage)
+    address, trials = f"sqlite:///{tmp_path}/study.db", 4
+    begun(tmp_path / "a" / "toy", storage=address)
+    # The two that were begun elsewhere are begun here once more: their jobs cannot be seen.
+    there = toy_search(tmp_path / "b" / "toy", PlayedQueue(), trials=trials, storage=address)
     there.run()
-    assert states(there) == {"RUNNING": 2, "COMPLETE": 2}
-    assert there.study.elsewhere(there.owner) == 2
-    # The two that it cannot see count; nobody runs more than were wanted.
-    late = there.study.ask(there.owner)
+    assert states(there) == {"COMPLETE": trials}
+    assert len(submitted(tmp_path / "b" / "toy")) == trials
+    # Of two directories whose locks do not see each other none runs more than were wanted.
+    late = there.study.ask()
     assert there.study.too_many(late.number, trials)
-    there.study.interrupt(late.number, "too many")
-    here = toy_search(tmp_path / "a" / "toy", PlayedQueue(), trials=trials, storage=storage)
-    here.run()
-    assert states(here) == {"COMPLETE": trials}
 
 
 def test_half_a_line_in_the_journal_is_cut_off(tmp_path: Path) -> None:
@@ -183,15 +202,38 @@ def test_two_searchers_share_the_trials_of_one_study(tmp_path: Path) -> None:
     assert [process.wait(180) for process in processes] == [0, 0]
     search = toy_search(tmp_path, PlayedQueue(), trials=trials)
     assert states(search) == {"COMPLETE": trials}
-    assert len({each.user_attrs["owner"] for each in search.study.counted()}) == 2
+    assert len([*tmp_path.glob("*.here")]) == 2, "both had a trial"
     assert max(Counter(submitted(tmp_path)).values()) == 1
 
 
-def test_a_living_searcher_keeps_its_trials(tmp_path: Path) -> None:
-    one = toy_search(tmp_path, PlayedQueue(length=10**6))
-    two = toy_search(tmp_path, PlayedQueue(), trials=8)
-    with one.owner.living():
-        one._fill({})
-        assert two.study.adopt(two.owner) == []
-    adopted = two.study.adopt(two.owner)
-    assert {each.number for each in adopted} == {*one.trials}
+def test_a_living_searcher_keeps_its_trials(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr(storage, "HEARTBEAT_S", 0.01)
+    monkeypatch.setattr(storage, "GRACE_S", 60)
+    monkeypatch.setattr(storage, "time", SimpleNamespace(time=lambda: clock[0]))
+    one, lines = begun(tmp_path), list[str]()
+    two = toy_search(tmp_path, PlayedQueue(), trials=8, say=lines.append)
+
+    def heartbeats() -> set[float]:
+        return {two.study.trial(number).system_attrs["heartbeat"] for number in (0, 1)}
+
+    with one.study.beating():
+        clock[0] += 50
+        until(lambda: heartbeats() == {1050})
+        clock[0] += 50
+        two.study.put_stale_in_line()
+        assert not two.study.unfinished(TrialState.WAITING)
+    # It gave back what it had not ended: the next one need not wait until it is taken for dead.
+    assert len(two.study.unfinished(TrialState.WAITING)) == 2
+    assert two.step() and two.step()
+    assert sum("takes over" in line for line in lines) == 2
+
+
+def test_a_searcher_that_was_taken_for_dead_leaves_its_trials_to_the_other(tmp_path: Path) -> None:
+    silent = begun(tmp_path, trials=2)
+    toy_search(tmp_path, PlayedQueue(), trials=2).run()
+    assert silent.step() and not silent.trials
+    assert states(silent) == {"COMPLETE": 2}
+    assert set(Counter(submitted(tmp_path)).values()) == {1}

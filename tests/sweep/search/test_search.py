@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from optuna.trial import TrialState
 from played_search import ENCODERS, PlayedQueue, Space, X, always, submitted, toy_search
 
 from segscape.errors import UserError
 from segscape.sweep.launchers.base import REFUSED, new_attempt
-from segscape.sweep.search.locks import Owner
 from segscape.sweep.search.results import table, winners
 from segscape.sweep.search.search import Search
 from segscape.sweep.search.space import Parameter
-from segscape.sweep.search.study import Verdict
+from segscape.sweep.search.study import Outcome
 
 
 @pytest.fixture(autouse=True)
@@ -243,7 +243,7 @@ def test_constraints_reach_the_sampler_and_the_front(tmp_path: Path) -> None:
     for trial in search.study.complete():
         wide = trial.user_attrs["point"]["encoder"] == "wide"
         assert (trial.constraints["latency/p50_ms<15"] > 0) is wide
-    found = winners(search.study.complete(), search.settings.objectives, search.limits)
+    found = winners(search.study.complete(), search.settings.objectives, search.constraints)
     assert found and all(each.user_attrs["point"]["encoder"] == "narrow" for each in found)
 
 
@@ -270,18 +270,18 @@ def test_the_pruner_knows_whole_curves(tmp_path: Path, pruner: str) -> None:
     study = toy_search(tmp_path, PlayedQueue(), pruner=pruner).study
     curve = {step: 0.1 * step for step in range(1, 10)}
     for last in (1.0, 1.0, 1.0, math.nan):  # that one diverged, behind its best checkpoint
-        trial = study.ask(Owner(tmp_path))
+        trial = study.ask()
         assert not study.report(trial.number, {1: 0.1, 2: 0.2})
         study.report(trial.number, {**curve, 10: last}, ended=True)
-        study.tell(trial.number, Verdict("complete", [0.5, 1.0]))
-    done = study._curves.get_trials(deepcopy=False)
+        study.tell(trial.number, Outcome(TrialState.COMPLETE, [0.5, 1.0]))
+    done = study.curves()
     assert [each.value for each in done] == pytest.approx([1.0, 1.0, 1.0, 0.9])
     if pruner == "halving":
         assert [each.system_attrs["completed_rung_0"] for each in done] == [0.1] * 4
-    worse = study.ask(Owner(tmp_path)).number
+    worse = study.ask().number
     # The last validation decides nothing: all is paid by then.
     assert not study.report(worse, {10: 0.01})
-    worse = study.ask(Owner(tmp_path)).number
+    worse = study.ask().number
     assert study.report(worse, {1: 0.01, 2: 0.01, 3: 0.01})
 
 

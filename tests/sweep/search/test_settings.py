@@ -15,36 +15,35 @@ from segscape.runs.run_directory import RunDirectory
 from segscape.sweep.launchers.plugin import PluginQueue
 from segscape.sweep.launchers.slurm import SlurmQueue
 from segscape.sweep.memory.directory import SweepDirectory
-from segscape.sweep.search.locks import Owner
+from segscape.sweep.search.command import check_settings, check_slots, make_search, run_search
 from segscape.sweep.search.objectives import (
+    best_row,
     check_measured,
     check_objectives,
     curve,
-    figures,
-    read_limits,
-    watched,
+    pruning_metric,
+    read_constraints,
 )
 from segscape.sweep.search.sampling import mixed
 from segscape.sweep.search.space import Parameter, read_parameters
 from segscape.sweep.search.storage import open_storage
-from segscape.sweep.search.sweeper import check_settings, check_slots, make_search, run
 from segscape.sweep.search.terms import in_known_order, refuse_other_terms, terms_of
 from segscape.sweep.settings import SweepSettings
 
 
 def test_limits() -> None:
-    below, above = read_limits(["latency/p50_ms < 20", "val/miou>=0.5"])
+    below, above = read_constraints(["latency/p50_ms < 20", "val/miou>=0.5"])
     assert str(below) == "latency/p50_ms<20"
-    assert below.excess(25.0) == pytest.approx(0.25) and below.excess(10.0) == -0.5
+    assert below.violation(25.0) == pytest.approx(0.25) and below.violation(10.0) == -0.5
     assert not below.holds(20.0) and above.holds(0.5) and not above.holds(0.4)
     # What the sampler takes for outside is what the front leaves out.
-    assert below.excess(20.0) > 0 and above.excess(0.5) == 0
+    assert below.violation(20.0) > 0 and above.violation(0.5) == 0
 
 
 @pytest.mark.parametrize("text", ["latency/p50_ms", "5<latency/p50_ms<9", "latency/p50_ms<fast"])
 def test_limits_that_cannot_be_read(text: str) -> None:
     with pytest.raises(UserError, match="cannot be read"):
-        read_limits([text])
+        read_constraints([text])
 
 
 def test_figures_that_no_run_has() -> None:
@@ -52,23 +51,23 @@ def test_figures_that_no_run_has() -> None:
     with pytest.raises(UserError, match="did you mean val/miou"):
         check_objectives([("max", "val/mIoU")])
     with pytest.raises(UserError, match="did you mean latency/p50_ms"):
-        read_limits(["latency/p50<20"])
+        read_constraints(["latency/p50<20"])
     with pytest.raises(UserError, match="twice"):
         check_objectives([("max", "val/miou"), ("min", "val/miou")])
 
 
 def test_the_pruner_judges_what_is_measured_again_and_again() -> None:
-    assert watched([("min", "latency/p50_ms"), ("min", "val/loss")]) == ("min", "val/loss")
-    assert watched([("min", "latency/p50_ms")]) == ("max", "val/miou")
+    assert pruning_metric([("min", "latency/p50_ms"), ("min", "val/loss")]) == ("min", "val/loss")
+    assert pruning_metric([("min", "latency/p50_ms")]) == ("max", "val/miou")
 
 
 def test_figures_are_those_of_the_first_best_row(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path)
     for step, score in enumerate([0.2, 0.5, None, 0.5, 0.4]):
         run.append_metrics({"step": step, "val/miou": score, "val/loss": float(step)})
-    assert figures(run)["val/loss"] == 1.0
+    assert best_row(run)["val/loss"] == 1.0
     assert curve(run, "val/miou") == {1: 0.2, 2: 0.5, 4: 0.5, 5: 0.4}
-    assert figures(RunDirectory(tmp_path / "none")) == {}
+    assert best_row(RunDirectory(tmp_path / "none")) == {}
 
 
 @pytest.mark.parametrize(
@@ -146,17 +145,8 @@ def test_searchers_that_start_later_draw_otherwise() -> None:
     assert len({mixed(1, 0), mixed(1, 1), mixed(2, 0)}) == 3
 
 
-def test_an_owner_lives_as_long_as_its_process_holds_the_file(tmp_path: Path) -> None:
-    one, two = Owner(tmp_path), Owner(tmp_path)
-    assert not two.lives(one.token)
-    with one.living():
-        one.beat()
-        assert two.lives(one.token) and one.lives(one.token)
-    assert not two.lives(one.token)
-
-
 class Launcher:
-    """Plays a launcher of somebody else's: every second job cannot even start."""
+    """Plays a third-party launcher: every second job cannot even start."""
 
     def __init__(self, sweep: SweepDirectory) -> None:
         self.sweep = sweep
@@ -176,7 +166,7 @@ class Launcher:
                 run.write_status("finished")
 
 
-def test_a_launcher_of_somebody_elses_runs_batches(tmp_path: Path) -> None:
+def test_a_third_party_launcher_runs_batches(tmp_path: Path) -> None:
     launcher: Any = Launcher(SweepDirectory(tmp_path))
     queue: Any = PluginQueue(launcher, jobs=2)
     search = toy_search(tmp_path, queue, trials=5)
@@ -189,10 +179,10 @@ def test_a_launcher_of_somebody_elses_runs_batches(tmp_path: Path) -> None:
 def test_exit_codes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name, fate, code in (("a", "finish", 0), ("b", "fail", 1)):
         search = toy_search(tmp_path / name, PlayedQueue(fate=lambda c, a, f=fate: f), trials=2)
-        assert run(search, search.settings, []) == code
+        assert run_search(search) == code
     other = (("max", "val/miou"),)
     search = toy_search(tmp_path / "a", PlayedQueue(), trials=2, objectives=other)
-    assert run(search, search.settings, []) == 0
+    assert run_search(search) == 0
     assert "a was searched for max:val/miou,min:latency/p50_ms too" in capsys.readouterr().out
 
 
@@ -212,7 +202,6 @@ def test_a_search_over_real_designs(tmp_path: Path) -> None:
         settings,
         parameters,
         common,
-        [],
         say=lambda line: None,
         interval_s=0.01,
     )
@@ -223,4 +212,4 @@ def test_a_search_over_real_designs(tmp_path: Path) -> None:
     assert all(job.cost["params"] < 20e6 for job in sweep.jobs())
     with pytest.raises(UserError, match=r"fusion was add,uafm_spatial, is add,cff"):
         more, _ = read_parameters(["fusion=add,cff", *overrides[:1], overrides[2]], files.groups())
-        make_search(sweep, PlayedQueue(), settings, more, common, [])
+        make_search(sweep, PlayedQueue(), settings, more, common)

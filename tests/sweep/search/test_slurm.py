@@ -36,23 +36,28 @@ def stand_in(sweep: SweepDirectory, job: Job, attempt: Attempt) -> list[str]:
 def search_on_slurm(path: Path, trials: int, lines: list[str]) -> Search:
     queue = SlurmQueue(partition="main", cpus=1, memory="200M")
     space = Space([ROWS, X], always)
-    search = toy_search(
-        path, queue, space=space, trials=trials, workers=2, pruner="halving", say=lines.append
+    return toy_search(
+        path,
+        queue,
+        space=space,
+        trials=trials,
+        workers=2,
+        pruner="halving",
+        say=lines.append,
+        interval_s=0.3,
     )
-    search._interval_s = 0.3
-    return search
 
 
 def test_a_pruned_trial_leaves_the_queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slurm, "worker_command", stand_in)
     lines: list[str] = []
     first = search_on_slurm(tmp_path, 1, lines)
-    first.study.put_in_line({"rows": "3", "x": "0.3"})
+    first.study.enqueue({"rows": "3", "x": "0.3"})
     first.run()
     # The same command with more trials: two that are worse, and would never end by themselves.
     search = search_on_slurm(tmp_path, 3, lines)
     for x in ("0.8", "0.9"):
-        search.study.put_in_line({"rows": "1500", "x": x})
+        search.study.enqueue({"rows": "1500", "x": x})
     search.run()
 
     assert Counter(each.state.name for each in search.study.counted()) == {

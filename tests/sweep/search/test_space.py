@@ -7,7 +7,7 @@ import pytest
 
 from segscape.config import command_line, composing, files
 from segscape.errors import UserError
-from segscape.sweep.search.conditions import Conditions, make_space
+from segscape.sweep.search.conditions import Conditions
 from segscape.sweep.search.space import Parameter, Space, read_parameters
 
 GROUPS = {"encoder": ["stdc1", "stdc2", "resnet18"], "fusion": ["add", "uafm_spatial"]}
@@ -105,7 +105,7 @@ def test_a_fusion_is_a_parameter_only_where_the_decoder_uses_one() -> None:
         ["fusion=add,uafm_spatial", "fusion.x=1,2", "decoder=fld,head_free", "head=seg"],
         files.groups(),
     )[0]
-    space = make_space(parameters, Conditions(parameters, [], {}))
+    space = Conditions(parameters, [], {}).space(parameters)
     points = list(space.points())
     assert {"decoder": "head_free"} in points
     with_fusion = [point for point in points if point["decoder"] == "fld"]
@@ -116,7 +116,7 @@ def test_a_model_brings_its_decoder() -> None:
     parameters = read_parameters(
         ["model=ppliteseg,enet", "context=sppm,ppm", "fusion=add,uafm_spatial"], files.groups()
     )[0]
-    points = list(make_space(parameters, Conditions(parameters, [], {})).points())
+    points = list(Conditions(parameters, [], {}).space(parameters).points())
     assert {"model": "enet"} in points and len(points) == 5
 
 
@@ -125,7 +125,7 @@ def test_when() -> None:
         ["optim.momentum=0.8,0.9", "optim=sgd,adamw", "x=1,2"], files.groups()
     )[0]
     when = {"optim.momentum": "optim == 'sgd'", "x": "optim.momentum > 0.85 and model == 'enet'"}
-    points = list(make_space(parameters, Conditions(parameters, ["model=enet"], when)).points())
+    points = list(Conditions(parameters, ["model=enet"], when).space(parameters).points())
     assert {"optim": "adamw"} in points
     assert {"optim": "sgd", "optim.momentum": "0.8"} in points
     assert {"optim": "sgd", "optim.momentum": "0.9", "x": "2"} in points and len(points) == 4

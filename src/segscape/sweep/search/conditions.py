@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from omegaconf import OmegaConf
+
 from segscape.config import composing, files, targets
 from segscape.config.override_text import plain, typed
-from segscape.errors import UserError, nearest
+from segscape.errors import UserError, unknown
 from segscape.sweep.plan.where import Condition, read
 from segscape.sweep.search.space import OPTIONAL_PARTS, Parameter, Space
 
@@ -49,12 +51,8 @@ class Conditions:
         self._bases: dict[tuple[str, ...], _Base] = {}
         for key in when:
             if key not in self._keys:
-                close = nearest(key, self._keys)
-                hint = f"did you mean {close}? " if close else ""
-                raise UserError(
-                    f"sweep.when: {key} is no parameter of this search",
-                    f"{hint}parameters: {', '.join(self._keys)}",
-                )
+                what = f"sweep.when: {key} is no parameter of this search"
+                raise unknown(what, key, self._keys, label="parameters")
         known = [*self._base({}).values, *self._keys] if when else []
         self._when: dict[str, Condition] = {
             self._keys[key]: read(str(text), known, f"sweep.when.{key}")
@@ -93,6 +91,14 @@ class Conditions:
             return False
         return condition.holds({**self._base(point).values, **drawn})
 
+    def space(self, parameters: Sequence[Parameter]) -> Space:
+        """The space whose parameters exist where they have an effect.
+
+        Raises:
+            UserError: two parameters depend on each other.
+        """
+        return Space(parameters, self.exists, self.after())
+
     def _brings(self, key: str) -> bool:
         """Whether a choice may change the choice of a decoder."""
         own = key == "decoder" or key not in targets.SUPPLIED
@@ -107,7 +113,7 @@ class Conditions:
     def _composed(self, chosen: Sequence[str]) -> _Base:
         try:
             composed, choices = self._compose([*self._common, *chosen])
-            node = _plain(composed)
+            node: Any = OmegaConf.to_container(composed, resolve=True)
             target = targets.locate(str(node["decoder"]["_target_"]), "decoder")
         except UserError:
             if not chosen:
@@ -118,23 +124,8 @@ class Conditions:
         return _Base(getattr(target, "uses", frozenset()), {**values, **choices})
 
 
-def make_space(parameters: Sequence[Parameter], conditions: Conditions) -> Space:
-    """The space whose parameters exist where they have an effect.
-
-    Raises:
-        UserError: two parameters depend on each other.
-    """
-    return Space(parameters, conditions.exists, conditions.after())
-
-
 def _part(key: str) -> str:
     return plain(key).split(".")[0]
-
-
-def _plain(composed: Any) -> Any:
-    from omegaconf import OmegaConf
-
-    return OmegaConf.to_container(composed, resolve=True)
 
 
 def _leaves(node: Any, prefix: str = "") -> list[tuple[str, Any]]:

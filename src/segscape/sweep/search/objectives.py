@@ -1,4 +1,4 @@
-"""What a search wants: figures of a run to be made large or small, and measured limits."""
+"""What a search is to find: figures of a run to be made large or small, and bounds on them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from segscape.config.training import SCORE
-from segscape.errors import UserError, nearest
+from segscape.errors import UserError, unknown
 from segscape.runs.run_directory import RunDirectory
 
 _KNOWN = (
@@ -25,7 +25,7 @@ _LIMIT = re.compile(r"\s*(?P<key>[^<>=]+?)\s*(?P<sign><=|>=|<|>)\s*(?P<bound>[-+
 
 
 @dataclass(frozen=True)
-class Limit:
+class Constraint:
     """A bound on a measured figure, e.g. `latency/p50_ms<20`.
 
     Attributes:
@@ -41,7 +41,7 @@ class Limit:
     def __str__(self) -> str:
         return f"{self.key}{self.sign}{self.bound:g}"
 
-    def excess(self, figure: float) -> float:
+    def violation(self, figure: float) -> float:
         """How far a figure is beyond the bound, as a share of it; 0 or less is within.
 
         A bound without `=` is itself outside, by next to nothing.
@@ -53,10 +53,10 @@ class Limit:
 
     def holds(self, figure: float) -> bool:
         """Whether a figure is within."""
-        return self.excess(figure) <= 0
+        return self.violation(figure) <= 0
 
 
-def read_limits(texts: Sequence[str]) -> list[Limit]:
+def read_constraints(texts: Sequence[str]) -> list[Constraint]:
     """Read `sweep.constraints`.
 
     Raises:
@@ -76,7 +76,7 @@ def read_limits(texts: Sequence[str]) -> list[Limit]:
                 "without training goes into sweep.where",
             )
         _check_key(match["key"], "sweep.constraints")
-        found.append(Limit(match["key"], match["sign"], bound))
+        found.append(Constraint(match["key"], match["sign"], bound))
     return found
 
 
@@ -97,16 +97,12 @@ def check_objectives(objectives: Sequence[tuple[str, str]]) -> None:
 def _check_key(key: str, where: str) -> None:
     if key in _KNOWN or (key.startswith(_OPEN) and not key.endswith("/")):
         return
-    close = nearest(key, _KNOWN)
-    hint = f"did you mean {close}? " if close else ""
-    raise UserError(
-        f"{where}: a run has no figure {key}",
-        f"{hint}figures: {', '.join(_KNOWN)}, {', '.join(f'{name}...' for name in _OPEN)}",
-    )
+    known = [*_KNOWN, *(f"{name}..." for name in _OPEN)]
+    raise unknown(f"{where}: a run has no figure {key}", key, known, label="figures")
 
 
 def check_measured(keys: Iterable[str], profile: Mapping[str, Any]) -> None:
-    """Refuse figures that the runs are told not to measure.
+    """Refuse figures that the runs are configured not to measure.
 
     Args:
         keys: of objectives and constraints.
@@ -117,29 +113,24 @@ def check_measured(keys: Iterable[str], profile: Mapping[str, Any]) -> None:
     """
     enabled = profile.get("enabled", True)
     timed = enabled and profile.get("latency", True)
+    switch = "profile.latency" if enabled else "profile.enabled"
     for key in keys:
-        if key.startswith("latency/") and not timed:
-            said = "profile.latency" if enabled else "profile.enabled"
+        if (key.startswith("latency/") and not timed) or (key.startswith("model/") and not enabled):
             raise UserError(
-                f"the search is to judge by {key}, and {said}=false measures no latency",
-                "leave it out, or give other sweep.objectives and sweep.constraints",
-            )
-        if key.startswith("model/") and not enabled:
-            raise UserError(
-                f"the search is to judge by {key}, and profile.enabled=false counts no cost",
+                f"the search is to judge by {key}, and {switch}=false does not measure it",
                 "leave it out, or give other sweep.objectives and sweep.constraints",
             )
 
 
-def watched(objectives: Sequence[tuple[str, str]]) -> tuple[str, str]:
-    """The objective by which a pruner judges: the first that a run measures again and again."""
+def pruning_metric(objectives: Sequence[tuple[str, str]]) -> tuple[str, str]:
+    """The objective by which a pruner judges: the first that every validation measures."""
     for direction, key in objectives:
         if key.startswith("val/"):
             return direction, key
     return "max", SCORE
 
 
-def figures(run: RunDirectory) -> dict[str, Any]:
+def best_row(run: RunDirectory) -> dict[str, Any]:
     """The figures of a run's best checkpoint: the first row with the highest val/miou."""
     best: dict[str, Any] = {}
     for row in run.read_metrics():

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import itertools
-import random
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from random import Random
+from typing import Any
+
+from optuna.trial import Trial, TrialState
 
 from segscape.config.identity import design
 from segscape.config.override_text import Point
 from segscape.errors import UserError
+from segscape.sweep.memory.directory import Job, Planned, SweepDirectory
 from segscape.sweep.search.sampling import mixed
 from segscape.sweep.search.space import Space
-from segscape.sweep.search.study import Study
-
-if TYPE_CHECKING:
-    from segscape.sweep.memory.directory import Job, Planned, SweepDirectory
-    from segscape.sweep.search.locks import Owner
-    from segscape.sweep.settings import SweepSettings
+from segscape.sweep.search.study import Study, before
+from segscape.sweep.settings import SweepSettings
 
 # A sampler that repeats itself is asked so often before something new is chosen for it.
 _PATIENCE = 20
@@ -27,7 +26,7 @@ _BEFORE = "the sampler proposed it before"
 # So many points are looked at for something new, of those that a finite space lists.
 _LOOKED_AT = 500
 _LISTED = 20_000
-# What cannot work is told as a bad result as long as there are enough good ones beside it.
+# What cannot work is reported as a bad result as long as there are enough good ones beside it.
 _BAD_PER_GOOD = 5
 
 PlanPoints = Callable[[Sequence[Mapping[str, str]]], Any]
@@ -41,11 +40,13 @@ class Proposal:
         number: of the trial.
         point: the values of its parameters, as typed.
         jobs: one for each seed.
+        before: numbers that it had before it was put in line again.
     """
 
     number: int
     point: Point
     jobs: Sequence[Job]
+    before: Collection[int] = ()
 
 
 class Proposer:
@@ -57,7 +58,6 @@ class Proposer:
         space: to look through.
         plan: checks points: `plan.check.plan` for the common overrides and settings.
         settings: trials, seeds, seed.
-        owner: this searcher.
     """
 
     def __init__(
@@ -67,10 +67,9 @@ class Proposer:
         space: Space,
         plan: PlanPoints,
         settings: SweepSettings,
-        owner: Owner,
     ) -> None:
         self.sweep, self.study, self.space, self._plan = sweep, study, space, plan
-        self.settings, self.owner = settings, owner
+        self.settings = settings
         self.ended: str | None = None
         self.refusals: Counter[str] = Counter()
         self._useless: set[tuple[tuple[str, str], ...]] = set()
@@ -83,22 +82,21 @@ class Proposer:
             UserError: nothing that was proposed could work.
         """
         refused = 0
-        while self.ended is None:
+        while True:
             with self.sweep.lock():
-                if len(self.study.counted()) >= self.settings.trials:
+                enough = len(self.study.counted()) >= self.settings.trials
+                if (enough or self.ended) and not self.study.unfinished(TrialState.WAITING):
                     return None
-                trial = self.study.ask(self.owner)
+                trial = self.study.ask()
             if self.study.too_many(trial.number, self.settings.trials):
                 self.study.interrupt(trial.number, "others had begun the last ones")
                 return None
-            point = self.space.suggest(trial)
-            found = self._considered(trial.number, point)
+            found = self._considered(trial)
             if found is not None:
                 return found
             refused += 1
             if refused >= _PATIENCE:
                 self._help()
-        return None
 
     def planned(self, point: Point) -> tuple[list[Planned], str | None]:
         """The jobs of a point, or why there are none."""
@@ -111,38 +109,38 @@ class Proposer:
             return [], f"outside of sweep.where={self.settings.where!r}"
         return list(found.planned), None
 
-    def _considered(self, number: int, point: Point) -> Proposal | None:
+    def _considered(self, trial: Trial) -> Proposal | None:
         """A proposal out of a trial, or None: then the trial was given up."""
+        # One that was put in line again has its parameters, and gives the same point and jobs.
+        number, point = trial.number, self.space.suggest(trial)
         with self.sweep.lock():
             # In one step: of two searchers that draw the same, one runs it.
             self.study.note(number, point=point)
-            before = _frozen(point) in self._tried(besides=number)
-        if before:
-            self._refuse(number, _BEFORE)
-            return None
+            repeated = _frozen(point) in self._tried(besides=number)
+        if repeated:
+            return self._refuse(number, _BEFORE)
         planned, reason = self.planned(point)
         if reason is not None:
-            self._refuse(number, reason, bad=self._may_be_told())
-            return None
+            return self._refuse(number, reason, bad=self._may_be_reported())
         identity = design(planned[0].config)
         with self.sweep.lock():
             for other in self.study.counted():
                 if other.user_attrs.get("design") == identity and other.number != number:
-                    self._refuse(number, f"the same design as trial {other.number}")
-                    return None
+                    return self._refuse(number, f"the same design as trial {other.number}")
             jobs = self.sweep.add(planned)
             self.study.note(number, design=identity, jobs=[job.id for job in jobs])
-        return Proposal(number, point, jobs)
+        return Proposal(number, point, jobs, before(self.study.trial(number)))
 
-    def _refuse(self, number: int, reason: str, bad: bool = False) -> None:
+    def _refuse(self, number: int, reason: str, bad: bool = False) -> Proposal | None:
         self.refusals[reason] += 1
         self.study.refuse(number, reason, bad)
+        return None
 
-    def _may_be_told(self) -> bool:
+    def _may_be_reported(self) -> bool:
         """Whether the sampler may learn from one more design that cannot work.
 
-        A sampler that is never told would propose nothing else: it takes what it knows nothing of
-        for promising. Told of too many, TPE would count them among its best tenth.
+        A sampler that never learns of them would propose nothing else: it takes what it knows
+        nothing of for promising. With too many, TPE would count them among its best tenth.
         """
         bad = sum("bad" in each.user_attrs for each in self.study.all())
         return bad < _BAD_PER_GOOD * len(self.study.complete())
@@ -162,7 +160,7 @@ class Proposer:
         """Put something new in line for a sampler that finds nothing, or end."""
         fresh = self._untried()
         if fresh is not None:
-            self.study.put_in_line(self.space.values(fresh))
+            self.study.enqueue(self.space.values(fresh))
         elif self.study.counted():
             self.ended = "every design of the space that can work has been tried"
             if not self._all_seen:
@@ -176,16 +174,16 @@ class Proposer:
             )
 
     def _untried(self) -> Point | None:
-        """A point that nobody has tried and that can work, at random."""
+        """A point that no trial has had and that can work, at random."""
         tried = self._tried() | self._useless
-        dice = random.Random(mixed(self.settings.seed, len(tried)))
+        rng = Random(mixed(self.settings.seed, len(tried)))
         listed = list(itertools.islice(self.space.points(), _LISTED)) if self.space.finite else []
         if 0 < len(listed) < _LISTED:
             points = [point for point in listed if _frozen(point) not in tried]
-            dice.shuffle(points)
+            rng.shuffle(points)
             self._all_seen = len(points) <= _LOOKED_AT
         else:
-            points = [self.space.random(dice) for _ in range(_LOOKED_AT)]
+            points = [self.space.random(rng) for _ in range(_LOOKED_AT)]
         seen = {each.user_attrs.get("design") for each in self.study.counted()}
         for point in points[:_LOOKED_AT]:
             planned, reason = self.planned(point)

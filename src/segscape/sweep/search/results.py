@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from optuna.trial import FrozenTrial
+from rich.table import Table
 
 from segscape.runs.files import write_json
 from segscape.runs.pareto import front
-
-if TYPE_CHECKING:
-    from optuna.trial import FrozenTrial
-    from rich.table import Table
-
-    from segscape.sweep.search.objectives import Limit
+from segscape.sweep.search.objectives import Constraint
 
 _SCALES = {"model/macs": (1e9, "GMACs"), "model/flops": (1e9, "GFLOPs"), "model/params": (1e6, "M")}
 
@@ -21,31 +19,31 @@ _SCALES = {"model/macs": (1e9, "GMACs"), "model/flops": (1e9, "GFLOPs"), "model/
 def winners(
     trials: Sequence[FrozenTrial],
     objectives: Sequence[tuple[str, str]],
-    limits: Sequence[Limit],
+    constraints: Sequence[Constraint],
 ) -> list[FrozenTrial]:
     """The trials that no other beats, best in the first objective first.
 
     Args:
         trials: complete ones.
         objectives: (direction, key) each.
-        limits: a trial outside of one is left out.
+        constraints: a trial outside of one is left out.
     """
-    within = [each for each in trials if _is_within(each, limits)]
+    within = [each for each in trials if _is_within(each, constraints)]
     chosen = front([each.values for each in within], [way for way, _ in objectives])
     sign = -1 if objectives[0][0] == "max" else 1
     return sorted((within[index] for index in chosen), key=lambda each: sign * each.values[0])
 
 
-def _is_within(trial: FrozenTrial, limits: Sequence[Limit]) -> bool:
+def _is_within(trial: FrozenTrial, constraints: Sequence[Constraint]) -> bool:
     figures = trial.user_attrs.get("figures", {})
-    return all(limit.holds(figures[limit.key]["mean"]) for limit in limits)
+    return all(each.holds(figures[each.key]["mean"]) for each in constraints)
 
 
 def write_front(
     path: Path,
     found: Sequence[FrozenTrial],
     objectives: Sequence[tuple[str, str]],
-    limits: Sequence[Limit],
+    constraints: Sequence[Constraint],
     counts: Mapping[str, int],
 ) -> None:
     """Write front.json.
@@ -54,14 +52,14 @@ def write_front(
         path: of the file.
         found: the winners.
         objectives: (direction, key) each.
-        limits: measured constraints.
+        constraints: measured constraints.
         counts: trials by how they ended.
     """
     write_json(
         path,
         {
             "objectives": [f"{way}:{key}" for way, key in objectives],
-            "constraints": [str(limit) for limit in limits],
+            "constraints": [str(each) for each in constraints],
             "trials": dict(counts),
             "front": [
                 {
@@ -80,13 +78,13 @@ def write_front(
 def table(
     found: Sequence[FrozenTrial],
     objectives: Sequence[tuple[str, str]],
-    limits: Sequence[Limit],
+    constraints: Sequence[Constraint],
     title: str,
 ) -> Table:
     """The winners, one a row: what was chosen, and the figures with their spread over seeds."""
-    from rich.table import Table
-
-    keys = list(dict.fromkeys([*(key for _, key in objectives), *(each.key for each in limits)]))
+    keys = list(
+        dict.fromkeys([*(key for _, key in objectives), *(each.key for each in constraints)])
+    )
     shown = Table(title=title, title_justify="left")
     shown.add_column("trial", justify="right")
     parameters = list(dict.fromkeys(name for each in found for name in each.user_attrs["point"]))
@@ -99,12 +97,12 @@ def table(
         )
     for each in found:
         point, figures = each.user_attrs["point"], each.user_attrs["figures"]
-        cells = [figure_text(key, figures.get(key)) for key in keys]
+        cells = [metric_text(key, figures.get(key)) for key in keys]
         shown.add_row(str(each.number), *(point.get(name, "-") for name in parameters), *cells)
     return shown
 
 
-def figure_text(key: str, figure: Mapping[str, Any] | None) -> str:
+def metric_text(key: str, figure: Mapping[str, Any] | None) -> str:
     """A figure with its standard deviation over seeds, e.g. `0.6120 ± 0.0034`."""
     if figure is None:
         return "-"

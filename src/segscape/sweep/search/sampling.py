@@ -3,42 +3,36 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import optuna
+from optuna import pruners, samplers
 
 #: Pruners that compare what runs had reached at certain steps, and keep that with each run.
 BY_RUNGS = ("halving", "hyperband")
 
 
-def make_sampler(name: str, seed: int, trials: int) -> optuna.samplers.BaseSampler:
+def make_sampler(name: str, seed: int, trials: int) -> samplers.BaseSampler:
     """The sampler that `sweep.sampler` names, fit for a search of so many trials."""
-    import optuna
-
     # The first third explores, so that a short search does not lean on two or three results.
     start = max(4, min(10, trials // 3))
     if name == "random":
-        return optuna.samplers.RandomSampler(seed=seed)
+        return samplers.RandomSampler(seed=seed)
     if name == "nsga2":
-        return optuna.samplers.NSGAIISampler(seed=seed, population_size=max(4, min(50, start)))
+        return samplers.NSGAIISampler(seed=seed, population_size=max(4, min(50, start)))
     if name == "gp":
-        return optuna.samplers.GPSampler(
+        return samplers.GPSampler(
             seed=seed, n_startup_trials=start, warn_independent_sampling=False
         )
     assert name == "tpe", name
-    return optuna.samplers.TPESampler(seed=seed, n_startup_trials=start)
+    return samplers.TPESampler(seed=seed, n_startup_trials=start)
 
 
-def make_pruner(name: str, length: int | None) -> optuna.pruners.BasePruner:
+def make_pruner(name: str, length: int | None) -> pruners.BasePruner:
     """The pruner that `sweep.pruner` names.
 
     Args:
         name: of it.
         length: validations of a whole run; None while none has ended, then nothing is pruned.
     """
-    from optuna import pruners
-
     if name == "none" or length is None:
         return pruners.NopPruner()
     # The first tenth of a run says too little.

@@ -1,7 +1,7 @@
 """The search itself: a free slot gets the next trial, whatever the others are doing.
 
-Everything it knows is in the study and in the sweep's directory. A searcher that is killed leaves
-its trials to the next one, which takes over their jobs wherever they are: waiting, running, ended.
+Everything it knows is in the study and in the sweep's directory. The trials of a searcher that is
+killed are put in line again, and get their jobs back wherever they are: waiting, running, ended.
 """
 
 from __future__ import annotations
@@ -10,31 +10,38 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from optuna.trial import TrialState
 
 from segscape.config.training import LATENCY, SCORE
 from segscape.errors import JobsFailed, UserError
-from segscape.sweep.launchers.base import REFUSED
+from segscape.sweep.launchers.base import REFUSED, Queue
 from segscape.sweep.launchers.queues import statuses
+from segscape.sweep.memory.directory import Job, SweepDirectory
 from segscape.sweep.memory.status import LIVE, JobStatus, State
-from segscape.sweep.search.ground import Source
-from segscape.sweep.search.objectives import Limit, curve, deviation, figures, mean, missing
-from segscape.sweep.search.proposals import Proposer
-from segscape.sweep.search.results import figure_text
-from segscape.sweep.search.study import Study, Verdict
-
-if TYPE_CHECKING:
-    from segscape.sweep.launchers.base import Queue
-    from segscape.sweep.memory.directory import Job, SweepDirectory
-    from segscape.sweep.search.locks import Owner
-    from segscape.sweep.settings import SweepSettings
+from segscape.sweep.run.supervisor import Supervisor
+from segscape.sweep.search.objectives import (
+    Constraint,
+    best_row,
+    curve,
+    deviation,
+    mean,
+    missing,
+    pruning_metric,
+)
+from segscape.sweep.search.proposals import Proposal, Proposer
+from segscape.sweep.search.results import metric_text
+from segscape.sweep.search.snapshot import SourceSnapshot
+from segscape.sweep.search.study import Outcome, Study
+from segscape.sweep.settings import SweepSettings
 
 # Kept with every trial where a run has them.
 _KEPT = (SCORE, LATENCY, "model/macs", "model/flops", "model/params")
 _GOES_ON = (State.WAITING, State.STOPPED, State.LOST)
+_TAKEN_BACK = (State.CANCELLED, State.PRUNED)
 # A cluster that took jobs before is given so long to take them again.
 _AWAY_S = 1800.0
-_TAKEN_BACK = (State.CANCELLED, State.PRUNED)
 Found = Mapping[str, JobStatus]
 
 
@@ -45,16 +52,13 @@ class Running:
     Attributes:
         number: of the trial.
         jobs: one for each seed.
-        adopted: whether another searcher began it.
-        revived: whether this command found it there at its start: then it wants jobs again that
-            somebody cancelled in between.
+        wanted_again: states of jobs that were taken back before, and are handed over once more.
         submitted: by job, how often this searcher handed it over.
     """
 
     number: int
     jobs: Sequence[Job]
-    adopted: bool = False
-    revived: bool = False
+    wanted_again: Collection[State] = _TAKEN_BACK
     submitted: Counter[str] = field(default_factory=Counter)
 
 
@@ -67,11 +71,9 @@ class Search:
         settings: workers, trials, restarts, retries, objectives.
         study: of the search.
         proposer: of new trials.
-        limits: measured constraints.
-        watched: (direction, key) of the figure that the pruner judges by.
-        owner: this searcher.
+        constraints: on measured figures.
         configs: that together name every module that a job may need.
-        say: where a line about each trial goes.
+        say: prints a line about each trial.
         interval_s: between two looks, in seconds; by default what the queue can bear.
     """
 
@@ -82,21 +84,20 @@ class Search:
         settings: SweepSettings,
         study: Study,
         proposer: Proposer,
-        limits: Sequence[Limit],
-        watched: tuple[str, str],
-        owner: Owner,
+        constraints: Sequence[Constraint],
         configs: Sequence[Mapping[str, Any]] = (),
         say: Callable[[str], None] = print,
         interval_s: float | None = None,
     ) -> None:
         self.sweep, self.queue, self.settings, self.study = sweep, queue, settings, study
-        self.proposer, self.limits, self.watched, self.owner = proposer, limits, watched, owner
+        self.proposer, self.constraints = proposer, constraints
         self._say = say
         self._interval_s = queue.poll_s if interval_s is None else interval_s
-        self._source = Source(sweep, configs, say)
+        self._source = SourceSnapshot(sweep, configs, say)
         self.trials: dict[int, Running] = {}
         self.stopped = False
-        self._word = owner.stop_word()
+        self._cancelled: Any = None
+        self._before: set[int] = set()
         self._took = False
         self._away: float | None = None
 
@@ -112,53 +113,47 @@ class Search:
             UserError: nothing can be run, no run has the figures that are wanted, or a trial
                 failed and `sweep.fail_fast` is set.
         """
-        with self.owner.living():
-            self._word = self.owner.stop_word()
-            self._adopt(revived=True)
+        self._cancelled = self.sweep.read_description().get("cancelled")
+        waits = False
+        with self.study.beating():
             self._reopen()
-            while True:
-                self.owner.beat()
-                found = self._look()
-                self.stopped = self.owner.stop_word() != self._word
-                if self.stopped:
-                    return
-                ended = self._collect(found)
-                started = self._fill(self._look() if ended else found)
+            self._before = set(self.study.unfinished())
+            while not self._is_cancelled():
+                self.study.put_stale_in_line()
+                changed = self.step()
                 if not self.trials:
-                    return
-                if not (ended or started):
+                    others = len(self.study.unfinished())
+                    if not others:
+                        return
+                    if not waits:
+                        self._say(f"waiting for {others} trials of other searchers")
+                    waits = True
+                if not changed:
                     time.sleep(self._interval_s)
-                self._adopt()
+        self.stopped = True
 
-    # -- trials of searchers that have died --------------------------------------------------------
+    def step(self) -> bool:
+        """Look once what has ended, and fill free slots; whether anything has changed."""
+        found = self._look()
+        ended = self._collect(found)
+        started = self._fill(self._look() if ended else found)
+        return ended or started
 
-    def _adopt(self, revived: bool = False) -> None:
-        with self.sweep.lock():
-            found = self.study.adopt(self.owner)
-            jobs = {job.id: job for job in self.sweep.jobs()} if found else {}
-        for trial in found:
-            if trial.number in self.trials:
-                continue
-            mine = [jobs[id_] for id_ in trial.user_attrs["jobs"] if id_ in jobs]
-            if len(mine) < len(trial.user_attrs["jobs"]):
-                self.study.interrupt(trial.number, "its jobs are gone")
-                self._say(f"trial {trial.number}: given up, its jobs are gone from {self.sweep}")
-                continue
-            self.trials[trial.number] = Running(trial.number, mine, adopted=True, revived=revived)
-            self._say(f"trial {trial.number}: taken over from a searcher that has ended")
+    def _is_cancelled(self) -> bool:
+        return bool(self.sweep.read_description().get("cancelled") != self._cancelled)
 
     def _reopen(self) -> None:
-        """Trials that were given up and whose jobs somebody has brought to their end since."""
+        """Trials that were given up and whose jobs were brought to their end since."""
         with self.sweep.lock():
             jobs = {job.id: job for job in self.sweep.jobs()}
-            for trial in self.study.given_up(self.owner):
-                mine = [jobs[id_] for id_ in trial.user_attrs["jobs"] if id_ in jobs]
-                status = [self.sweep.run(job).read_status().get("state") for job in mine]
-                if len(mine) < len(trial.user_attrs["jobs"]) or {*status} != {"finished"}:
+            for trial in self.study.counted():
+                ids = trial.user_attrs.get("jobs", ())
+                ended = trial.state in (TrialState.FAIL, TrialState.PRUNED)
+                if not ended or not ids or "absent" in trial.user_attrs or not {*ids} <= {*jobs}:
                     continue
-                number = self.study.reopen(trial, self.owner)
-                self.trials[number] = Running(number, mine, adopted=True)
-                self._say(f"trial {number}: trial {trial.number}, whose jobs have finished since")
+                status = {self.sweep.run(jobs[id_]).read_status().get("state") for id_ in ids}
+                if status == {"finished"}:
+                    self.study.again(trial)
 
     # -- what has become of the jobs ---------------------------------------------------------------
 
@@ -167,102 +162,108 @@ class Search:
 
     def _collect(self, found: Found) -> bool:
         """Tell the study what has ended; whether anything has."""
-        ended = False
+        running = self.study.unfinished(TrialState.RUNNING) if self.trials else []
+        before = len(self.trials)
         for trial in list(self.trials.values()):
-            verdict = self._verdict(trial, [found[job.id] for job in trial.jobs])
-            if verdict is None:
+            if trial.number not in running:
+                self._say(f"trial {trial.number}: another searcher has taken it over")
+                del self.trials[trial.number]
                 continue
-            if verdict.state != "complete":
-                reason = "pruned" if verdict.state == "pruned" else "another seed failed"
-                try:
-                    self._cancel(trial.jobs, reason)
-                except UserError as error:
-                    self._say(f"trial {trial.number}: {reason}, but cannot be stopped: {error}")
-                    continue  # the next look sees what becomes of it
-                now = self._statuses(trial.jobs).values()
-                if all(one.state is State.FINISHED for one in now):
-                    verdict = self._result(trial)  # it was quicker
-            ended = True
-            self.study.tell(trial.number, verdict)
-            del self.trials[trial.number]
-            self._say(self._line(trial, verdict))
-            self._check(trial, verdict)
-        return ended
+            outcome = self._outcome(trial, [found[job.id] for job in trial.jobs])
+            if outcome is not None and outcome.state is not TrialState.COMPLETE:
+                outcome = self._given_up(trial, outcome)
+            if outcome is not None:
+                self.study.tell(trial.number, outcome)
+                del self.trials[trial.number]
+                self._say(self._line(trial, outcome))
+                self._check(trial, outcome)
+        return len(self.trials) < before
+
+    def _given_up(self, trial: Running, outcome: Outcome) -> Outcome | None:
+        """Cancel what is left of a trial; its result if it was quicker, None if it goes on."""
+        reason = "pruned" if outcome.state is TrialState.PRUNED else "another seed failed"
+        try:
+            self._cancel(trial.jobs, reason)
+        except UserError as error:
+            self._say(f"trial {trial.number}: {reason}, but cannot be stopped: {error}")
+            return None  # the next look sees what becomes of it
+        now = self._statuses(trial.jobs).values()
+        return self._result(trial) if all(o.state is State.FINISHED for o in now) else outcome
 
     def _statuses(self, jobs: Sequence[Job]) -> dict[str, JobStatus]:
         if not jobs:
             return {}
         return {one.job.id: one for one in statuses(self.sweep, self.queue, jobs)}
 
-    def _verdict(self, trial: Running, found: Sequence[JobStatus]) -> Verdict | None:
+    def _outcome(self, trial: Running, found: Sequence[JobStatus]) -> Outcome | None:
         """How a trial ended, None while it has not."""
         if all(one.state is State.FINISHED for one in found):
             return self._result(trial)
         for one in found:
-            taken_back = one.state in _TAKEN_BACK and not self._is_due(trial, one)
-            if taken_back and one.state is State.PRUNED:
-                return Verdict("pruned")
-            hopeless = one.state in (State.FAILED, *_GOES_ON) and not self._is_due(trial, one)
-            if taken_back or hopeless:
-                cause = one.cause or f"{one.state} without a cause"
-                return Verdict("failed", notes={"cause": cause, "log": str(one.log)})
-        return Verdict("pruned") if self._report(trial) else None
+            hopeless = one.state in (State.FAILED, *_TAKEN_BACK, *_GOES_ON)
+            if not hopeless or self._is_due(trial, one):
+                continue
+            if one.state is State.PRUNED:
+                return Outcome(TrialState.PRUNED)
+            cause = one.cause or f"{one.state} without a cause"
+            return Outcome(TrialState.FAIL, notes={"cause": cause, "log": str(one.log)})
+        return Outcome(TrialState.PRUNED) if self._report(trial) else None
 
     def _report(self, trial: Running, ended: bool = False) -> bool:
         """Give the pruner what is new; whether it wants the trial to end."""
         # With several seeds the first one's curve decides: equal seeds are compared.
-        first = self.sweep.run(trial.jobs[0])
-        return self.study.report(trial.number, curve(first, self.watched[1]), ended)
+        first, (_, key) = trial.jobs[0], pruning_metric(self.settings.objectives)
+        return self.study.report(trial.number, curve(self.sweep.run(first), key), ended)
 
-    def _result(self, trial: Running) -> Verdict:
+    def _result(self, trial: Running) -> Outcome:
         """The objectives of a trial whose jobs have all finished: means over its seeds."""
         self._report(trial, ended=True)  # others are held against the whole of its curve
-        runs = [figures(self.sweep.run(job)) for job in trial.jobs]
+        runs = [best_row(self.sweep.run(job)) for job in trial.jobs]
         wanted = [key for _, key in self.settings.objectives]
-        needed = list(dict.fromkeys([*wanted, *(limit.key for limit in self.limits)]))
+        needed = list(dict.fromkeys([*wanted, *(each.key for each in self.constraints)]))
         for job, run in zip(trial.jobs, runs, strict=True):
             if absent := missing(run, needed):
                 cause = f"{job.folder} has no {', '.join(absent)}"
                 log = str(self.sweep.log_path(job))
-                return Verdict("failed", notes={"cause": cause, "absent": absent, "log": log})
+                notes = {"cause": cause, "absent": absent, "log": log}
+                return Outcome(TrialState.FAIL, notes=notes)
         kept: dict[str, dict[str, Any]] = {}
         for key in dict.fromkeys([*needed, *_KEPT]):
             values = [float(run[key]) for run in runs if not missing(run, [key])]
             if len(values) == len(runs):
                 kept[key] = {"mean": mean(values), "std": deviation(values), "seeds": values}
-        return Verdict(
-            "complete",
+        return Outcome(
+            TrialState.COMPLETE,
             values=[kept[key]["mean"] for key in wanted],
-            excess={str(limit): limit.excess(kept[limit.key]["mean"]) for limit in self.limits},
+            violations={str(c): c.violation(kept[c.key]["mean"]) for c in self.constraints},
             notes={"figures": kept},
         )
 
-    def _check(self, trial: Running, verdict: Verdict) -> None:
-        notes = verdict.notes or {}
+    def _check(self, trial: Running, outcome: Outcome) -> None:
+        notes = outcome.notes or {}
         if "absent" in notes and not self.study.complete():
             raise UserError(
                 f"the runs have no {', '.join(notes['absent'])}, which the search is to judge by",
                 "profile.enabled=true and profile.latency=true measure the cost; "
                 f"metrics.csv in {self.sweep.place(trial.jobs[0])} shows what there is",
             )
-        if verdict.state == "failed" and self.settings.fail_fast:
+        if outcome.state is TrialState.FAIL and self.settings.fail_fast:
             for each in self.trials.values():
                 self._cancel(each.jobs, "cancelled")
-                self.study.interrupt(each.number, "cancelled after another failure")
             raise JobsFailed(
                 f"trial {trial.number} failed: {notes['cause']}",
                 f"{notes['log']}; sweep.fail_fast=false goes on with others",
             )
 
-    def _line(self, trial: Running, verdict: Verdict) -> str:
-        notes = verdict.notes or {}
-        if verdict.state == "complete":
+    def _line(self, trial: Running, outcome: Outcome) -> str:
+        notes = outcome.notes or {}
+        if outcome.state is TrialState.COMPLETE:
             kept = notes["figures"]
-            said = [f"{k} {figure_text(k, kept[k])}" for _, k in self.settings.objectives]
-            outside = [name for name, over in (verdict.excess or {}).items() if over > 0]
-            said += [f"outside of {', '.join(outside)}"] if outside else []
-            return f"trial {trial.number}: {', '.join(said)}"
-        if verdict.state == "pruned":
+            words = [f"{k} {metric_text(k, kept[k])}" for _, k in self.settings.objectives]
+            outside = [name for name, over in (outcome.violations or {}).items() if over > 0]
+            words += [f"outside of {', '.join(outside)}"] if outside else []
+            return f"trial {trial.number}: {', '.join(words)}"
+        if outcome.state is TrialState.PRUNED:
             return f"trial {trial.number}: pruned"
         return f"trial {trial.number}: failed: {notes['cause']} ({notes['log']})"
 
@@ -283,17 +284,28 @@ class Search:
             proposal = self.proposer.next()
             if proposal is None:
                 break
-            trial = Running(proposal.number, proposal.jobs)
-            self.trials[trial.number] = trial
-            words = " ".join(f"{key}={text}" for key, text in proposal.point.items())
-            self._say(f"trial {trial.number}: {words}")
+            trial = self._begin(proposal)
+            started = True
             new = self._statuses(trial.jobs)
             wanted = [(trial, job) for job in trial.jobs if self._is_due(trial, new[job.id])]
             due += wanted
-            started = True
+            free -= sum(one.state in LIVE for one in new.values())
             if not wanted:
                 break  # its jobs are there already: the sampler may learn from them first
         return self._hand_over(due[: max(0, free)]) and started
+
+    def _begin(self, proposal: Proposal) -> Running:
+        trial = Running(proposal.number, proposal.jobs)
+        words = " ".join(f"{key}={text}" for key, text in proposal.point.items())
+        if proposal.before:
+            last = max(proposal.before)
+            words = f"takes over trial {last}: {words}"
+            # This command wants jobs that were cancelled before it began, and none cancelled since.
+            early = self._before & {trial.number, *proposal.before}
+            trial.wanted_again = (State.CANCELLED,) if early else ()
+        self.trials[trial.number] = trial
+        self._say(f"trial {trial.number}: {words}")
+        return trial
 
     def _nudge(self, found: Collection[JobStatus]) -> None:
         """Where jobs wait and none runs, whatever serves the queue may have died."""
@@ -308,17 +320,15 @@ class Search:
         """Whether a job is to be handed over, now or when there is a free slot."""
         before = trial.submitted[one.job.id]
         if one.state is State.WAITING:
-            # A launcher that is not ours leaves no trace of a job that could not start.
+            # A third-party launcher leaves no trace of a job that could not start.
             return before == 0
         if one.state in _GOES_ON:
             return before <= self.settings.restarts
         if one.state is State.FAILED:
             return before <= self.settings.retry_failed and self.settings.retry_failed > 0
         if one.state is State.CANCELLED and one.cause == REFUSED:
-            return True  # nobody took it back: it never was in the queue
-        if one.state is State.CANCELLED and trial.revived:
-            return before == 0
-        return one.state in _TAKEN_BACK and before == 0 and not trial.adopted
+            return True  # it never was in the queue
+        return one.state in trial.wanted_again and before == 0
 
     def _hand_over(self, due: Sequence[tuple[Running, Job]]) -> bool:
         """Submit; whether the queue takes it.
@@ -345,7 +355,7 @@ class Search:
         if not due:
             return
         with self.sweep.lock():
-            if self.owner.stop_word() != self._word:
+            if self._is_cancelled():
                 return
             # Another searcher may have submitted an equal job meanwhile.
             now = self._statuses([job for _, job in due])
@@ -365,6 +375,4 @@ class Search:
         self.queue.run_here(self.sweep)
 
     def _cancel(self, jobs: Sequence[Job], reason: str) -> None:
-        from segscape.sweep.run.supervisor import Supervisor
-
         Supervisor(self.sweep, self.queue, self.settings, jobs).cancel(jobs, reason)

@@ -11,17 +11,15 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
+from optuna.trial import Trial
 
 from segscape.config.files import unknown_option
 from segscape.config.override_text import Point, key_of, parsed, written
-from segscape.errors import UserError, nearest
+from segscape.errors import UserError, unknown
 from segscape.sweep.plan.grid import split, values_of
-
-if TYPE_CHECKING:
-    from optuna.trial import Trial
 
 #: Groups that only some decoders do something with.
 OPTIONAL_PARTS = ("context", "fusion")
@@ -80,15 +78,15 @@ class Parameter:
             return str(trial.suggest_int(self.key, low, high, step=self.step, log=self.log))
         return _shortened(trial.suggest_float(self.key, self.low, self.high, log=self.log))
 
-    def random(self, dice: Random) -> str:
+    def random(self, rng: Random) -> str:
         """A value at random, as typed."""
         if self.choices:
-            return dice.choice(self.choices)
+            return rng.choice(self.choices)
         low, high = self.low, self.high
         value = (
-            math.exp(dice.uniform(math.log(low), math.log(high)))
+            math.exp(rng.uniform(math.log(low), math.log(high)))
             if self.log
-            else dice.uniform(low, high)
+            else rng.uniform(low, high)
         )
         if self.step is None:
             return _shortened(value)
@@ -135,12 +133,12 @@ class Space:
                 point[each.key] = each.draw(trial)
         return point
 
-    def random(self, dice: Random) -> Point:
+    def random(self, rng: Random) -> Point:
         """A point at random."""
         point: Point = {}
         for each in self.parameters:
             if self.active(each.key, point):
-                point[each.key] = each.random(dice)
+                point[each.key] = each.random(rng)
         return point
 
     def points(self) -> Iterator[Point]:
@@ -206,9 +204,7 @@ def _parameter(key: str, override: Override, groups: Mapping[str, Sequence[str]]
     value: Any = override.value()
     tags = set(getattr(value, "tags", ()))
     for tag in sorted(tags - set(_TAGS)):
-        close = nearest(tag, _TAGS)
-        hint = f"did you mean {close}? " if close else ""
-        raise UserError(f"{key}: there is no tag {tag!r}", f"{hint}tags: {', '.join(_TAGS)}")
+        raise unknown(f"{key}: there is no tag {tag!r}", tag, _TAGS, label="tags")
     if isinstance(value, IntervalSweep):
         return _interval(key, value, tags)
     if tags:

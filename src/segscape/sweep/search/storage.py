@@ -1,41 +1,104 @@
-"""Where a study is kept: a journal in the sweep's directory, or a database."""
+"""Where a study is kept: Optuna's journal in the sweep's directory, or a database.
+
+A trial whose searcher has sent no heartbeat for `GRACE_S` is failed by Optuna
+(`fail_stale_trials`) and put in line again, under a new number and with its parameters.
+"""
 
 from __future__ import annotations
 
+import copy
+import os
+import time
+import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from optuna.exceptions import ExperimentalWarning
+from optuna.storages import JournalStorage, RDBStorage
+from optuna.storages import RetryHeartbeatStaleTrialCallback as Retry
+from optuna.storages._heartbeat import BaseHeartbeat
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
 
 from segscape.errors import UserError
 
-if TYPE_CHECKING:
-    from optuna.storages import BaseStorage
-
+HEARTBEAT_S = 20
+GRACE_S = 60
+#: User attribute of a trial that has had a heartbeat.
+BEATS = "beats"
+_HEARTBEAT = "heartbeat"
+# Of one attempt only: how it ended.
+_ENDED = (BEATS, "cause", "log", "absent")
 _SCHEMES = ("sqlite", "mysql", "postgresql")
 # Searchers on one SQLite file wait for each other, each for as long as a write takes.
 _SQLITE_WAIT_S = 60
 
 
-def require_optuna() -> None:
-    """Optuna must be there.
+def put_in_line(study: Study, trial: FrozenTrial) -> None:
+    """Let the next searcher that asks for a trial get this one, under a new number.
 
-    Raises:
-        UserError: it is not, or too old.
+    Args:
+        study: that the trial is of.
+        trial: any of it.
     """
-    try:
-        import optuna
-    except ImportError as error:
-        raise UserError(
-            "hydra/sweeper=optuna needs Optuna, which is not installed",
-            'pip install "segscape[sweep]"',
-        ) from error
-    if int(optuna.__version__.split(".")[0]) < 5:
-        raise UserError(
-            f"hydra/sweeper=optuna needs Optuna 5, found {optuna.__version__}",
-            'pip install -U "segscape[sweep]"',
-        )
+    trial = copy.deepcopy(trial)
+    for key in _ENDED:
+        trial.user_attrs.pop(key, None)
+    trial.system_attrs.pop(_HEARTBEAT, None)
+    Retry()(study, trial)
 
 
-def open_storage(where: str | None, folder: Path) -> BaseStorage:
+class HeartbeatJournal(JournalStorage, BaseHeartbeat):
+    """Optuna's journal with the heartbeats that Optuna's databases have."""
+
+    def record_heartbeat(self, trial_id: int) -> None:
+        """Keep the time with the trial; machines that share a journal need equal clocks."""
+        self.set_trial_system_attr(trial_id, _HEARTBEAT, time.time())
+
+    def _get_stale_trial_ids(self, study_id: int) -> list[int]:
+        running = self.get_all_trials(study_id, deepcopy=False, states=(TrialState.RUNNING,))
+        oldest = time.time() - GRACE_S
+        return [
+            each._trial_id for each in running if each.system_attrs.get(_HEARTBEAT, oldest) < oldest
+        ]
+
+    def get_heartbeat_interval(self) -> int | None:
+        """Seconds between two heartbeats."""
+        return HEARTBEAT_S
+
+    def get_heartbeat_stale_trial_callback(self) -> Callable[[Study, FrozenTrial], None] | None:
+        """What is done with a trial whose searcher has died."""
+        return put_in_line
+
+
+HeartbeatStorage = HeartbeatJournal | RDBStorage
+
+
+class WholeLinesLock(JournalFileOpenLock):
+    """Optuna's lock of a journal, which also cuts off half a line that a killed writer left.
+
+    Optuna would append to it, and could read nothing of the journal from there on.
+    """
+
+    def __init__(self, journal: Path) -> None:
+        super().__init__(str(journal))
+        self._journal = journal
+
+    def acquire(self) -> bool:
+        """Wait for the lock."""
+        super().acquire()
+        with self._journal.open("rb+") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - 1))
+            if size and file.read(1) != b"\n":
+                file.seek(0)
+                file.truncate(file.read().rfind(b"\n") + 1)
+        return True
+
+
+def open_storage(where: str | None, folder: Path) -> HeartbeatStorage:
     """The journal of a sweep, or the database that the user names.
 
     Args:
@@ -45,17 +108,13 @@ def open_storage(where: str | None, folder: Path) -> BaseStorage:
     Raises:
         UserError: the database cannot be opened.
     """
-    from optuna.storages import JournalStorage, RDBStorage
-    from optuna.storages.journal import JournalFileBackend
-
-    from segscape.sweep.search.journal import JournalLock
-
+    # Optuna 5 calls heartbeats experimental, and expects them to be sent by its own loop.
+    warnings.filterwarnings("ignore", category=ExperimentalWarning)
+    warnings.filterwarnings("ignore", "Heartbeat of storage")
     if where is None or "://" not in where:
-        journal = Path(where) if where else folder / "study.journal"
+        journal = (Path(where) if where else folder / "study.journal").absolute()
         journal.parent.mkdir(parents=True, exist_ok=True)
-        lock = JournalLock(journal.absolute())
-        lock.mend()
-        return JournalStorage(JournalFileBackend(str(journal.absolute()), lock_obj=lock))
+        return HeartbeatJournal(JournalFileBackend(str(journal), WholeLinesLock(journal)))
     if not where.startswith(_SCHEMES):
         raise UserError(
             f"sweep.storage={where} cannot be used",
@@ -66,7 +125,13 @@ def open_storage(where: str | None, folder: Path) -> BaseStorage:
     if where.startswith("sqlite"):
         options = {"connect_args": {"timeout": _SQLITE_WAIT_S}}
     try:
-        return RDBStorage(where, engine_kwargs=options)
+        return RDBStorage(
+            where,
+            engine_kwargs=options,
+            heartbeat_interval=HEARTBEAT_S,
+            grace_period=GRACE_S,
+            heartbeat_stale_trial_callback=put_in_line,
+        )
     except Exception as error:  # every database has errors of its own
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(

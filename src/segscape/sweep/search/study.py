@@ -1,45 +1,54 @@
-"""The study: what was tried, by whom, and with what result, in a journal or a database.
+"""The trials of a search, with their results, in Optuna's storage.
 
-Every trial says in its attributes whose it is (`owner`), what it runs (`jobs`), and why it does not
-count (`refused`). A pruner of Optuna judges a single objective only, so the intermediate values are
-kept in a second study beside the first, one trial there for each trial here.
+Searchers that share a study know of each other by Optuna's heartbeats: the trials of one that was
+killed are in line again after a minute, and go to whoever asks next. A trial says in its attributes
+what it runs (`point`, `design`, `jobs`), and why it does not count (`refused`).
+
+A pruner of Optuna judges a single objective only, so the intermediate values are kept in a second
+study beside the first, one trial there for each trial here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from copy import copy
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from math import isfinite
-from typing import TYPE_CHECKING, Any
+from threading import Event, Thread
+from time import monotonic
+from typing import Any
 
+import optuna
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.storages import RetryHeartbeatStaleTrialCallback, fail_stale_trials
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from segscape.sweep.search import storage as storages
+from segscape.sweep.search.objectives import pruning_metric
 from segscape.sweep.search.sampling import BY_RUNGS, make_pruner, make_sampler, mixed
+from segscape.sweep.search.storage import BEATS, HeartbeatStorage, put_in_line
+from segscape.sweep.settings import SweepSettings
 
-if TYPE_CHECKING:
-    from optuna.storages import BaseStorage
-    from optuna.trial import FrozenTrial, Trial
-
-    from segscape.sweep.search.locks import Owner
-
-# A trial without an owner was asked for by a process that died at once, or one that is at it.
-_ORPHAN_S = 120.0
+_WAYS = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
+_CURVE = " curve of "
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Outcome:
     """How a trial ended.
 
     Attributes:
-        state: `complete`, `failed` or `pruned`.
+        state: `COMPLETE`, `FAIL` or `PRUNED`.
         values: of the objectives, for a complete one.
-        excess: by constraint, how far it is beyond its bound.
+        violations: by constraint, how far it is beyond its bound.
         notes: kept with the trial: figures by seed, the cause of a failure.
     """
 
-    state: str
+    state: TrialState
     values: Sequence[float] | None = None
-    excess: Mapping[str, float] | None = None
+    violations: Mapping[str, float] | None = None
     notes: Mapping[str, Any] | None = None
 
 
@@ -47,59 +56,36 @@ class Study:
     """The trials of a search, shared by all its searchers.
 
     Args:
-        storage: where they are kept.
+        storage: where they are kept, with heartbeats.
         name: of the search.
-        objectives: (direction, key) each.
-        watched: (direction, key) of the figure that the pruner judges by.
-        sampler: of Optuna, for what it has seen so far.
-        pruner: of Optuna.
-        seed: of the sampler.
-        trials: how many there will be.
-        shared: whether searchers of other sweeps may use the same storage.
+        settings: objectives, sampler, pruner, seed, trials.
     """
 
-    def __init__(
-        self,
-        storage: BaseStorage,
-        name: str,
-        objectives: Sequence[tuple[str, str]],
-        watched: tuple[str, str],
-        sampler: str,
-        pruner: str,
-        seed: int,
-        trials: int,
-        shared: bool = False,
-    ) -> None:
-        import optuna
-
+    def __init__(self, storage: HeartbeatStorage, name: str, settings: SweepSettings) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        words = {
-            "max": optuna.study.StudyDirection.MAXIMIZE,
-            "min": optuna.study.StudyDirection.MINIMIZE,
-        }
-        self.storage, self._pruner_name, self._optuna = storage, pruner, optuna
-        self.shared = shared
+        self.storage, self._pruner, self._name = storage, settings.pruner, name
         # Other objectives are another study: its results would be other figures.
-        what = ",".join(f"{direction}:{key}" for direction, key in objectives)
-        full = f"{name} {what}"
-        self._name, self._full = name, full
+        self._objectives = ",".join(f"{way}:{key}" for way, key in settings.objectives)
+        full, (way, key) = f"{name} {self._objectives}", pruning_metric(settings.objectives)
         self._main = optuna.create_study(
             storage=storage,
             study_name=full,
-            directions=[words[direction] for direction, _ in objectives],
+            directions=[_WAYS[way] for way, _ in settings.objectives],
             load_if_exists=True,
         )
         self._curves = optuna.create_study(
             storage=storage,
-            study_name=f"{full} curve of {watched[1]}",
-            direction=words[watched[0]],
+            study_name=f"{full}{_CURVE}{key}",
+            direction=_WAYS[way],
             load_if_exists=True,
             sampler=optuna.samplers.RandomSampler(),
         )
         # A searcher that starts later must not draw again what the first one drew.
         drawn = len(self._main.get_trials(deepcopy=False))
-        self._main.sampler = make_sampler(sampler, mixed(seed, drawn), trials)
+        seed = mixed(settings.seed, drawn)
+        self._main.sampler = make_sampler(settings.sampler, seed, settings.trials)
         self._asked: dict[int, Trial] = {}
+        self._checked = 0.0
 
     # -- what it is about --------------------------------------------------------------------------
 
@@ -114,154 +100,138 @@ class Study:
     def others(self) -> list[str]:
         """The objectives of other studies of this sweep in the same storage."""
         names = [each.study_name for each in self.storage.get_all_studies()]
-        ours = [each.removeprefix(f"{self._name} ") for each in names if each != self._full]
-        return [
-            each for each in ours if each.startswith(("max:", "min:")) and " curve of " not in each
-        ]
+        ours = [each.removeprefix(f"{self._name} ") for each in names if _CURVE not in each]
+        return [each for each in ours if each[:4] in ("max:", "min:") and each != self._objectives]
 
     # -- trials ------------------------------------------------------------------------------------
 
     def all(self) -> list[FrozenTrial]:
-        """Every trial, also the refused ones."""
-        return self._main.get_trials(deepcopy=False)
+        """Every trial, also the refused ones; of one that was put in line again the last."""
+        trials = self._main.get_trials(deepcopy=False)
+        replaced = {number for each in trials for number in before(each)}
+        return [each for each in trials if each.number not in replaced]
 
     def counted(self) -> list[FrozenTrial]:
         """The trials that were not refused, and are at least under way."""
-        waiting, trials = self._optuna.trial.TrialState.WAITING, self.all()
-        replaced = {each.user_attrs.get("instead_of") for each in trials}
         return [
             each
-            for each in trials
-            if each.state != waiting
-            and "refused" not in each.user_attrs
-            and each.number not in replaced
+            for each in self.all()
+            if each.state is not TrialState.WAITING and "refused" not in each.user_attrs
         ]
 
     def complete(self) -> list[FrozenTrial]:
         """The trials that have values."""
-        done = self._optuna.trial.TrialState.COMPLETE
-        return [each for each in self.counted() if each.state == done]
+        return [each for each in self.counted() if each.state is TrialState.COMPLETE]
 
-    def given_up(self, owner: Owner) -> list[FrozenTrial]:
-        """The trials of this directory that failed or were pruned, and had jobs to the end."""
-        states = self._optuna.trial.TrialState
-        return [
-            each
-            for each in self.counted()
-            if each.state in (states.FAIL, states.PRUNED)
-            and self._is_of(each, owner)
-            and each.user_attrs.get("jobs")
-            and "absent" not in each.user_attrs
-        ]
+    def unfinished(self, *states: TrialState) -> list[int]:
+        """Numbers of the trials that run or are in line, whoever's they are."""
+        wanted = states or (TrialState.RUNNING, TrialState.WAITING)
+        return [each.number for each in self._main.get_trials(deepcopy=False, states=wanted)]
 
-    def reopen(self, trial: FrozenTrial, owner: Owner) -> int:
-        """Put a trial in the place of one that was given up; its number."""
-        kept = {key: trial.user_attrs[key] for key in ("place", "point", "design", "jobs")}
-        made = self._optuna.trial.create_trial(
-            state=self._optuna.trial.TrialState.RUNNING,
-            params=trial.params,
-            distributions=trial.distributions,
-            user_attrs={**kept, "owner": owner.token, "instead_of": trial.number},
-        )
-        self._main.add_trial(made)
-        numbers = [t.number for t in self.all() if t.user_attrs.get("instead_of") == trial.number]
-        return numbers[-1]
+    def trial(self, number: int) -> FrozenTrial:
+        """One trial, as it is now."""
+        return self.storage.get_trial(self._id(number))
 
-    def running(self) -> list[FrozenTrial]:
-        """The trials that have not ended, whoever's they are."""
-        state = self._optuna.trial.TrialState.RUNNING
-        return self._main.get_trials(deepcopy=False, states=(state,))
-
-    def ask(self, owner: Owner) -> Trial:
-        """A new trial, or one that was put in line. The caller holds the sweep's lock."""
+    def ask(self) -> Trial:
+        """One that is in line, or a new one."""
         trial = self._main.ask()
         self._asked[trial.number] = trial
-        trial.set_user_attr("owner", owner.token)
-        trial.set_user_attr("place", owner.place)
+        self._beat(trial.number)
+        trial.set_user_attr(BEATS, True)
         return trial
 
     def too_many(self, number: int, wanted: int) -> bool:
         """Whether there were enough before this one: searchers elsewhere have other locks."""
         return sum(each.number < number for each in self.counted()) >= wanted
 
-    def put_in_line(self, values: Mapping[str, Any]) -> None:
-        """Let the next trial that anyone asks for be this one."""
+    def enqueue(self, values: Mapping[str, Any]) -> None:
+        """Let the next trial that anyone asks for have these parameters."""
         self._main.enqueue_trial(dict(values))
+
+    def again(self, trial: FrozenTrial) -> None:
+        """Put a trial in line that has failed or was pruned."""
+        put_in_line(self._main, trial)
 
     def note(self, number: int, **values: Any) -> None:
         """Keep something with a trial that has not ended."""
-        trial_id = self._id(number)
         for key, value in values.items():
-            self.storage.set_trial_user_attr(trial_id, key, value)
+            self._asked[number].set_user_attr(key, value)
 
-    def tell(self, number: int, verdict: Verdict) -> None:
-        """Write how a trial ended."""
-        states = self._optuna.trial.TrialState
-        notes = dict(verdict.notes or {})
-        self.note(number, **notes)
-        for key, excess in (verdict.excess or {}).items():
-            self._trial(number).set_constraint(key, excess)
-        known = {"complete": states.COMPLETE, "failed": states.FAIL, "pruned": states.PRUNED}
-        values = None if verdict.values is None else [float(value) for value in verdict.values]
-        self._main.tell(number, values, known[verdict.state], skip_if_finished=True)
-        self._end_curve(number, known[verdict.state])
+    def tell(self, number: int, outcome: Outcome) -> None:
+        """Write how a trial ended; nothing where another searcher has taken it over."""
+        with suppress(UpdateFinishedTrialError):
+            self.note(number, **(outcome.notes or {}))
+            for key, violation in (outcome.violations or {}).items():
+                self._asked[number].set_constraint(key, violation)
+            values = None if outcome.values is None else [float(each) for each in outcome.values]
+            self._main.tell(number, values, outcome.state)
+            self._end_curve(number, outcome.state)
         self._asked.pop(number, None)
 
-    def refuse(self, number: int, reason: str, bad: bool = False) -> None:
+    def refuse(self, number: int, reason: str, bad: bool = False, **notes: Any) -> None:
         """Give up a trial that does not count: it could not run, or was there before.
 
         Args:
             number: of the trial.
             reason: why.
             bad: let the sampler take it for a bad result.
+            notes: kept with it.
         """
-        notes: dict[str, Any] = {"refused": reason}
-        if bad:
-            # TPE learns from pruned trials, and from failed ones it does not.
-            self.tell(number, Verdict("pruned", notes={**notes, "bad": True}))
-        else:
-            self.tell(number, Verdict("failed", notes=notes))
+        # TPE learns from pruned trials, and from failed ones it does not.
+        state = TrialState.PRUNED if bad else TrialState.FAIL
+        notes |= {"refused": reason, **({"bad": True} if bad else {})}
+        self.tell(number, Outcome(state, notes=notes))
 
     def interrupt(self, number: int, reason: str) -> None:
         """Give up a trial that may be proposed again as if it had never been."""
-        self.tell(number, Verdict("failed", notes={"refused": reason, "interrupted": True}))
+        self.refuse(number, reason, interrupted=True)
 
-    def adopt(self, owner: Owner) -> list[FrozenTrial]:
-        """Take over the trials whose searcher has died. The caller holds the sweep's lock.
+    # -- searchers that die, and those that live ---------------------------------------------------
 
-        Returns:
-            Those that had jobs; the others are given up, since nothing was run for them.
-        """
-        found = []
-        for trial in self.running():
-            whose = trial.user_attrs.get("owner")
-            if not self._is_of(trial, owner) or trial.number in self._asked:
-                continue  # a searcher elsewhere shares the database: its locks cannot be seen
-            if whose is None and _age_s(trial) < _ORPHAN_S and self.shared:
-                continue
-            if whose is not None and owner.lives(whose):
-                continue
-            if not trial.user_attrs.get("jobs"):
-                self.interrupt(trial.number, "its searcher was killed before it was submitted")
-                continue
-            self.note(trial.number, owner=owner.token)
-            found.append(self.storage.get_trial(trial._trial_id))
-        return found
+    @contextmanager
+    def beating(self) -> Iterator[None]:
+        """Send heartbeats; trials that have not ended when the block ends are put in line."""
+        stop = Event()
+        thread = Thread(target=self._keep_beating, args=(stop,), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+            for number in set(self._asked) & set(self.unfinished(TrialState.RUNNING)):
+                trial = self.trial(number)
+                self._main.tell(number, state=TrialState.FAIL)
+                put_in_line(self._main, trial)
+            self._asked.clear()
 
-    def elsewhere(self, owner: Owner) -> int:
-        """How many trials searchers of other directories have not ended."""
-        return sum(not self._is_of(trial, owner) for trial in self.running())
+    def _keep_beating(self, stop: Event) -> None:
+        while not stop.wait(storages.HEARTBEAT_S):
+            # The main thread meets what is wrong with the storage too, and reports it.
+            with suppress(optuna.exceptions.StorageInternalError, OSError):
+                for number in list(self._asked):
+                    self._beat(number)
 
-    def _is_of(self, trial: FrozenTrial, owner: Owner) -> bool:
-        return bool(trial.user_attrs.get("place", owner.place) == owner.place)
+    def put_stale_in_line(self) -> None:
+        """Put the trials of searchers that send no heartbeats in line, once in an interval."""
+        if self._checked and monotonic() - self._checked < storages.HEARTBEAT_S:
+            return
+        self._checked = monotonic()
+        for number in self.unfinished(TrialState.RUNNING):
+            # A searcher may have been killed before its first heartbeat: then this is the last.
+            if number in self._asked or BEATS not in self.trial(number).user_attrs:
+                self._beat(number)
+                with suppress(UpdateFinishedTrialError):
+                    self.storage.set_trial_user_attr(self._id(number), BEATS, True)
+        fail_stale_trials(self._main)
 
-    def _trial(self, number: int) -> Trial:
-        if number not in self._asked:
-            self._asked[number] = self._optuna.trial.Trial(self._main, self._id(number))
-        return self._asked[number]
+    def _beat(self, number: int) -> None:
+        with suppress(UpdateFinishedTrialError):
+            self.storage.record_heartbeat(self._id(number))
 
     def _id(self, number: int) -> int:
-        return self.storage.get_trial_id_from_study_id_trial_number(self._main._study_id, number)
+        study = self.storage.get_study_id_from_name(self._main.study_name)
+        return self.storage.get_trial_id_from_study_id_trial_number(study, number)
 
     # -- pruning -----------------------------------------------------------------------------------
 
@@ -273,17 +243,19 @@ class Study:
             curve: by number of the validation.
             ended: the run is over, and this is the whole of it.
         """
-        if self._pruner_name == "none" or not curve:
+        if self._pruner == "none" or not curve:
             return False
-        trial_id = self._curve_id(self._twin(number))
+        trial_id = self._curve_id(number)
         frozen = self.storage.get_trial(trial_id)
+        if frozen.state.is_finished():  # another searcher has taken the trial over, and ended it
+            return False
         length = max(self._length() or 0, max(curve)) if ended else self._length()
-        pruner = make_pruner(self._pruner_name, length)
+        pruner = make_pruner(self._pruner, length)
         new = set(curve) - set(frozen.intermediate_values)
         # While no run had ended nobody was compared; halving needs to know how it was then.
         unjudged = not any("rung" in key for key in frozen.system_attrs)
         prune = False
-        for step in sorted(curve if unjudged and self._pruner_name in BY_RUNGS else new):
+        for step in sorted(curve if unjudged and self._pruner in BY_RUNGS else new):
             if step in new:
                 self.storage.set_trial_intermediate_value(trial_id, step, curve[step])
             frozen = copy(self.storage.get_trial(trial_id))
@@ -295,40 +267,37 @@ class Study:
             prune = prune or (beaten and step in new and not late)
         return prune
 
+    def curves(self) -> list[FrozenTrial]:
+        """What the pruner knows of the trials."""
+        return self._curves.get_trials(deepcopy=False)
+
     def _length(self) -> int | None:
         """Validations of a whole run, the longest so far; None before one has ended."""
-        done = (self._optuna.trial.TrialState.COMPLETE,)
-        steps = [each.last_step for each in self._curves.get_trials(deepcopy=False, states=done)]
-        return max((step for step in steps if step), default=None)
+        done = [each.last_step for each in self.curves() if each.state is TrialState.COMPLETE]
+        return max((step for step in done if step), default=None)
 
-    def _twin(self, number: int) -> int:
-        """Number of the trial that holds the curve of this one."""
-        known = self.storage.get_trial(self._id(number)).user_attrs.get("curve")
-        if known is None:
-            known = self._curves.ask().number
-            self.note(number, curve=known)
-        return int(known)
+    def _curve_id(self, number: int) -> int:
+        """The id of the trial that holds the curve of this one."""
+        twin = self._asked[number].user_attrs.get("curve")
+        if twin is None:
+            twin = self._curves.ask().number
+            self.note(number, curve=twin)
+        study = self.storage.get_study_id_from_name(self._curves.study_name)
+        return self.storage.get_trial_id_from_study_id_trial_number(study, twin)
 
-    def _curve_id(self, twin: int) -> int:
-        return self.storage.get_trial_id_from_study_id_trial_number(self._curves._study_id, twin)
-
-    def _end_curve(self, number: int, state: Any) -> None:
-        twin = self.storage.get_trial(self._id(number)).user_attrs.get("curve")
+    def _end_curve(self, number: int, state: TrialState) -> None:
+        twin = self._asked[number].user_attrs.get("curve")
         if twin is None:
             return
-        steps = self.storage.get_trial(self._curve_id(twin)).intermediate_values
-        complete = state == self._optuna.trial.TrialState.COMPLETE
+        steps = self.storage.get_trial(self._curve_id(number)).intermediate_values
+        complete = state is TrialState.COMPLETE
         # A run that diverged after its best checkpoint ends in a figure that no study takes.
         value = next((steps[each] for each in sorted(steps)[::-1] if isfinite(steps[each])), None)
         if complete and value is None:
-            state = self._optuna.trial.TrialState.FAIL
+            state = TrialState.FAIL
         self._curves.tell(twin, value if complete else None, state, skip_if_finished=True)
 
 
-def _age_s(trial: FrozenTrial) -> float:
-    begun = trial.datetime_start
-    if begun is None:
-        return 0.0
-    # Databases give the local time back without a zone.
-    now = datetime.now(UTC) if begun.tzinfo else datetime.now()
-    return (now - begun).total_seconds()
+def before(trial: FrozenTrial) -> Collection[int]:
+    """Numbers that a trial had before it was put in line again."""
+    return RetryHeartbeatStaleTrialCallback.retry_history(trial)

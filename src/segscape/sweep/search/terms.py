@@ -7,15 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from segscape.config.identity import essence, identity
+from segscape.config.identity import differences, essence, identity
 from segscape.config.override_text import plain
 from segscape.errors import UserError
-
-if TYPE_CHECKING:
-    from segscape.sweep.search.space import Parameter
-    from segscape.sweep.settings import SweepSettings
+from segscape.sweep.search.space import Parameter
+from segscape.sweep.settings import SweepSettings
 
 _SHOWN = 4
 
@@ -80,8 +78,6 @@ def in_known_order(parameters: Sequence[Parameter], before: Mapping[str, Any]) -
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    from segscape.config.identity import differences
-
     found = []
     for part, prefix in (("space", ""), ("sweep", "sweep."), ("config", "")):
         old, new = before.get(part) or {}, now.get(part) or {}

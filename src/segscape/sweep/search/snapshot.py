@@ -1,4 +1,4 @@
-"""What a search stands on: yaml files and source as they were when its command began.
+"""The yaml files and the source that a search uses: as they were when its command began.
 
 A search draws new jobs for hours. An edit meanwhile, or another branch, must not make the later
 ones something else than the earlier ones.
@@ -7,18 +7,18 @@ ones something else than the earlier ones.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from segscape.config import files
+from segscape.config.composer import Composer
+from segscape.config.files import groups
 from segscape.config.override_text import plain
 from segscape.errors import UserError
+from segscape.sweep.memory import code_snapshot
+from segscape.sweep.memory.directory import Job, SweepDirectory
+from segscape.sweep.search.space import Parameter
 
-if TYPE_CHECKING:
-    from segscape.sweep.memory.directory import Job, SweepDirectory
-    from segscape.sweep.search.space import Parameter
 
-
-class Ground:
+class ConfigSnapshot:
     """Composes the designs of a search, always from the same yaml files.
 
     Args:
@@ -27,12 +27,10 @@ class Ground:
     """
 
     def __init__(self, parameters: Sequence[Parameter], common: Sequence[str]) -> None:
-        from segscape.config.composer import Composer
-
-        self.composer = Composer()
+        self.composer = Composer()  # keeps every yaml that it has read
         #: What all designs have in common; empty where that is no configuration by itself.
         self.base = self._composed(common)
-        known = files.groups()
+        known = groups()
         #: What each option makes of it.
         self.options = {
             f"{plain(each.key)}={text}": self._composed([*common, f"{each.key}={text}"])
@@ -47,7 +45,6 @@ class Ground:
         return [each for each in (self.base, *self.options.values()) if each]
 
     def _composed(self, overrides: Sequence[str]) -> dict[str, Any]:
-        # The composer keeps every yaml that it has read.
         try:
             return self.composer.compose(overrides)[0]
         except UserError:
@@ -55,13 +52,13 @@ class Ground:
             return {}
 
 
-class Source:
+class SourceSnapshot:
     """The copy of the source that the new jobs of one command run from.
 
     Args:
         sweep: gets the copy, when the first job needs it.
         configs: that together name every module that a job may need.
-        say: where it says that the source is another than that of earlier jobs.
+        say: prints that the source is another than that of earlier jobs.
     """
 
     def __init__(
@@ -76,18 +73,17 @@ class Source:
 
     def of(self, job: Job) -> str:
         """Digest of the copy that a job is to run from."""
-        from segscape.sweep.memory.code_snapshot import freeze, targets
-
-        config_ = self._sweep.frozen(job)["config"]
-        if self._code is None or not set(targets(config_)) <= self._named:
-            self._configs.append(config_)
-            before = {each.code for each in self._latest()} if self._code is None else set()
-            self._code = freeze(self._sweep.path, self._configs)
-            self._named |= {target for each in self._configs for target in targets(each)}
+        config = self._sweep.frozen(job)["config"]
+        if self._code is None or not set(code_snapshot.targets(config)) <= self._named:
+            self._configs.append(config)
+            before = self._in_use() if self._code is None else set()
+            self._code = code_snapshot.freeze(self._sweep.path, self._configs)
+            self._named |= {name for each in self._configs for name in code_snapshot.targets(each)}
             if before and self._code not in before:
                 self._say("the source has changed: new jobs run from today's, unlike earlier ones")
         return self._code
 
-    def _latest(self) -> list[Any]:
-        listed = (self._sweep.attempts(job)[-1:] for job in self._sweep.jobs())
-        return [attempt for attempts in listed for attempt in attempts]
+    def _in_use(self) -> set[str]:
+        return {
+            attempt.code for job in self._sweep.jobs() for attempt in self._sweep.attempts(job)[-1:]
+        }
