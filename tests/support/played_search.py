@@ -24,11 +24,11 @@ from segscape.sweep.launchers.base import Live, Queue, new_attempt
 from segscape.sweep.memory.directory import Attempt, Job, Planned, SweepDirectory
 from segscape.sweep.plan.check import Plan, Rejection, Unfit
 from segscape.sweep.search import storage
-from segscape.sweep.search.command import open_study
 from segscape.sweep.search.objectives import read_constraints
 from segscape.sweep.search.proposals import Proposer
 from segscape.sweep.search.search import Search
 from segscape.sweep.search.space import Parameter, Space
+from segscape.sweep.search.study import Study
 from segscape.sweep.settings import SweepSettings
 
 Fate = Callable[[Mapping[str, Any], int], str]
@@ -179,7 +179,7 @@ def toy_search(
     sweep = SweepDirectory(path)
     sweep.path.mkdir(parents=True, exist_ok=True)
     chosen = SweepSettings(**{"trials": 8, "retry_failed": 0, **settings})
-    study = open_study(sweep, chosen)
+    study = Study(storage.open_storage(chosen.storage, sweep.path), sweep.name, chosen)
     proposer = Proposer(sweep, study, space or Space(parameters, always), plan_of_toys, chosen)
     constraints = read_constraints(chosen.constraints)
     return Search(
@@ -194,8 +194,8 @@ def submitted(path: Path) -> list[str]:
 
 
 def beat_fast() -> None:
-    """A searcher that was killed is known to be dead after a second, the least of databases."""
-    storage.HEARTBEAT_S, storage.GRACE_S = 1, 1
+    """A searcher that was killed is known to be dead after a second, instead of a minute."""
+    storage.HEARTBEAT_S, storage.GRACE_S = 0.1, 1
 
 
 def meet(path: Path, others: int) -> Callable[[str], None]:
@@ -212,7 +212,8 @@ def meet(path: Path, others: int) -> Callable[[str], None]:
 
 def main(path: Path, trials: int, hold: int, others: int) -> None:
     os.fsync = lambda descriptor: None  # type: ignore[assignment]  # nobody cuts the power
-    beat_fast()
+    if not others:
+        beat_fast()
     queue = PlayedQueue(slots=2, hold=hold or None)
     toy_search(path, queue, trials=trials, say=meet(path, others)).run()
 

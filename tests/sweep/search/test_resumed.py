@@ -21,7 +21,7 @@ from played_search import PlayedQueue, beat_fast, submitted, toy_search
 
 from segscape.commands.sweep import sweep
 from segscape.sweep.memory import status as sweep_states
-from segscape.sweep.run.supervisor import Campaign
+from segscape.sweep.run.supervisor import Supervisor
 from segscape.sweep.search import storage
 from segscape.sweep.search.search import Search
 
@@ -83,7 +83,7 @@ def begun(path: Path, **settings: Any) -> Search:
 
 
 def cancel_jobs(search: Search) -> None:
-    Campaign(search.sweep, search.queue, search.settings, search.sweep.jobs()).cancel(
+    Supervisor(search.sweep, search.queue, search.settings, search.sweep.jobs()).cancel(
         search.sweep.jobs()
     )
 

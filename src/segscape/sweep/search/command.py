@@ -162,7 +162,7 @@ def make_search(
     if not any(each.key.startswith("profile") for each in parameters):
         wanted = [key for _, key in settings.objectives] + [each.key for each in constraints]
         check_measured(wanted, files.base.get("profile") or {})
-    study = open_study(sweep, settings)
+    study = Study(open_storage(settings.storage, sweep.path), sweep.name, settings)
     begun = agreed(sweep, study, terms_of(parameters, settings, files.base, files.options))
     space = conditions.space(in_known_order(parameters, begun))
 
@@ -187,11 +187,6 @@ def agreed(sweep: SweepDirectory, study: Study, now: Mapping[str, Any]) -> Mappi
             return now
     refuse_other_terms(sweep.name, before, now)
     return before
-
-
-def open_study(sweep: SweepDirectory, settings: SweepSettings) -> Study:
-    """The study of a sweep, made if there is none yet."""
-    return Study(open_storage(settings.storage, sweep.path), sweep.name, settings)
 
 
 def run_search(search: Search) -> int:

@@ -7,10 +7,12 @@ A trial whose searcher has sent no heartbeat for `GRACE_S` is failed by Optuna
 from __future__ import annotations
 
 import copy
+import fcntl
 import os
 import time
 import warnings
 from collections.abc import Callable
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +26,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from segscape.errors import UserError
 
-HEARTBEAT_S = 20
-GRACE_S = 60
+#: Seconds; a heartbeat is a line of the journal.
+HEARTBEAT_S: float = 20
+GRACE_S: float = 60
 #: User attribute of a trial that has had a heartbeat.
 BEATS = "beats"
 _HEARTBEAT = "heartbeat"
@@ -65,8 +68,8 @@ class HeartbeatJournal(JournalStorage, BaseHeartbeat):
         ]
 
     def get_heartbeat_interval(self) -> int | None:
-        """Seconds between two heartbeats."""
-        return HEARTBEAT_S
+        """Seconds between two heartbeats, in whole ones."""
+        return ceil(HEARTBEAT_S)
 
     def get_heartbeat_stale_trial_callback(self) -> Callable[[Study, FrozenTrial], None] | None:
         """What is done with a trial whose searcher has died."""
@@ -76,19 +79,27 @@ class HeartbeatJournal(JournalStorage, BaseHeartbeat):
 HeartbeatStorage = HeartbeatJournal | RDBStorage
 
 
-class WholeLinesLock(JournalFileOpenLock):
-    """Optuna's lock of a journal, which also cuts off half a line that a killed writer left.
+class JournalLock(JournalFileOpenLock):
+    """Lets one process at a time append to a journal, and cuts off half a line that is its end.
 
-    Optuna would append to it, and could read nothing of the journal from there on.
+    Optuna would append to what a killed writer left, and could read nothing from there on. Its own
+    lock, which a killed process leaves for half a minute, is used where a file system has none.
     """
 
     def __init__(self, journal: Path) -> None:
         super().__init__(str(journal))
         self._journal = journal
+        self._held: int | None = None
 
     def acquire(self) -> bool:
         """Wait for the lock."""
-        super().acquire()
+        descriptor = os.open(self._journal, os.O_RDWR)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            self._held = descriptor
+        except OSError:
+            os.close(descriptor)
+            super().acquire()
         with self._journal.open("rb+") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - 1))
@@ -96,6 +107,14 @@ class WholeLinesLock(JournalFileOpenLock):
                 file.seek(0)
                 file.truncate(file.read().rfind(b"\n") + 1)
         return True
+
+    def release(self) -> None:
+        """Let the next one write."""
+        if self._held is None:
+            super().release()
+        else:
+            os.close(self._held)
+            self._held = None
 
 
 def open_storage(where: str | None, folder: Path) -> HeartbeatStorage:
@@ -114,7 +133,7 @@ def open_storage(where: str | None, folder: Path) -> HeartbeatStorage:
     if where is None or "://" not in where:
         journal = (Path(where) if where else folder / "study.journal").absolute()
         journal.parent.mkdir(parents=True, exist_ok=True)
-        return HeartbeatJournal(JournalFileBackend(str(journal), WholeLinesLock(journal)))
+        return HeartbeatJournal(JournalFileBackend(str(journal), JournalLock(journal)))
     if not where.startswith(_SCHEMES):
         raise UserError(
             f"sweep.storage={where} cannot be used",
@@ -128,8 +147,8 @@ def open_storage(where: str | None, folder: Path) -> HeartbeatStorage:
         return RDBStorage(
             where,
             engine_kwargs=options,
-            heartbeat_interval=HEARTBEAT_S,
-            grace_period=GRACE_S,
+            heartbeat_interval=ceil(HEARTBEAT_S),
+            grace_period=ceil(GRACE_S),
             heartbeat_stale_trial_callback=put_in_line,
         )
     except Exception as error:  # every database has errors of its own
