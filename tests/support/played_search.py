@@ -16,13 +16,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from segscape.config.override_text import typed
 from segscape.runs.files import write_json
 from segscape.sweep.launchers.base import Live, Queue, new_attempt
 from segscape.sweep.memory.directory import Attempt, Job, Planned, SweepDirectory
-from segscape.sweep.plan.check import Plan, Rejection, Unfit
 from segscape.sweep.search import storage
 from segscape.sweep.search.objectives import read_constraints
 from segscape.sweep.search.proposals import Proposer
@@ -140,7 +140,7 @@ def figures_of(config: Mapping[str, Any], share: float) -> dict[str, float]:
     return {"val/miou": score * math.sqrt(share), "latency/p50_ms": latency, "model/macs": 1e9}
 
 
-def plan_of_toys(points: Sequence[Mapping[str, str]]) -> Plan:
+def plan_of_toys(points: Sequence[Mapping[str, str]]) -> SimpleNamespace:
     """The plan of points that are no real designs: `bad` cannot work, `huge` is over budget."""
     planned, rejected, unfit = [], [], []
     for point in points:
@@ -149,12 +149,13 @@ def plan_of_toys(points: Sequence[Mapping[str, str]]) -> Plan:
         toy = {key: value for key, value in values.items() if key != "seed"}
         config = {"model": {"name": "toy"}, "seed": values.get("seed", 1), "toy": toy}
         if "bad" in values.values():
-            rejected.append(Rejection(overrides, "bad cannot work"))
+            rejected.append(SimpleNamespace(reason="bad cannot work"))
         elif "huge" in values.values():
-            unfit.append(Unfit(overrides, {"macs": 10**12}))
+            unfit.append(overrides)
         else:
             planned.append(Planned(config, overrides, {}, values))
-    return Plan(planned, rejected, unfit)
+    # A plan.check.Plan, without the import of torch: processes of their own start this file.
+    return SimpleNamespace(planned=planned, rejected=rejected, unfit=unfit)
 
 
 def always(key: str, point: Mapping[str, str]) -> bool:
