@@ -6,12 +6,10 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from segscape.errors import UserError, nearest
-
-if TYPE_CHECKING:
-    from segscape.sweep.memory.directory import Job
+from segscape.sweep.memory.directory import Job, SweepDirectory
 
 SWEEPS = Path("runs/sweeps")
 Kind = Literal["run", "job", "json", "wandb"]
@@ -145,8 +143,6 @@ def _summaries(place: Path) -> Iterator[Source]:
 
 
 def _jobs(place: Path) -> Iterator[Source]:
-    from segscape.sweep.memory.directory import SweepDirectory
-
     sweep = SweepDirectory(place)
     for job in sweep.jobs():
         yield Source("job", sweep.place(job), job, sweep.name)

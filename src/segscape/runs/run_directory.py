@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from segscape.errors import UserError
+from segscape.runs import environment
 from segscape.runs.files import (
     plain,
     read_json,
@@ -28,6 +29,7 @@ from segscape.runs.files import (
     write_yaml,
 )
 from segscape.runs.locks import try_lock
+from segscape.runs.source_snapshot import snapshot
 
 STATES = ("running", "finished", "failed", "stopped")
 _FIRST_COLUMNS = ("epoch", "step")
@@ -211,9 +213,6 @@ class RunDirectory:
         Returns:
             The file that describes this start.
         """
-        from segscape.runs import environment
-        from segscape.runs.source_snapshot import snapshot
-
         taken = snapshot(repo_dir)
         diff = taken["git"].pop("diff") if taken["git"] else ""
         content = plain({**environment.describe(), **taken})
