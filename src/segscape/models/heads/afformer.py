@@ -40,7 +40,7 @@ class AFFormerHead(nn.Module):
         super().__init__()
         if mid_channels % groups:
             raise UserError(
-                f"head.mid_channels={mid_channels}", f"It must be a multiple of {groups} (groups)."
+                f"head.mid_channels={mid_channels}", f"it must be a multiple of {groups} (groups)"
             )
         self.conv = nn.Conv2d(in_channels, mid_channels, 1, bias=False)
         self.norm = nn.GroupNorm(groups, mid_channels)
