@@ -42,7 +42,7 @@ def test_enets_decoder_takes_the_indices_of_another_encoder() -> None:
     ]
 
 
-def test_what_cannot_in_enet_be_recombined_says_so() -> None:
+def test_what_enets_decoder_cannot_read_is_named() -> None:
     with pytest.raises(MissingFeatures, match="'pool_4', 'pool_8'") as caught:
         segscape.create_model("enet", 5, encoder="stdc1")
     assert "enet, vgg16, vgg16_bn" in str(caught.value.hint)
@@ -112,7 +112,7 @@ def test_any_encoder_and_context_stand_under_pspnets_head() -> None:
         assert model.raw(torch.empty(1, 3, 64, 96))["main"].shape == (1, 5, 2, 3)
 
 
-def test_what_cannot_in_segnet_be_recombined_says_so() -> None:
+def test_what_segnets_decoder_cannot_read_is_named() -> None:
     with pytest.raises(MissingFeatures, match=r"decoder unpool needs .*'pool_2'") as caught:
         segscape.create_model("ppliteseg", 5, decoder="unpool", overrides=["model.auxiliary=null"])
     assert "vgg16, vgg16_bn" in str(caught.value.hint)
