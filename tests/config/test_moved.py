@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import pytest
+from omegaconf import OmegaConf
+
+from segscape.config.composing import compose
 from segscape.config.identity import changes, design, identity
-from segscape.config.moved import _MODULES, current_target, first_target, with_listed_metrics
+from segscape.config.moved import (
+    _MODULES,
+    current_target,
+    first_target,
+    option_today,
+    with_listed_metrics,
+)
 from segscape.config.targets import arguments, locate
+from segscape.errors import UserError
 from segscape.models.heads.classifier import Classifier
 
 
@@ -58,3 +69,48 @@ def test_only_callbacks_of_others_belong_to_the_identity() -> None:
     stopping = {"callbacks": {"progress": True, "stop": {"_target_": "x.EarlyStopping"}}, "seed": 1}
     assert identity(plain) != identity(stopping)
     assert changes(plain, stopping)
+
+
+# Options that only set arguments of another one, and what they were.
+GONE = {
+    "encoder=resnet50_psp": {
+        "depth": 50,
+        "stem": "deep",
+        "strides": [1, 1],
+        "dilations": [2, 4],
+    },
+    "encoder=resnet101_align": {"depth": 101, "stem": "deep", "ceil_mode": True},
+    "context=ce_large": {"out_channels": 256},
+    "context=ppm_psp_narrow": {"out_channels": 128, "align_corners": True},
+    "context=ppm_sfnet_wide": {
+        "out_channels": 256,
+        "branch_channels": 256,
+        "branch_relu": False,
+        "kernel": 1,
+        "feature_first": False,
+        "dropout": 0.1,
+        "align_corners": True,
+    },
+    "decoder=aggregation_b": {"widths": [32, 64, 128], "channels": 64},
+    "decoder=bilateral_large": {"out_channels": 256},
+    "decoder=fapn_wide": {"width": 256},
+    "decoder=fpn_wide": {"width": 256},
+    "head=bisenetv2_large": {"mid_channels": 2048, "dropout": 0.1},
+    "head=classifier": {},
+    "head=classifier_dropout": {"dropout": 0.1},
+    "head=classifier_k3": {"kernel": 3},
+    "head=unbiased": {"bias": False},
+    "head=unbiased_3x3": {"bias": False, "kernel": 3},
+}
+
+
+@pytest.mark.parametrize("typed", GONE)
+def test_an_option_that_has_gone_is_answered_with_what_it_was(typed: str) -> None:
+    group, _, name = typed.partition("=")
+    today = option_today(group, name)
+    with pytest.raises(UserError) as caught:
+        compose([typed])
+    assert caught.value.hint == f"it is {' '.join(today)} today"
+    node = OmegaConf.to_container(compose(list(today))[group])
+    assert isinstance(node, dict) and node.pop("_target_")
+    assert node == GONE[typed]

@@ -52,3 +52,12 @@ def test_the_spec_names_layers_that_share_a_stride() -> None:
 def test_unknown_choices_are_named(choices: dict[str, object]) -> None:
     with pytest.raises(UserError, match="choices: "):
         ResNet(**choices)  # type: ignore[arg-type]
+
+
+@torch.no_grad()
+def test_alignsegs_pooling_rounds_up() -> None:
+    encoder = ResNet(50, stem="deep", ceil_mode=True).eval()
+    features = encoder(torch.randn(1, 3, 64, 96))
+    # The maps after the pooling have a row and a column more.
+    expected = {s: (64 // s + (s > 2), 96 // s + (s > 2)) for s in encoder.spec.strides}
+    assert {s: tuple(features[s].shape[2:]) for s in encoder.spec.strides} == expected
