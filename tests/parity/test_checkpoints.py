@@ -80,7 +80,7 @@ def test_the_imagenet_checkpoint_fills_the_encoder(tmp_path: Path) -> None:
 
 
 def test_impossible_widths_are_refused() -> None:
-    with pytest.raises(UserError, match="multiple of 8"):
+    with pytest.raises(UserError, match="each must be a multiple of 8"):
         AFFormer((32, 64, 170, 216))
     with pytest.raises(UserError, match="four widths"):
         AFFormer((32, 64, 160), (2, 4, 2))
