@@ -91,6 +91,18 @@ def test_a_callback_cannot_overwrite_a_column(tmp_path: Path) -> None:
         train(tmp_path / "run", callbacks=[Wrong()], trainer={"max_epochs": 1})
 
 
+def test_a_state_that_no_checkpoint_can_hold_is_refused_before_the_training(
+    tmp_path: Path,
+) -> None:
+    class Wrong(lightning.Callback):
+        def state_dict(self) -> dict[str, Any]:
+            return {"where": tmp_path}
+
+    with pytest.raises(UserError, match="state_dict of the callback Wrong"):
+        train(tmp_path / "run", callbacks=[Wrong()], trainer={"max_epochs": 1})
+    assert not list(tmp_path.rglob("*.ckpt"))
+
+
 @pytest.mark.parametrize(
     ("node", "message"),
     [

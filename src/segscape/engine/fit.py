@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import logging
+import pickle
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -112,6 +114,7 @@ def fit(
         "best": None if found is None else found.best,
         "ended": False,
     }
+    _check_states(callbacks)
     clock, logger = Clock(), RowLogger()
     with Signals() as signals:
         checkpoint = Checkpoint(
@@ -179,6 +182,21 @@ def make_trainer(
         )
     except (MisconfigurationException, ValueError, TypeError) as error:
         raise UserError(f"lightning.Trainer refuses its arguments: {error}") from error
+
+
+def _check_states(callbacks: Sequence[lightning.Callback]) -> None:
+    """Refuse a state that a checkpoint could not be read with: reading runs no code of a file."""
+    for callback in callbacks:
+        file = io.BytesIO()
+        torch.save(callback.state_dict(), file)
+        file.seek(0)
+        try:
+            torch.load(file, weights_only=True)
+        except pickle.UnpicklingError as error:
+            raise UserError(
+                f"state_dict of the callback {type(callback).__name__} cannot be kept",
+                "it may hold numbers, texts, lists, dictionaries and tensors",
+            ) from error
 
 
 def _is_over(found: Resume, budget: Budget) -> bool:
