@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from segscape.config.targets import SUPPLIED, arguments
-from segscape.errors import UserError
+from segscape.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from lightning import Callback
@@ -125,6 +125,9 @@ def encoders_giving(features: Iterable[int | str]) -> list[str]:
     return found
 
 
+AUXILIARY_KEYS = ("weight", "feature", "head", "loss")
+
+
 @dataclass(frozen=True)
 class Auxiliary:
     """A head that exists in training only.
@@ -156,9 +159,9 @@ def auxiliary(config: Config) -> dict[str, Auxiliary]:
         node = given if isinstance(given, Mapping) else {"weight": given}
         key = f"model.auxiliary.{name}"
         for field in node:
-            if field not in ("weight", "feature", "head", "loss"):
-                raise UserError(
-                    f"{key}.{field}: there is no such key", "it takes: weight, feature, head, loss"
+            if field not in AUXILIARY_KEYS:
+                raise unknown(
+                    f"{key}.{field}: there is no such key", field, AUXILIARY_KEYS, label="it takes"
                 )
         weight = float(node.get("weight", 1.0))
         if not weight:

@@ -25,7 +25,7 @@ from segscape.config.training import (
     check_positive,
     with_one_budget,
 )
-from segscape.errors import UserError, choice, nearest, unknown
+from segscape.errors import UserError, choice, unknown
 
 if TYPE_CHECKING:
     from torch import nn
@@ -124,14 +124,17 @@ def check_files(config: Config) -> None:
     run_dir = config.get("run_dir")
     if run_dir is not None and Path(str(run_dir)).is_file():
         raise UserError(f"run_dir={run_dir} is a file", "give a directory, or leave it out")
-    for key in ("resume", "init"):
-        value = config.get(key)
-        if value in (None, "never", "auto") or Path(str(value)).is_file():
-            continue
-        what = "never, auto or a checkpoint" if key == "resume" else "a weights file or null"
-        close = nearest(str(value), ("never", "auto")) if key == "resume" else None
-        meant = f"did you mean {key}={close}? " if close else ""
-        raise UserError(f"{key}={value}: there is no such file", f"{meant}it takes {what}")
+    resume, init = str(config.get("resume")), config.get("init")
+    if resume not in ("never", "auto") and not Path(resume).is_file():
+        raise unknown(
+            f"resume={resume}: there is no such file",
+            resume,
+            ("never", "auto"),
+            typed="resume={}",
+            label="it takes a checkpoint, or",
+        )
+    if init is not None and not Path(str(init)).is_file():
+        raise UserError(f"init={init}: there is no such file", "it takes a weights file or null")
 
 
 def check_parts(config: Config, chosen: Collection[str]) -> None:

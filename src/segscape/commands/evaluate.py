@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segscape.config.moved import with_listed_metrics
-from segscape.errors import UserError, unknown
+from segscape.errors import UserError, choice, unknown
 
 if TYPE_CHECKING:
     from segscape.data.module import SegmentationDataModule
@@ -39,8 +39,7 @@ def evaluate(rest: Sequence[str]) -> int:
         return 0
     own, overrides = split_keys(rest, ("run", "weights", "split", "run_dir", "checkpoint"))
     split = own.get("split", "val")
-    if split not in SPLITS:
-        raise UserError(f"split={split} is not a split", f"choices: {', '.join(SPLITS)}")
+    choice("split", split, SPLITS)
     if ("run" in own) == ("weights" in own):
         raise UserError(
             "evaluate needs either run=DIR or model=NAME weights=FILE",
@@ -125,8 +124,7 @@ def _from_run(
     place = Path(run)
     if not place.exists():
         raise UserError(f"run={run}: there is no such directory")
-    if checkpoint not in ("best", "last"):
-        raise UserError(f"checkpoint={checkpoint} is not a choice", "choices: best, last")
+    choice("checkpoint", checkpoint, ("best", "last"))
     path = find(place, f"{checkpoint}.ckpt")
     settings = _changed(with_listed_metrics(read(path)["segscape"]["config"]), overrides)
     return settings, api.load_model(path), build.data(settings, training=False)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from segscape.config.identity import FREE_ON_RESUME, differences, identity
+from segscape.config.identity import changes, identity
 from segscape.errors import UserError
 from segscape.exit_codes import STOPPED
 from segscape.sweep.launchers.base import Queue
@@ -208,11 +208,7 @@ def refuse_other_configurations(sweep: SweepDirectory, planned: Sequence[Planned
 
 
 def _first_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    found = [
-        f"{key} was {before!r}, is {after!r}"
-        for key, before, after in differences(old, new)
-        if key.split(".")[0] not in FREE_ON_RESUME
-    ]
+    found = [f"{key} was {before!r}, is {after!r}" for key, before, after in changes(old, new)]
     return "; ".join(found[:4])
 
 
