@@ -207,6 +207,19 @@ def test_a_run_is_scored_with_the_classes_alone(folder: Path, trained: RunDirect
     assert found["test/fw_iou"] is not None and found["test/f1/square"] is not None
 
 
+def test_a_command_from_outside(folder: Path, trained: RunDirectory) -> None:
+    (entry_point,) = re.findall(r"```toml\n# [^\n]*\n(.*?)```", PAGE, flags=re.DOTALL)
+    # What pip makes of a pyproject.toml.
+    information = folder / "my_parts-0.1.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: my-parts\nVersion: 0.1\n")
+    points = entry_point.replace("project.entry-points.", "").replace('"', "")
+    (information / "entry_points.txt").write_text(points)
+    assert "best" in run(folder, "-m", "segscape", "--help")
+    printed = run(folder, "-m", "segscape", "best", "run")
+    assert float(printed) == trained.read_summary()["val/miou"]
+
+
 def test_a_mistake_in_a_part_from_outside_is_found_at_once(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from segscape.runs import environment
 from segscape.runs.environment import cpu_flags, cpu_model, describe
 
 
