@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache, wraps
+from pathlib import Path
+from typing import Any, TypeVar
 
 from segscape.config import files, systems
 from segscape.config.moved import current_node
@@ -44,15 +45,32 @@ def choices_of(config: Mapping[str, Any], overrides: Sequence[str]) -> dict[str,
     return found
 
 
-# Hundreds of runs have few different parts, and reading all yamls takes a tenth of a second.
+T = TypeVar("T")
 
 
-@lru_cache(maxsize=1)
+def _cached(function: Callable[..., T]) -> Callable[..., T]:
+    """Cache by arguments and by the folders of yaml files in use.
+
+    Hundreds of runs have few different parts, and reading all yamls takes a tenth of a second.
+    """
+
+    @lru_cache(maxsize=4096)
+    def keyed(folders: tuple[Path, ...], *args: Any) -> T:
+        return function(*args)
+
+    @wraps(function)
+    def call(*args: Any) -> T:
+        return keyed(tuple(files.folders()), *args)
+
+    return call
+
+
+@_cached
 def _groups() -> dict[str, list[str]]:
     return files.groups()
 
 
-@lru_cache
+@_cached
 def _usual(model: str | None) -> dict[str, str]:
     """What a model chooses, and train.yaml for the rest."""
     usual = {
@@ -65,7 +83,7 @@ def _usual(model: str | None) -> dict[str, str]:
     return {**usual, **system.choices} if system else usual
 
 
-@lru_cache
+@_cached
 def _system(model: str | None) -> systems.System | None:
     try:
         return None if model is None else systems.read(model)
@@ -73,7 +91,7 @@ def _system(model: str | None) -> systems.System | None:
         return None
 
 
-@lru_cache(maxsize=4096)
+@_cached
 def _option(group: str, node_json: str, usual: str | None, model: str | None) -> str:
     node = current_node(json.loads(node_json))
     target = node["_target_"]
