@@ -2,7 +2,7 @@
 # A one-node SLURM cluster on this machine, for development and tests: munge, slurmctld and slurmd of
 # Debian's or Ubuntu's packages on loopback, without systemd, cgroups or accounting.
 #
-#   scripts/local_slurm.sh start     start it (nothing happens when it already answers)
+#   scripts/local_slurm.sh start     start it (nothing happens when it is running)
 #   scripts/local_slurm.sh status    the nodes and the queue
 #   scripts/local_slurm.sh env       print what a shell needs:  eval "$(scripts/local_slurm.sh env)"
 #   scripts/local_slurm.sh stop      end its jobs and daemons, remove its directory
@@ -17,7 +17,7 @@ PORT=${SEGSCAPE_SLURM_PORT:-26817}
 # nproc would count OMP_NUM_THREADS.
 CPUS=${SEGSCAPE_SLURM_CPUS:-$(env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc)}
 export SLURM_CONF=$DIR/slurm.conf
-# The daemons stand in sbin, which is not on every user's path.
+# The daemons are in sbin, which is not on every user's path.
 PATH=$PATH:/usr/sbin:/sbin
 
 say() { printf 'local_slurm: %s\n' "$*"; }
@@ -94,11 +94,11 @@ END
 }
 
 start_munge() {
-    # A key and a socket of its own: the machine's munge, if it has one, is left alone.
+    # A key and a socket of its own: the machine's munge, if it has one, is not used.
     mkdir -p "$DIR/munge"
     chmod 755 "$DIR/munge"
     (umask 077 && head -c 128 /dev/urandom >"$DIR/munge/key")
-    # --force: a directory above that only its owner may enter will do, the cluster is his alone.
+    # --force: a directory above that only its owner may enter will do, the cluster is his only.
     munged --force --key-file="$DIR/munge/key" --socket="$DIR/munge/socket" \
         --pid-file="$DIR/munge/pid" --log-file="$DIR/munge/log" --seed-file="$DIR/munge/seed" \
         --num-threads=2 2>"$DIR/munge/warnings" \
@@ -129,7 +129,7 @@ start() {
     fail "the node did not come up; logs in $DIR: $(tail -n 3 "$DIR/slurmctld.log" "$DIR/slurmd.log")"
 }
 
-# End a daemon of ours: by the pid that it left, and only if that is still this program.
+# End a daemon that was started here: by the pid it wrote, and only if that is still this program.
 end_daemon() {
     local name=$1 file=$2 pid
     [ -f "$file" ] || return 0

@@ -3,7 +3,7 @@
     python scripts/make_systems_table.py            # writes docs/systems.md
     python scripts/make_systems_table.py --check    # fails when it is out of date
 
-The costs are counted on meta tensors; what others state stands in scripts/published.yaml with
+The costs are counted on meta tensors; what others state is in scripts/published.yaml with
 where it was read. A difference that rounding cannot explain must have an explanation there.
 """
 

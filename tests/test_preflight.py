@@ -1,4 +1,4 @@
-"""What is wrong with a request is said before data is touched."""
+"""What is wrong with a configuration is reported before data is read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where Hydra looks for plugins: launchers and sweepers must be in this namespace.
+"""Launchers and sweepers: Hydra finds plugins in this namespace only.
 
 Hydra imports this file whenever it starts, so nothing heavy may be imported here at the top.
 """
@@ -73,7 +73,7 @@ class GridSweeper(Sweeper):
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
-        """Make the sweeper, whose modules are imported only now."""
+        """Make the sweeper; its modules are imported here, not with this file."""
         self._sweeper = self._make()
         self._sweeper.setup(hydra_context=hydra_context, task_function=task_function, config=config)
 
@@ -83,7 +83,7 @@ class GridSweeper(Sweeper):
         return Grid()
 
     def sweep(self, arguments: list[str]) -> Any:
-        """Run what the command line asks for."""
+        """Run the jobs of the command line."""
         return self._sweeper.sweep(arguments)
 
 

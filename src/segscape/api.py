@@ -39,7 +39,7 @@ def create_model(
         A `torch.nn.Module` in evaluation mode. `model(x)` takes normalised images (B, 3, H, W) of
         any size and returns logits (B, num_classes, H, W); `model.normalize` makes the former from
         uint8, `model.predict(path)` does everything. Published weights that were trained with void
-        as one more class add a logit for it, the last one (`model.extra_outputs` says how many).
+        as one more class add a logit for it, the last one (`model.extra_outputs` is their number).
 
     Raises:
         UserError: an unknown name or option, parts that do not fit, or a weights file that does

@@ -1,6 +1,6 @@
 """From configuration to objects: the only place that resolves a `_target_`.
 
-Channels never stand in yaml: the factories made here receive them from the parts that are built
+Channels are never set in yaml: the factories made here receive them from the parts that are built
 before, so that any part can be exchanged on its own.
 """
 
@@ -29,7 +29,7 @@ Config = Mapping[str, Any]
 
 
 def factory(node: Config, key: str) -> partial[Any]:
-    """A callable that still takes what SUPPLIED says for its group."""
+    """A callable that still takes the arguments that SUPPLIED lists for its group."""
     target, given = arguments(node, key, SUPPLIED[key])
     return partial(target, **given)
 
@@ -37,7 +37,7 @@ def factory(node: Config, key: str) -> partial[Any]:
 def part(config: Config, key: str) -> partial[nn.Module]:
     """The factory of a part; parts are torch modules, nothing else is ever called.
 
-    A configuration may come out of somebody's checkpoint, so a `_target_` there must not be able
+    A configuration may come from a third-party checkpoint, so a `_target_` there must not be able
     to run just any function.
     """
     return _module_factory(config[key], key, SUPPLIED[key])
@@ -181,7 +181,7 @@ def data(config: Config, *, training: bool = True) -> SegmentationDataModule:
     Args:
         config: with the group data, and augment for training.
         training: with the augmentation. Scoring needs none, and then nothing but the data module
-            is called: the configuration may come out of somebody's checkpoint.
+            is called: the configuration may come from a third-party checkpoint.
 
     Raises:
         UserError: `data._target_` is not a data module.
@@ -216,14 +216,14 @@ def criterion(node: Config, data: SegmentationDataModule, key: str = "loss") -> 
 
 # What a metric is given if its constructor takes it and the configuration does not set it.
 METRIC_SUPPLIED = ("num_classes", "ignore_index", "extra_outputs", "void")
-# What torchmetrics.Metric takes as **kwargs and yaml can say.
+# Arguments of torchmetrics.Metric (its **kwargs) that yaml can hold.
 METRIC_KEYWORDS = (
     *("compute_on_cpu", "dist_sync_on_step", "sync_on_compute", "compute_with_cache"),
 )
 
 
 def metric_factories(node: Config) -> dict[str, partial[Metric]]:
-    """The metrics of the group `metrics` by name; they still take what METRIC_SUPPLIED says.
+    """The metrics of the group `metrics` by name; they still take the arguments of METRIC_SUPPLIED.
 
     Raises:
         UserError: a wrong argument, or a `_target_` that is no metric.
@@ -248,7 +248,7 @@ def metrics(node: Config, network: Segmenter, classes: Sequence[str] = ()) -> Me
 
     Args:
         node: the group `metrics`.
-        network: says the number of classes.
+        network: gives the number of classes.
         classes: their names, by default those of the network.
 
     Raises:

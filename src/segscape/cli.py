@@ -1,6 +1,6 @@
 """The command line: `python train.py ...` and `segscape COMMAND ...`.
 
-Heavy packages are imported where they are needed, so that help and mistakes answer at once.
+Heavy packages are imported where they are needed, so that help and errors are printed at once.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def train() -> NoReturn:
 def _train() -> int:
     import hydra
 
-    # Hydra then raises instead of printing a traceback of its own: _guarded has the last word.
+    # Hydra then raises instead of printing a traceback of its own: _guarded prints the error.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     refuse_sweep_words(sys.argv[1:])
     sys.argv[1:] = admit(flags_first(sys.argv[1:]))

@@ -13,6 +13,6 @@ def cache_folder() -> Path:
 
 
 def short(path: Path) -> str:
-    """A path relative to the working directory, when it lies below."""
+    """A path relative to the working directory, when it is below."""
     here = Path.cwd()
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)

@@ -1,4 +1,4 @@
-"""Everything that can be known to be wrong before data is touched or a step is trained."""
+"""Everything that can be checked before data is read or a step is trained."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def begun(what: Sequence[str], jobs: int = 2, submit: bool = True) -> Supervisor:
-    """A sweep of the name `NAME` whose jobs do what is said: quick, long, fail, crash."""
+    """A sweep of the name `NAME` whose jobs behave as named: quick, long, fail, crash."""
     directory = SweepDirectory(Path("runs/sweeps") / NAME)
     queue = StandInQueue(jobs)
     wanted = [planned("add", seed, what=each) for seed, each in enumerate(what, 1)]

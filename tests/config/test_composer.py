@@ -153,7 +153,7 @@ def test_yamls_of_the_user_are_composed_as_by_hydra(tmp_path: Path, overrides: l
         file.write_text(text)
     with files.extra_config_dir(tmp_path):
         composer = Composer()
-        for _ in range(2):  # the second time from what is remembered
+        for _ in range(2):  # the second time from the cache
             try:
                 expected = by_hydra(overrides)
             except (UserError, OmegaConfBaseException):

@@ -1,4 +1,4 @@
-"""The configuration composes for every option, and mistakes are answered with what is right."""
+"""The configuration composes for every option, and errors show what is right."""
 
 from __future__ import annotations
 

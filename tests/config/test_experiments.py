@@ -180,7 +180,7 @@ def test_a_recipe_that_a_yaml_of_the_user_names_is_answered_too(tmp_path: Path) 
     assert "it is recipe=bisenet today" in str(caught.value)
 
 
-# What the original multiplies the learning rate of by how much, and what it leaves alone.
+# What the original multiplies the learning rate of by how much, and what keeps its rate.
 RATES = [
     (
         "stdcseg_cityscapes",

@@ -70,7 +70,7 @@ def by_hydra(overrides: list[str]) -> tuple[Any, dict[str, str]]:
 
 def by_composer(overrides: list[str]) -> tuple[Any, dict[str, str]]:
     composer = Composer()
-    composer.compose(["model=own", "decoder=thin", "context=sppm"])  # remembered from then on
+    composer.compose(["model=own", "decoder=thin", "context=sppm"])  # cached from then on
     return composer.compose(overrides)
 
 

@@ -1,4 +1,4 @@
-"""The house: no circle of imports, and rooms that know only of the rooms below them."""
+"""Architecture: no circle of imports, and packages that import only those below them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 SRC = Path(__file__).resolve().parents[2] / "src"
 
-# From the ground up; rooms of one line know nothing of each other. A room may import those below.
+# From the lowest up. A room may import those of the lines above it here, none of its own line.
 FLOORS = (
     ("errors", "exit_codes", "paths", "fast_exit"),
     ("config",),

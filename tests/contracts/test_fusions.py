@@ -1,4 +1,4 @@
-"""What every fusion promises."""
+"""The contract of every fusion."""
 
 from __future__ import annotations
 

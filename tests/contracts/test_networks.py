@@ -161,7 +161,7 @@ class Remembered(nn.Module):
 
 
 def distinct() -> list[str]:
-    """One encoder of each spec: what follows an encoder cannot tell them apart."""
+    """One encoder of each spec: they are interchangeable for what follows."""
     found = {repr((part_catalog.spec(e), encoder_multiple(e))): e for e in reversed(ENCODERS)}
     return sorted(found.values())
 
@@ -175,7 +175,7 @@ def encoder_multiple(option: str) -> int:
 @pytest.mark.slow
 @pytest.mark.parametrize("option", distinct())
 def test_the_shapes_of_every_design(option: str) -> None:
-    """The whole product; what the decoder cannot tell apart counts once.
+    """The whole product; what is interchangeable for the decoder counts once.
 
     It meets a context as a map of the deepest feature's size with so many channels.
     """

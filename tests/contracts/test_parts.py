@@ -1,4 +1,4 @@
-"""What every encoder, context, decoder and head promises."""
+"""The contract of every encoder, context, decoder and head."""
 
 from __future__ import annotations
 

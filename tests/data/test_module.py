@@ -185,7 +185,7 @@ def test_workers_end_with_their_loader() -> None:
 
 
 def test_workers_end_with_the_process() -> None:
-    """A process that ends with its loader open does not hang, nor leave workers behind."""
+    """A process that ends with its loader open does not hang, and its workers end."""
     script = (
         "import torch, miniature, segscape.data.loader as loader\n"
         "from segscape.data.sampler import EvalOrder\n"
@@ -260,7 +260,7 @@ def test_lightning_serves_each_epoch_once_and_resumes(tmp_path: Path) -> None:
     resumed = Recorder()
     trainer(max_epochs=3).fit(resumed, datamodule=module(0), ckpt_path=path, weights_only=True)
     assert resumed.seen == expected[5:]
-    # told by the caller
+    # given by the caller
     told, data = Recorder(), module(0)
     data.start_at(1, 2)
     trainer(max_epochs=3).fit(told, datamodule=data, ckpt_path=path, weights_only=True)
@@ -311,7 +311,7 @@ def test_unknown_split_names_the_nearest() -> None:
 
 @pytest.mark.parametrize("option", sorted(files.groups()["data"]))
 def test_options_that_are_handed_on_are_checked_by_name_and_type(option: str) -> None:
-    """A data set says `**options`; who checks a configuration still sees each argument."""
+    """A data set has `**options`; its signature still shows each argument."""
     node = files.option("data", option)
     node = {**node.get("data", node), "seed": 0}
     target, given = targets.arguments(node, "data", targets.SUPPLIED["data"])

@@ -49,7 +49,7 @@ def finish(process: subprocess.Popen[str]) -> str:
 
 
 def wait_for_step(run_dir: Path, step: int) -> None:
-    """Until last.ckpt stands at this step or a later one."""
+    """Until last.ckpt is of this step or a later one."""
     file = run_dir / "checkpoints" / "last.ckpt"
     end = time.monotonic() + 300
     while time.monotonic() < end:

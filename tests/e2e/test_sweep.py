@@ -197,7 +197,7 @@ def test_a_third_party_launcher_has_the_memory_too(launcher: str, tmp_path: Path
     done = call(*SWEEP, f"hydra/launcher={launcher}", cwd=tmp_path)
     assert done.returncode == 0, done.stderr + done.stdout
     assert "2 jobs: 2 finished" in done.stdout
-    # Nothing lies about: the launcher's own files are in the directory of the sweep too.
+    # No stray files: the launcher's own files are in the directory of the sweep too.
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]
     again = call(*SWEEP, f"hydra/launcher={launcher}", cwd=tmp_path)
     assert "2 finished already" in again.stdout

@@ -39,7 +39,7 @@ def test_killed_again_and_again(whole: Path, tmp_path: Path) -> None:
     assert run(path, kill=("batch", 13), **often) == KILLED
     assert run(path, **often) == 0
     assert_same(whole, path)
-    # A finished run has nothing left to do.
+    # A finished run has nothing to do.
     before = (path / "checkpoints" / "last.ckpt").stat().st_mtime_ns
     assert run(path) == 0
     assert (path / "checkpoints" / "last.ckpt").stat().st_mtime_ns == before
@@ -89,7 +89,7 @@ def test_a_signal_saves_and_stops(whole: Path, tmp_path: Path, point: str, step:
     path, slow = tmp_path / "run", {"settings": {"save_every_minutes": None}}
     code = run(path, kill=(point, step, signal.SIGTERM), **slow)
     if (point, step) in (("batch", 15), ("row", 15)):
-        # There is no such batch, and after the last row nothing is left to stop.
+        # There is no such batch, and after the last row there is nothing to stop.
         assert code == 0
     else:
         assert code == 3

@@ -28,7 +28,7 @@ QUIET = CallbackSettings(progress=False, gallery_images=0)
 
 
 class Ear(NullTracker):
-    """Remembers what a tracker is told."""
+    """Records the calls of a tracker."""
 
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []

@@ -1,4 +1,4 @@
-"""Metrics of one's own beside the standard ones."""
+"""Metrics of the user beside the standard ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The network around the parts: sizes, normalisation, heads, what it says of itself."""
+"""The network around the parts: sizes, normalisation, heads, its description."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A branch of an encoder that nobody reads is taken off: it would cost and never learn."""
+"""A branch of an encoder whose output is not used is removed: it would cost and never learn."""
 
 from __future__ import annotations
 

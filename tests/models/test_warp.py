@@ -1,4 +1,4 @@
-"""Warps move a map by what their offsets say, in any type and layout."""
+"""Warps move a map by their offsets, in any type and layout."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Official checkpoints: what their tensors tell of the network, and what is refused."""
+"""Official checkpoints: what their tensors show of the network, and what is refused."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def test_the_classifier_gives_the_encoder() -> None:
 
 
 def resnet_lite() -> dict[str, Tensor]:
-    """A checkpoint of SFNet-Lite under the official names, dead layers and all."""
+    """A checkpoint of SFNet-Lite under the official names, unused layers included."""
     record = official_record.read("sfnet_official_resnet18")
     shared = ("layer", "head.ppm.")
     shapes = {n: s for n, s, _ in record["tensors"] if n.startswith(shared)}
@@ -158,7 +158,7 @@ def resnet_lite() -> dict[str, Tensor]:
 
 
 def lite_head(*laterals: int) -> dict[str, list[int]]:
-    """Shapes of the official head: one lateral more than are used is dead."""
+    """Shapes of the official head: one lateral is never used."""
     shapes: dict[str, list[int]] = {}
 
     def norm(name: str, channels: int) -> None:

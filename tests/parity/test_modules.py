@@ -39,7 +39,7 @@ def test_fapns_fusion_is_the_official_one() -> None:
     with torch.no_grad():
         output = fusion(low, high)
         assert official_record.distance(output, record["eval_outputs"][0]) < 1e-4
-        # The guide is of both features; that of one of them alone is noticed.
+        # The guide is of both features; that of only one of them is detected.
         fusion.compare.weight[:, 128:] = 0
         assert official_record.distance(fusion(low, high), record["eval_outputs"][0]) > 1e-2
 

@@ -63,7 +63,7 @@ def test_stride_32_of_espnetv2_is_a_choice() -> None:
 @pytest.mark.parametrize(
     ("choices", "guides"),
     [
-        # UAFM gives no guide of its own: the heads then read the deep inputs as they come.
+        # UAFM gives no guide of its own: the heads then read the deep inputs unchanged.
         (
             {"fusion": "uafm_spatial"},
             {"decoder_guide_8": (2, 5, 4, 6), "decoder_guide_16": (2, 5, 2, 3)},

@@ -30,7 +30,7 @@ class Case:
 
     Attributes:
         record: name of its file.
-        told: what the tensors tell of the network: `variant` is the model, groups are choices.
+        inferred: what the tensors show of the network: `variant` is the model, groups are choices.
         systems: whose names the tensors may be looked up among; None: all.
         outputs: the output that each recorded one is, at the recorded size.
         ignored: why tensors are left out -> a pattern of their names, and how many.
@@ -39,7 +39,7 @@ class Case:
     """
 
     record: str
-    told: Mapping[str, Any]
+    inferred: Mapping[str, Any]
     systems: tuple[str | None, ...] = (None,)
     outputs: tuple[str, ...] = MAIN
     ignored: Mapping[str, tuple[str, int]] = field(default_factory=dict)
@@ -48,11 +48,11 @@ class Case:
 
     @property
     def model(self) -> str:
-        return str(self.told["variant"])
+        return str(self.inferred["variant"])
 
     @property
     def choices(self) -> dict[str, str]:
-        return {k: v for k, v in self.told.items() if k in ("context", "decoder", "fusion")}
+        return {k: v for k, v in self.inferred.items() if k in ("context", "decoder", "fusion")}
 
 
 # In the second head of PaddleSeg's record with channel attention, two values per channel are
@@ -77,10 +77,10 @@ def afformer(name: str, aliases: int) -> Case:
 
 
 def ppliteseg(name: str, fusion: str, constants: int = 0, train: float = 1e-3) -> Case:
-    told = {"variant": "ppliteseg", "num_classes": 19, "encoder": "stdc1", "fusion": fusion}
+    inferred = {"variant": "ppliteseg", "num_classes": 19, "encoder": "stdc1", "fusion": fusion}
     scales = {"constant of UAFM": (r"ppseg_head\.arm_list\.\d\._scale", constants)}
     outputs = ("main", "decoder_16", "decoder_32")
-    return Case(name, told, outputs=outputs, ignored=scales if constants else {}, train=train)
+    return Case(name, inferred, outputs=outputs, ignored=scales if constants else {}, train=train)
 
 
 CASES = (
@@ -229,7 +229,7 @@ def test_official_weights_give_the_official_outputs(official: Official) -> None:
 
 def test_the_file_tells_its_network(official: Official) -> None:
     for system in official.case.systems:
-        assert infer_choices(official.tensors, system) == official.case.told
+        assert infer_choices(official.tensors, system) == official.case.inferred
 
 
 def set_epsilon(kind: type[nn.Module], epsilon: float) -> Callable[[Segmenter], None]:
@@ -279,12 +279,12 @@ def leave(model: Segmenter) -> None:
 
 @dataclass(frozen=True)
 class Change:
-    """What the comparison must notice.
+    """What the comparison must detect.
 
     Attributes:
         spoil: changes the filled network.
         choices: other options than the right ones.
-        patch: module, name and value that stands for another implementation's.
+        patch: module, name and value that replaces another implementation's.
         least: the distance that it makes at least.
     """
 

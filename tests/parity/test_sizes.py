@@ -252,7 +252,7 @@ def test_it_trains_and_evaluates_at_an_odd_size(
     )
     torch.stack([x.square().mean() for x in outputs.values()]).sum().backward()
     assert not [key for key, p in model.named_parameters() if p.grad is None]
-    if name.startswith("espnet"):  # with branches that could be silent
+    if name.startswith("espnet"):  # with branches that could have no effect
         assert all(p.grad is not None and p.grad.any() for p in model.parameters())
     assert torch.equal(image, before)
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""What is timed, in which order, and what is left behind. No test looks at a real duration."""
+"""What is timed, in which order, and which state is restored. No test checks a real duration."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from segscape.profiling.latency import Latency, measure
 
 
 class Spy(nn.Module):
-    """Notes how it is called; the list survives the copy that is timed."""
+    """Records its calls; the list is shared with the copy that is timed."""
 
     calls: list[dict[str, object]] = []  # noqa: RUF012 - shared with the copy on purpose
 

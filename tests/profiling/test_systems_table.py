@@ -1,4 +1,4 @@
-"""docs/systems.md says what is counted now."""
+"""docs/systems.md agrees with what is counted now."""
 
 from __future__ import annotations
 

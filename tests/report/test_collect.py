@@ -45,7 +45,7 @@ def test_a_run_that_goes_on_has_its_best_row_so_far_and_is_on_no_front(tmp_path)
     run = only(collection)
     assert run.state == "running" and run.figures["epoch"] == 2
     assert run.figures["latency/p50_ms"] == 10.0
-    assert run.environment["latency batch"] == "1"  # as a finished run says it
+    assert run.environment["latency batch"] == "1"  # as a finished run records it
     assert collection.front == []
     assert collection.missing[0] == "1 of 1 runs is not finished: 1 running."
 

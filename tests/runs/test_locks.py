@@ -1,4 +1,4 @@
-"""Locks, also as a process without the right to write sees them."""
+"""Locks, also for a process without the right to write."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def chromium() -> Iterator[Any]:
 def opened(
     browser: Any, file: Path, *, width: int = 1280, height: int = 900, scheme: str = "light"
 ) -> Iterator[Any]:
-    """A page, drawn; fails the test when it says an error or asks for anything but itself."""
+    """A page, drawn; fails the test when it logs an error or requests anything but itself."""
     context = browser.new_context(
         viewport={"width": width, "height": height}, color_scheme=scheme, offline=True
     )

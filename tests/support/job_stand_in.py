@@ -1,6 +1,6 @@
 """Behaves like the process of a job (segscape.sweep.run.worker), without a training.
 
-`python job_stand_in.py DIRECTORY TOKEN`: what it does stands in the configuration's key `what`.
+`python job_stand_in.py DIRECTORY TOKEN`: what it does is the configuration's key `what`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Run directories and sweeps as a training leaves them, written by hand: no torch."""
+"""Run directories and sweeps as a training writes them, written by hand: no torch."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def write_sweep(
 
 
 def write_theirs(path: Path, **figures: Any) -> Path:
-    """Somebody's summary."""
+    """A third-party summary."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(figures))
     return path

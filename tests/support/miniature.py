@@ -33,7 +33,7 @@ SEGNET_NAMES = {
 
 
 class Noise:
-    """Samples that say who they are: the first red is the index."""
+    """Samples that hold their index: it is the first red value."""
 
     classes = ("a", "b")
     palette = ((0, 0, 0), (255, 255, 255))

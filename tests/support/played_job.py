@@ -1,7 +1,7 @@
 """A job of a played search as a process of its own: rows of metrics.csv, but no training.
 
 `python played_job.py DIRECTORY TOKEN` stands in for segscape.sweep.run.worker. The configuration's
-`toy.rows` says how many validations it has; after SIGTERM it ends as a worker that has saved does.
+`toy.rows` is the number of its validations; after SIGTERM it ends as a worker that has saved does.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ class PlayedQueue(Queue):
     """Jobs of so many validations, so many at once.
 
     Once `hold` jobs have been handed over none of them goes on: so far a searcher gets, however
-    long it takes until somebody kills it.
+    long it takes until it is killed.
     """
 
     slots: int | None = 2
@@ -195,12 +195,12 @@ def submitted(path: Path) -> list[str]:
 
 
 def beat_fast() -> None:
-    """A searcher that was killed is known to be dead after a second, instead of a minute."""
+    """A searcher that was killed is detected after a second, instead of a minute."""
     storage.HEARTBEAT_S, storage.GRACE_S = 0.1, 1
 
 
 def meet(path: Path, others: int) -> Callable[[str], None]:
-    """Whoever has a trial waits until so many others have one too."""
+    """A process that has a trial waits until so many others have one too."""
 
     def say(line: str) -> None:
         (path / f"{os.getpid()}.here").touch()
@@ -212,7 +212,7 @@ def meet(path: Path, others: int) -> Callable[[str], None]:
 
 
 def main(path: Path, trials: int, hold: int, others: int) -> None:
-    os.fsync = lambda descriptor: None  # type: ignore[assignment]  # nobody cuts the power
+    os.fsync = lambda descriptor: None  # type: ignore[assignment]  # no power cut is tested
     if not others:
         beat_fast()
     queue = PlayedQueue(slots=2, hold=hold or None)

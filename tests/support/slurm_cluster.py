@@ -23,7 +23,7 @@ def local_config() -> Path:
 
 
 def why_not() -> str | None:
-    """Why no test can use SLURM here; None when a cluster answers."""
+    """Why no test can use SLURM here; None when a cluster is running."""
     if shutil.which("sinfo") is None:
         return "SLURM is not installed: apt-get install slurm-wlm munge"
     if "SLURM_CONF" not in os.environ and local_config().is_file():
@@ -39,7 +39,7 @@ def why_not() -> str | None:
 
 
 def require() -> None:
-    """Skip the test, with the reason, where no cluster answers."""
+    """Skip the test, with the reason, where no cluster is running."""
     reason = why_not()
     if reason is not None:
         pytest.skip(reason, allow_module_level=True)

@@ -49,7 +49,7 @@ STAND_IN = Path(__file__).with_name("job_stand_in.py")
 
 
 class StandInQueue(LocalQueue):
-    """The local queue with real processes, which do nothing but behave like a job."""
+    """The local queue with real processes that stand in for jobs."""
 
     def submit(self, sweep: SweepDirectory, jobs: Sequence[Job], code: str) -> None:
         place = sweep.path / "queue"
@@ -59,7 +59,7 @@ class StandInQueue(LocalQueue):
             first = len(list(place.glob("[0-9]*-*.json"))) + 1
             for number, job in enumerate(jobs, first):
                 attempt = new_attempt(self, code)
-                # First, as the real queue does: a runner drops entries that nobody has recorded.
+                # First, as the real queue does: a runner drops entries without an attempt.
                 sweep.record(job, attempt)
                 command = [sys.executable, str(STAND_IN), str(sweep.place(job)), attempt.token]
                 entry = {"folder": job.folder, "command": command}

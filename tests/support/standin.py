@@ -77,7 +77,7 @@ def network(seed: int = 1) -> Segmenter:
 
 
 class Blobs:
-    """Images whose colour tells the class."""
+    """Images whose colour is that of the class."""
 
     classes, palette, ignore_index = CLASSES, PALETTE, 255
 

@@ -41,7 +41,7 @@ def test_what_hydra_would_do_to_its_own_jobs_is_refused() -> None:
 
 
 class Waiting(Queue):
-    """A queue in which everything waits, and that remembers what it was given."""
+    """A queue in which everything waits, and that records what it was given."""
 
     name, poll_s, slots = "local", 0.1, 1
 

@@ -257,7 +257,7 @@ def test_without_the_package(tmp_path, monkeypatch, capsys):
 
 def test_mode_from_the_environment(monkeypatch, tmp_path):
     assert choose_mode() == ("offline", "not logged in")
-    # Asked for online without a key, the library would wait at a prompt.
+    # For an online run without a key the library would wait at a prompt.
     assert choose_mode("online") == ("offline", "not logged in")
     (tmp_path / "netrc").write_text("machine api.wandb.ai login user password " + "k" * 40)
     assert choose_mode()[0] == "online"

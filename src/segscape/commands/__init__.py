@@ -89,7 +89,7 @@ def dispatch(
         commands: by name.
         program: what is typed before the command.
         usage: what is typed after it.
-        more: what the help says at its end.
+        more: text at the end of the help.
 
     Returns:
         The exit code.

@@ -1,4 +1,4 @@
-"""`segscape data prepare`: a data set in a form that is faster to read, or lies elsewhere."""
+"""`segscape data prepare`: a data set in a form that is faster to read, or in another place."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def data_sample(rest: Sequence[str]) -> int:
     if file.suffix.lower() != ".png":
         raise UserError(f"out={file} is no PNG file", f"e.g. out={file.with_suffix('.png')}")
     chosen = [f"{group}={choices.get(group)}" for group in ("data", "augment")]
-    # what else was typed; not where the files lie, the picture may be shown to others
+    # what else was typed; not the paths of files: the picture may be published
     other = [t for t in overrides if not t.startswith(("data=", "augment=", "data.root="))]
     heading = " ".join([*chosen, *other])
     picture = Image.fromarray(sheet(data, given.n, split, heading))

@@ -93,7 +93,7 @@ def _chosen(contents: Contents, file: str, averaged: bool) -> dict[str, Tensor]:
 def _choices(
     source: Source, tensors: Mapping[str, Tensor], system: str | None, typed: Sequence[str]
 ) -> tuple[str, dict[str, str], dict[str, str]]:
-    """What the tensors tell; what the user typed has the last word.
+    """What can be read off the tensors; what the user typed overrides it.
 
     Returns:
         The model's name, its overrides, and everything inferred, `num_classes` among it.

@@ -123,7 +123,7 @@ def _keys(text: str) -> list[str]:
 
 
 def _with_interval(rest: list[str]) -> list[str]:
-    """`--watch` may stand alone, also before a directory."""
+    """`--watch` may have no value, also before a directory."""
     texts = []
     for index, text in enumerate(rest):
         following = rest[index + 1] if index + 1 < len(rest) else ""

@@ -32,7 +32,7 @@ def check_types(target: Any, given: Mapping[str, Any], key: str) -> None:
 
 
 def fits(value: Any, hint: Any) -> bool:
-    """Whether a value as yaml gives it can stand where an annotation asks for `hint`."""
+    """Whether a value read from yaml fits the annotation `hint`."""
     origin = typing.get_origin(hint)
     if hint is Any:
         return True

@@ -1,6 +1,6 @@
-"""The configuration that a command line stands for.
+"""The configuration that a command line selects.
 
-No torch here: `python train.py --help` and every mistake on the command line answer at once.
+No torch here: `python train.py --help` and every error of the command line are printed at once.
 """
 
 from __future__ import annotations

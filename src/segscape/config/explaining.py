@@ -26,7 +26,7 @@ from segscape.errors import UserError, nearest, unknown
 def explain(
     overrides: Sequence[str], error: BaseException, extra: str | Path | None = None
 ) -> UserError:
-    """Turn an error of Hydra or OmegaConf into one that says what to type instead.
+    """Turn an error of Hydra or OmegaConf into one that shows what to type instead.
 
     Args:
         overrides: the overrides as typed.

@@ -1,4 +1,4 @@
-"""Where the yaml files of the groups lie, and what stands in them."""
+"""Where the yaml files of the groups are, and what they contain."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def file_of(group: str, option: str) -> Path:
 
 @dataclass(frozen=True)
 class Yaml:
-    """What a yaml file says.
+    """The content of a yaml file.
 
     Attributes:
         content: its keys, with `defaults`; they must not be changed.
@@ -107,7 +107,7 @@ def read(group: str, option: str) -> Yaml | None:
 
 
 def option(group: str, name: str) -> dict[str, Any]:
-    """What the yaml of an option says, as plain data.
+    """The yaml of an option, as plain data.
 
     Raises:
         UserError: there is no such option.
@@ -138,7 +138,7 @@ def unknown_option(group: str, name: object, choices: Sequence[str] | None = Non
 
 
 def root_yaml() -> Yaml:
-    """What train.yaml says."""
+    """The content of train.yaml."""
     file = config_dir() / f"{CONFIG_NAME}.yaml"
     return _load_yaml(file, file.stat().st_mtime_ns)
 

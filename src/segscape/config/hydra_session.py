@@ -13,7 +13,7 @@ from segscape.config.files import CONFIG_NAME, config_dir, extra_folders
 
 @contextmanager
 def own_hydra() -> Iterator[None]:
-    """Compose without disturbing a Hydra application that is running around us."""
+    """Compose without changing the state of a Hydra application that is running."""
     from hydra.core.global_hydra import GlobalHydra
     from hydra.initialize import initialize_config_dir
 

@@ -1,8 +1,8 @@
 """How Hydra reads `parts:` of a model's yaml: arguments of the parts that the model chooses.
 
 `train.yaml` has an entry between the model and the experiment that names the model and the option
-of every part. The source below answers it with the arguments that hold for these options, so that
-they lie over the option's own yaml and under what an experiment or a command line says; for a part
+of every part. The source below returns for it the arguments that hold for these options. They
+override the option's own yaml, and an experiment and the command line override them; for a part
 that was exchanged there are none. The key itself enters no configuration.
 """
 
@@ -25,7 +25,7 @@ SCHEME = "segscape"
 
 
 class ModelParts(ConfigSource):
-    """Answers `parts/MODEL/ENCODER/...`, and model yamls that have `parts:` without that key.
+    """Serves `parts/MODEL/ENCODER/...`, and model yamls that have `parts:` without that key.
 
     Args:
         provider: who has put the source into Hydra's search path.
@@ -54,7 +54,7 @@ class ModelParts(ConfigSource):
         return []
 
     def is_config(self, config_path: str) -> bool:
-        """Whether this source and no other must be asked."""
+        """Whether the configuration is read from this source."""
         group, _, name = config_path.removesuffix(".yaml").partition("/")
         if group != "model":
             return group == layers.PARTS_KEY
@@ -92,7 +92,7 @@ class ModelPartsSearchPath(SearchPathPlugin):
     """Puts the source before the folder of the yaml files, where Hydra composes from it."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        """Leave alone what is composed for another application."""
+        """Do nothing for the configuration of another application."""
         own = str(files.config_dir())
         if any(str(e.path).removeprefix("file://") == own for e in search_path.get_path()):
             folders = os.pathsep.join(map(str, files.folders()))

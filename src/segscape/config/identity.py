@@ -19,7 +19,7 @@ _DIGITS = 10
 def identity(config: Mapping[str, Any]) -> str:
     """Ten hexadecimal digits: equal for configurations that train the same model the same way.
 
-    Where a run is written, how it is tracked and where its data lie do not count. A weights file
+    Where a run is written, how it is tracked and where its data are do not count. A weights file
     that a run starts from does.
 
     Args:

@@ -1,7 +1,7 @@
 """Which yaml files make up a configuration, in which order: Hydra's rules, without Hydra.
 
 The rules for `defaults` of train.yaml and of options that build on options of their own group:
-what stands later in the list is looked at first, and of several `override /group: option` the first
+what comes later in the list is read first, and of several `override /group: option` the first
 one found counts, after those that were typed. Whatever else Hydra allows raises `NeedsHydra`.
 """
 

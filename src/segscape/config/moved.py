@@ -117,7 +117,7 @@ def with_first_targets(node: Any) -> Any:
 
 
 def option_today(group: str, name: str) -> tuple[str, ...]:
-    """The overrides that stand for an option which has gone; empty where there was none."""
+    """The overrides that replace an option which was removed; empty where there was none."""
     if group == "experiment":
         if name.endswith("_recipe"):
             return (f"recipe={name.removesuffix('_recipe')}",)

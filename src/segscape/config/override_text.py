@@ -44,7 +44,7 @@ def key_of(override: Override) -> str:
 
 
 def plain(key: str) -> str:
-    """The key without the signs that say how it is set, for names and records."""
+    """The key without the signs for how it is set, for names and records."""
     return key.lstrip("+~")
 
 
@@ -117,7 +117,7 @@ def has_values(text: str, choices: Mapping[str, str], varied: Mapping[str, Any])
 
 
 def _as_written(value: str) -> str:
-    """What was typed in the one way in which we write it: `{a: 1}` is `{a:1}`."""
+    """What was typed, in one canonical form: `{a: 1}` is `{a:1}`."""
     try:
         return written(typed(value))
     except UserError:

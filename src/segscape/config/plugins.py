@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# Those that docs/sweeps.md says were run.
+# Those that were run, see docs/sweeps.md.
 _PLUGINS = ("joblib", "ray", "submitit")
 
 

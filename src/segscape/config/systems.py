@@ -1,4 +1,4 @@
-"""What each `model=` stands for, for lists and hints."""
+"""What each `model=` selects, for lists and hints."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def names() -> list[str]:
 
 
 def read(name: str) -> System:
-    """The parts and keys that `model=name` stands for.
+    """The parts and keys that `model=name` selects.
 
     Raises:
         UserError: there is no such model, it chooses what does not exist, or its `parts` cannot be

@@ -34,7 +34,7 @@ def locate(target: str, key: str) -> Callable[..., Any]:
 
     Args:
         target: dotted path.
-        key: the configuration key it stands at, for the message.
+        key: its configuration key, for the message.
 
     Raises:
         UserError: no such module or name.
@@ -62,7 +62,7 @@ def arguments(
 
     Args:
         node: a group's configuration with `_target_`.
-        key: where it stands, for the message.
+        key: its configuration key, for the message.
         supplied: arguments that are given at build time, not in yaml.
         passed_on: what the signature's `**kwargs` takes, None for anything.
 

@@ -34,7 +34,7 @@ _AUGMENT_STREAM = 1
 class Failure:
     """A UserError on its way from a worker to the main process.
 
-    An exception that leaves a worker arrives wrapped into a traceback; a value does not.
+    An exception raised in a worker arrives wrapped into a traceback; a value does not.
     """
 
     what: str
@@ -54,7 +54,7 @@ class Item:
 class TrainItems(Dataset):
     """Augmented samples by (epoch, index).
 
-    The augmentation of a sample depends on (seed, epoch, index) alone: not on the worker, nor on
+    The augmentation of a sample depends only on (seed, epoch, index): not on the worker, nor on
     the samples before.
 
     Args:
@@ -310,9 +310,9 @@ class TrainLoader(BatchLoader):
 
 
 def prepare_worker(worker: int) -> None:
-    """Set up a loader process: one thread, and signals left to the main process.
+    """Set up a loader process: one thread, and signals are handled by the main process only.
 
-    Schedulers and terminals send signals to the whole process group. A worker that dies of one
+    Schedulers and terminals send signals to the whole process group. A worker that a signal ends
     would end the main process before it has saved its checkpoint. So a worker ignores these
     signals, and ends when its loader is closed.
     """

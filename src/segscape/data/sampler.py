@@ -16,7 +16,7 @@ from segscape.errors import UserError
 class TrainOrder:
     """Batches of (epoch, index) pairs in an order shuffled per epoch.
 
-    The permutation of an epoch depends on (seed, epoch) alone. With several processes each
+    The permutation of an epoch depends only on (seed, epoch). With several processes each
     takes its share of every global batch, so the samples of a step are the same for
     1 process x batch 8 and for 2 x 4. The incomplete last batch is dropped.
 

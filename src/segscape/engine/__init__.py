@@ -1,1 +1,4 @@
-"""Training: the LightningModule, its callbacks, exact resume. Only this room knows Lightning."""
+"""Training: the LightningModule, its callbacks, exact resume.
+
+Beside it only `data` imports Lightning.
+"""

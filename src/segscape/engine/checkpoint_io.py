@@ -18,7 +18,7 @@ SUFFIX = ".tmp"
 class AtomicCheckpointIO(CheckpointIO):
     """Writes to a temporary neighbour, flushes it to the disk and renames it into place.
 
-    A process killed at any moment leaves the previous checkpoint or the new one.
+    After a process is killed at any moment the file is the previous checkpoint or the new one.
     """
 
     def save_checkpoint(

@@ -47,7 +47,7 @@ class FitResult:
         last: row of the last one.
         run_dir: where everything is.
         resumed_step: optimiser step that this start continued from, None for a fresh start.
-        signal: name of the one that asked to stop, e.g. SIGUSR2.
+        signal: name of the one that stopped it, e.g. SIGUSR2.
     """
 
     state: Literal["finished", "stopped"]
@@ -73,7 +73,7 @@ def fit(
     constants: Mapping[str, Any] | None = None,
     seed: int | None = None,
 ) -> FitResult:
-    """Train until the budget is spent or a signal asks to stop.
+    """Train until the budget is spent or a signal stops the training.
 
     A run that was killed at any moment and is started again with `resume="auto"` ends with the
     weights and the metrics.csv (columns of time aside) of a run that was never killed.

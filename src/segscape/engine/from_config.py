@@ -35,5 +35,5 @@ def task(
 
 
 def callbacks(node: Mapping[str, Any]) -> list[Callback]:
-    """The Lightning callbacks of the group `callbacks`, in the order in which they stand there."""
+    """The Lightning callbacks of the group `callbacks`, in the order of the yaml."""
     return [make() for make in build.callback_factories(node).values()]

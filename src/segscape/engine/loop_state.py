@@ -1,4 +1,4 @@
-"""Where a training stands, and how to stand there again.
+"""The position of a training, and how to restore it.
 
 Lightning restores its progress counters too, but guesses from them whether a batch, an epoch or a
 validation was finished when the checkpoint was written, and guesses wrong in the middle of an
@@ -119,7 +119,7 @@ def skip_epoch_start(callback: Callback) -> None:
 
 
 def check_fits(trainer: Trainer, position: Position) -> None:
-    """Compare a checkpoint's position with the data that this process sees.
+    """Compare a checkpoint's position with the data of this process.
 
     Raises:
         UserError: the epoch has another length now, so the position in it means nothing.
@@ -147,14 +147,14 @@ def validation_due(trainer: Trainer) -> bool:
 
 
 def validate_now(trainer: Trainer) -> None:
-    """Run the validation that a stopped run left out, as the loop would have after its batch."""
+    """Run the validation that a stopped run skipped, as the loop would have after its batch."""
     trainer.validating = True
     trainer.fit_loop.epoch_loop.val_loop.run()
     trainer.training = True
 
 
 def check_accumulation(trainer: Trainer) -> None:
-    """Validation must not fall between two optimiser steps: no checkpoint could stand there.
+    """Validation must not fall between two optimiser steps: no checkpoint could be made there.
 
     Raises:
         UserError: the interval is no multiple of the accumulation, or is measured in time.

@@ -21,7 +21,7 @@ class Resume:
 
     Args:
         path: the checkpoint.
-        position: where it stands.
+        position: batches and steps done.
         seed: that the run was started with.
         row: of the last validation before it, None when there was none.
         best: row of the best validation before it.

@@ -118,7 +118,7 @@ class SegmentationTask(lightning.LightningModule):
     # -- validation --------------------------------------------------------------------------------
 
     def on_validation_epoch_start(self) -> None:
-        """Forget the last validation, also one that was broken off."""
+        """Reset after the last validation, also one that was broken off."""
         self.metrics.reset()
         self._val_loss = torch.zeros(2, dtype=torch.float64, device=self.device)
 

@@ -59,7 +59,7 @@ def check_image(path: Path) -> None:
 
 
 def to_rgb(image: Image.Image) -> np.ndarray:
-    """A PIL image as (H, W, 3) uint8 RGB, turned as its EXIF orientation says."""
+    """A PIL image as (H, W, 3) uint8 RGB, turned by its EXIF orientation."""
     turned = ImageOps.exif_transpose(image)
     if turned.mode in ("I", "I;16", "I;16B", "I;16L"):
         # PIL cuts 16 bits off at 255 instead of scaling them.

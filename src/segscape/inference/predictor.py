@@ -49,10 +49,10 @@ class Prediction:
     """The class map of one image.
 
     Attributes:
-        mask: (H, W) uint8 class ids, at the size of the image; 255 where the network says that
+        mask: (H, W) uint8 class ids, at the size of the image; 255 where the network predicts that
             it is none of its classes (see `extra_outputs` of `Segmenter`).
         classes: names of the ids; may be empty.
-        palette: RGB colours of the ids; made up where the model knows none.
+        palette: RGB colours of the ids; generated where the model has none.
         image: (H, W, 3) uint8, RGB: what was looked at.
     """
 
@@ -144,7 +144,7 @@ def predict_files(
         model: a `Segmenter`.
         paths: image files, and directories whose images are meant.
         out_dir: made when missing. Files are named by the images' stems; where two images share
-            one, by as much of their directories as tells them apart.
+            one, by as much of their directories as makes them unique.
 
     Returns:
         The files written, two for each image.
@@ -197,7 +197,7 @@ def _longer_name(path: Path, level: int) -> str:
 def _evaluating(model: nn.Module) -> Iterator[None]:
     """Evaluation mode inside the context; every module then gets back its own mode.
 
-    `model.train()` alone would also put frozen batch norms into training mode.
+    `model.train()` would also put frozen batch norms into training mode.
     """
     before = [(module, module.training) for module in model.modules()]
     model.eval()

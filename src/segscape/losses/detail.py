@@ -1,7 +1,7 @@
 """Loss of a map of details: STDC's detail guidance.
 
 Fan et al., "Rethinking BiSeNet for Real-time Semantic Segmentation", arXiv 2104.13188. A head with
-one map learns where classes meet, from a target that is computed from the label alone.
+one map learns where classes meet, from a target that is computed only from the label.
 
 Target, as STDC-Seg computes it:
 

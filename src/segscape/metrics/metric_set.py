@@ -38,7 +38,7 @@ class MetricSet(nn.Module):
         self._check()
 
     def reset(self) -> None:
-        """Forget the last split, also one that was broken off."""
+        """Reset after the last split, also one that was broken off."""
         for metric in self._metrics().values():
             metric.reset()
 

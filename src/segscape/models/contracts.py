@@ -21,7 +21,7 @@ Features = dict[int | str, Tensor]
 
 @dataclass(frozen=True)
 class FeatureSpec:
-    """Which feature maps a part gives, known without running it.
+    """Which feature maps a part gives, available without running it.
 
     Attributes:
         channels: channels by stride, e.g. `{8: 256, 16: 512, 32: 1024}`.

@@ -29,11 +29,11 @@ class Segmenter(nn.Module):
         head: finest feature of the decoder to logits.
         auxiliary: further heads for training by name: `decoder_<stride>`, `encoder_<stride>`, or
             with the name of an extra for the stride. They do not exist for evaluation.
-        reads: which feature an auxiliary head reads, where its name does not say it.
+        reads: which feature an auxiliary head reads, where it differs from the name.
         num_classes: number of classes.
         extra_outputs: logits after those of the classes, for pixels of none of them. Published
             weights have one where they were trained with void as one more class; where it wins,
-            the network says that the pixel is of no class. Only for scoring and prediction.
+            the pixel is predicted to be of no class. Only for scoring and prediction.
         mean: per channel, of RGB in 0..1.
         std: per channel, of RGB in 0..1.
         channel_order: "rgb" or "bgr", in which the network takes its images. mean and std are
@@ -214,7 +214,7 @@ def assemble(
         extra_outputs: logits for pixels of none of them, see `Segmenter`.
         auxiliary: names of the auxiliary heads, see `Segmenter`; as a mapping with what makes
             the head, None for the same as `head`.
-        reads: which feature an auxiliary head reads, where its name does not say it.
+        reads: which feature an auxiliary head reads, where it differs from the name.
         network_class: the class of the network: `Segmenter` or one derived from it.
         **about: `mean`, `std`, `channel_order`, `align_corners`, `classes`, `palette` and `name`
             of `Segmenter`.

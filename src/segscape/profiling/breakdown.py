@@ -1,4 +1,4 @@
-"""What flows through a network: the shapes that each part sees, and what each part costs.
+"""What flows through a network: the input and output shapes of each part, and what it costs.
 
 The network runs once on meta tensors with hooks on its parts, so that the shapes are those that
 really arrive, and not those that a part announces.

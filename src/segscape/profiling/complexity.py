@@ -49,7 +49,7 @@ def _deform_conv_macs(args: tuple[Any, ...], out: torch.Tensor) -> int:
     return int(out.shape[0] * prod(out.shape[2:]) * weight.numel())
 
 
-#: Formulas for operators that PyTorch's own registry does not know, by qualified name.
+#: Formulas for operators that PyTorch's own registry lacks, by qualified name.
 _EXTRA: dict[str, Callable[[tuple[Any, ...], Any], int]] = {
     "torchvision.deform_conv2d": _deform_conv_macs,
 }
@@ -203,7 +203,7 @@ def _params(
 
 
 class MacCounter(TorchDispatchMode):
-    """Sees every operator that runs and books its multiply-adds on the part that is running."""
+    """Adds the multiply-adds of every operator to the part that is running."""
 
     def __init__(self) -> None:
         super().__init__()

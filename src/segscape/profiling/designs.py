@@ -7,7 +7,7 @@ once per set of features, a fusion once per (low, high, out). The figures are th
 `complexity.measure` on the assembled network; a test compares the two on a random sample.
 
 While a decoder is counted, stand-ins take the place of its fusions: they cost nothing, give what
-the contract of a fusion promises, and note with which channels and sizes they were called.
+the contract of a fusion requires, and record with which channels and sizes they were called.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ class DesignCosts:
 
         Args:
             settings: with the groups encoder, context, decoder, fusion and head, and `model` for
-                what it says of auxiliary heads (they cost nothing, but a branch of the encoder
+                its auxiliary heads (they cost nothing, but a branch of the encoder
                 that one of them reads is kept) and of further outputs.
 
         Raises:
@@ -241,7 +241,7 @@ class DesignCosts:
         return self._once(("head", _key(node), shape, outputs), count)
 
     def _once(self, key: tuple[Any, ...], count: Callable[[], Any]) -> Any:
-        """The remembered result, or what `count` gives; an error is remembered too."""
+        """The cached result, or what `count` gives; an error is cached too."""
         if key not in self._known:
             try:
                 self._known[key] = count()

@@ -18,14 +18,14 @@ def inference_copy(model: nn.Module, device: torch.device | str) -> nn.Module:
     """The inference graph of a model on another device, sharing nothing with the original.
 
     Hooks are dropped (they may hold a trainer, and they are not part of the network), auxiliary
-    heads are removed, the copy is in eval mode and asks for no gradients. Tensors that are shared
+    heads are removed, the copy is in eval mode and computes no gradients. Tensors that are shared
     inside the model stay shared in the copy. On ``"meta"`` no weight is copied, so the copy of a
     large model costs no memory.
 
     Args:
         model: any module; one that ``torch.compile`` wrapped is unwrapped. A method
             ``strip_auxiliary()``, where there is one, removes the heads that only train.
-        device: where the copy's tensors live.
+        device: of the copy's tensors.
 
     Returns:
         The copy. The original's parameters, buffers, mode, device and hooks are as before.

@@ -5,7 +5,7 @@ shares nothing with the model. Calls to logits and calls to the class map altern
 spell of the machine falls on both. Every call is one sample, read from a monotonic clock; on CUDA
 the device is synchronised before and after, so a sample holds the launch of the kernels too, which
 is what a caller of a small network waits for. Percentiles are reported because on a shared machine
-a mean says little.
+a mean is not enough.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ def measure(
         All samples and how they were taken.
 
     Raises:
-        UserError: unknown precision, or times that leave nothing to measure in.
+        UserError: unknown precision, or times in which nothing can be measured.
     """
     if not 0 <= min_seconds <= max_seconds:
         raise UserError(

@@ -1,6 +1,6 @@
 """Parameters and multiply-adds of every option of a group, for `segscape list`.
 
-A model is counted whole, an encoder alone. Any other part is counted in the place of PP-LiteSeg-T's
+A model is counted whole, an encoder only. Any other part is counted in the place of PP-LiteSeg-T's
 own (all three fusions together, a decoder with its fusions), and where it does not fit there, in
 the first system that chooses it, or else in the first that it fits. Everything at one image size
 and one number of classes.

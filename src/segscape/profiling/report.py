@@ -120,7 +120,7 @@ _SETTING = ("device", "precision", "backend")
 
 
 def _note(summary: Mapping[str, Any]) -> str:
-    """What the MACs leave out, if the record says so."""
+    """What the MACs leave out, if the record has it."""
     uncounted = summary.get("model/uncounted_ops")
     if not uncounted:
         return ""

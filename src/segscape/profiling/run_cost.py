@@ -1,4 +1,4 @@
-"""What the network of a run costs, measured as its configuration says."""
+"""What the network of a run costs, measured as configured."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def measured_once(
 
 
 def measure(config: Config, network: Segmenter, data: SegmentationDataModule) -> dict[str, Any]:
-    """Parameters, MACs, FLOPs and latency of the inference graph, as `profile` asks for them."""
+    """Parameters, MACs, FLOPs and latency of the inference graph, as configured by `profile`."""
     profile = config["profile"]
     if not profile.get("enabled", True):
         return {}

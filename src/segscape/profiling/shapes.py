@@ -81,7 +81,7 @@ def _cat(tensors: Any, dim: int = 0) -> Tensor | None:
     dim %= len(shapes[0])
     rest = {(*shape[:dim], *shape[dim + 1 :]) for shape in shapes}
     if len(rest) != 1:
-        return None  # the real operator says what is wrong
+        return None  # the real operator raises the error
     shape = [*shapes[0]]
     shape[dim] = sum(s[dim] for s in shapes)
     return tensors[0].new_empty(shape)

@@ -85,7 +85,7 @@ def _distinguished(records: Sequence[Record]) -> list[Record]:
     return found
 
 
-# -- how jobs stand ------------------------------------------------------------------------------
+# -- status of jobs ------------------------------------------------------------------------------
 
 
 def _with_queues(records: Sequence[Record]) -> tuple[list[Record], list[str]]:
@@ -131,7 +131,7 @@ def _unfinished(runs: Sequence[Run]) -> list[str]:
 
 
 def _without_end(records: Sequence[Record]) -> list[str]:
-    """A sentence on records that do not say whether their run has ended; JSON files never do."""
+    """A sentence on records without the end of their run; JSON files never have it."""
     names = [r.run.name for r in records if r.run.state == "unknown" and r.source.kind != "json"]
     if not names:
         return []

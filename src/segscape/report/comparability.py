@@ -1,8 +1,8 @@
-"""Which runs may be compared: the conditions of their figures, and what tells runs apart.
+"""Which runs may be compared: the conditions of their figures, and what distinguishes runs.
 
 `conditions_of` collects what a run's figures were taken under. Where runs differ in it, `warnings`
 names them; `protocol` lists what they share. `settings_of` and `names_of` find what
-else tells runs apart, and `effect_notes` says which effects of choices rest on a part of the runs.
+else distinguishes runs, and `effect_notes` names effects that rest on a part of the runs.
 """
 
 from __future__ import annotations
@@ -253,7 +253,7 @@ def _listed(texts: Sequence[str]) -> str:
     return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} and {texts[-1]}"
 
 
-# -- what tells runs apart -------------------------------------------------------------------------
+# -- what distinguishes runs -----------------------------------------------------------------------
 
 
 def same_numbers(value: Any) -> Any:

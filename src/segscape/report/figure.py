@@ -264,13 +264,13 @@ def _bars(data: Sequence[dict[str, Any]], axes: dict[str, Any]) -> list[dict[str
 
 
 def _texts(edge: Sequence[dict[str, Any]], axes: dict[str, Any]) -> list[dict[str, Any]]:
-    """Names at the points of the front, where they are few and say more than the legend."""
+    """Names at the points of the front, where they are few and more specific than the legend."""
     if not 0 < len(edge) <= _LABELLED or not any(datum["label"] for datum in edge):
         return []
     xs = [datum["x"] for datum in edge]
     middle = (min(xs) + max(xs)) / 2
     layers = []
-    # towards the middle, so that no name leaves the picture; above or below the line of the front
+    # towards the middle, so that no name is cut off; above or below the line of the front
     for values, align, sign in (
         ([datum for datum in edge if datum["x"] < middle], "left", 1),
         ([datum for datum in edge if datum["x"] >= middle], "right", -1),

@@ -40,7 +40,7 @@ _LATEX = {
 
 
 def as_csv(collection: Collection, group_seeds: bool = False, by: str | None = None) -> str:
-    """Everything that is known, in full precision and the units of the records.
+    """Everything recorded, in full precision and the units of the records.
 
     Args:
         collection: the runs.
@@ -75,7 +75,7 @@ def _runs(lines: Sequence[Row], collection: Collection) -> Iterator[list[Any]]:
         for key in dict.fromkeys(key for run in collection.runs for key in getattr(run, field))
         if key != "model/uncounted_ops"
     ]
-    # A condition and a text may be called like a figure: device, precision.
+    # A condition and a text may have the name of a figure: device, precision.
     yield ["id", "name", "path", "state", "error", "design", "seed", "front"] + [
         f"{field}.{key}" if field in ("environment", "texts") else key for field, key in columns
     ]
@@ -140,7 +140,7 @@ def as_latex(
     r"""A `tabular` with the rules of booktabs: `\input` it into a `table`.
 
     The best figure of every column is bold. What must be known to read the figures, and what keeps
-    them from being compared, stands in comments above.
+    them from being compared, is in comments above.
 
     Args:
         collection: the runs.
@@ -171,7 +171,7 @@ def as_latex(
 
 
 def _beyond_latin1(lines: Sequence[str]) -> list[str]:
-    """A comment on signs beyond Latin-1, which pdflatex does not know by itself."""
+    """A comment on signs beyond Latin-1, which pdflatex does not support by itself."""
     signs = sorted({sign for line in lines for sign in line if ord(sign) > 255})
     if not signs:
         return []

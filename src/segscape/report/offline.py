@@ -18,7 +18,7 @@ _WHOLE, _FIRST, _LAST = 1, 2, 4
 
 @dataclass
 class Recorded:
-    """What W&B knows of a run.
+    """What W&B recorded of a run.
 
     Attributes:
         name: that it shows.
@@ -38,7 +38,7 @@ class Recorded:
 
 
 def read(path: Path) -> Recorded:
-    """What a `run-ID.wandb` file says.
+    """The content of a `run-ID.wandb` file.
 
     Raises:
         UserError: it cannot be read, or wandb is not installed.

@@ -17,7 +17,7 @@ from segscape.errors import UserError
 def choices_of(config: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, str]:
     """The option of each group whose options are a class or function.
 
-    What was typed counts; else the option whose yaml says what the configuration says, that of
+    What was typed counts; else the option whose yaml equals the configuration, that of
     the model's own design first. A part that is no option's is named after its class.
 
     Args:
@@ -87,7 +87,7 @@ def _usual(model: str | None) -> dict[str, str]:
 def _system(model: str | None) -> systems.System | None:
     try:
         return None if model is None else systems.read(model)
-    except UserError:  # an option of a folder of the user's own, which is not known here
+    except UserError:  # an option of a folder of the user's own, which is not read here
         return None
 
 
@@ -116,7 +116,7 @@ def _option(group: str, node_json: str, usual: str | None, model: str | None) ->
 
 
 def _agree(written: Mapping[str, Any], node: Mapping[str, Any]) -> bool:
-    """Whether a yaml says what the configuration says; interpolations may be anything."""
+    """Whether a yaml equals the configuration; interpolations may be anything."""
     return written.keys() == node.keys() and all(
         value == node[key] or (isinstance(value, str) and "${" in value)
         for key, value in written.items()

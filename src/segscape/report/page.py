@@ -67,7 +67,7 @@ def page(collection: Collection, beside: Path, refresh_s: float | None = None) -
 
     Args:
         collection: what it shows.
-        beside: the directory it will lie in; files below it are linked.
+        beside: the directory it will be in; files below it are linked.
         refresh_s: see `write_page`.
     """
     contents = {
@@ -126,7 +126,7 @@ def _classes(runs: Iterable[Run]) -> list[str]:
 
 
 def as_json(data: Any) -> str:
-    """JSON that may stand inside of a script element, whatever texts it holds.
+    """JSON that is safe inside of a script element, whatever texts it holds.
 
     ASCII: the name of a file need not be text that UTF-8 can hold.
     """

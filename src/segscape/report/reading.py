@@ -1,4 +1,4 @@
-"""Reads what one source says of its run. What it does not say stays unknown."""
+"""Reads the run of one source. What is not recorded there stays unknown."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _NO_CHOICES = ("hydra/", "sweep", "logger", "callbacks", "profile")
 
 
 def read(source: Source) -> Record:
-    """What a source says.
+    """What a source records of its run.
 
     Raises:
         UserError: a file is damaged or holds no figures.
@@ -53,7 +53,7 @@ def _made(
 
     Args:
         source: where from.
-        values: summary.json, or what stands for it.
+        values: summary.json, or what replaces it.
         machine: environment.json.
         config: plain data, empty when unknown.
         choices: option of each group.

@@ -1,4 +1,4 @@
-"""What a report knows of the runs that it shows: plain data, no files, no drawing."""
+"""The data of the runs that a report shows: plain data, no files, no drawing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DONE = ("finished", "unknown")
 class Run:
     """One run, as its directory or a third-party summary.json describes it.
 
-    What is not known is missing or None, never a guess.
+    What was not recorded is missing or None, never a guess.
 
     Attributes:
         id: unique within a collection: the identity of the job, or a digest of the path.
@@ -121,7 +121,7 @@ class Collection:
     """Everything a report shows.
 
     Attributes:
-        title: name of the sweep, or of what was asked for.
+        title: name of the sweep, or of the sources.
         runs: the runs.
         objectives: (direction, key) of the front, e.g. ("max", "val/miou"), ("min",
             "latency/p50_ms").

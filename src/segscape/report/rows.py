@@ -43,7 +43,7 @@ class Row:
 
 
 def marks_of(collection: Collection) -> list[str]:
-    """Groups and keys that tell the runs apart; what a model or a recipe decides is left out."""
+    """Groups and keys that distinguish the runs; what a model or a recipe sets is left out."""
     return [factor.name for factor in factors(collection.runs, collection.varied())]
 
 
@@ -129,7 +129,7 @@ def sort(lines: Sequence[Row], by: str | None, objectives: Sequence[tuple[str, s
 
     Args:
         lines: to be sorted.
-        by: a figure's key (max:KEY or min:KEY say which way is better), `name`, `state`, or
+        by: a figure's key (max:KEY or min:KEY for the direction), `name`, `state`, or
             something that varies; None: the first objective.
         objectives: of the collection.
 
@@ -177,7 +177,7 @@ def sort_key(
 
 
 def way_of(key: str, objectives: Sequence[tuple[str, str]]) -> str | None:
-    """Which way is better: as the objectives say, else as the key does."""
+    """Which direction is better: that of the objectives, else that of the key."""
     return {name: way for way, name in objectives}.get(key) or direction(key)
 
 

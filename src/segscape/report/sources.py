@@ -88,7 +88,7 @@ def sweep_of(place: Path) -> Path | None:
 
 
 def _named(place: Path) -> Iterator[Source]:
-    """The runs of a place that was named, wherever it lies."""
+    """The runs of a place that was named, wherever it is."""
     if place.is_file():
         yield _file(place)
     elif place.name == "wandb" or _is_wandb_run(place):
@@ -112,7 +112,7 @@ def _file(place: Path) -> Source:
 
 
 def _directory(place: Path, seen: set[Path]) -> Iterator[Source]:
-    """A sweep, a run, or whatever lies below."""
+    """A sweep, a run, or everything below."""
     place = place.resolve()
     if place in seen:  # a link back
         return

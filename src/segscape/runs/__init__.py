@@ -1,1 +1,1 @@
-"""What a run leaves behind: its directory, locks, environment, code snapshot and checkpoints."""
+"""What a run writes: its directory, locks, environment, code snapshot and checkpoints."""

@@ -42,7 +42,7 @@ def read(path: str | Path, *, mmap: bool = True) -> dict[str, Any]:
 
     Args:
         path: the file.
-        mmap: leave the tensors in the file until they are looked at.
+        mmap: read tensors from the file only when they are used.
 
     Raises:
         UserError: the file is missing, damaged, or not such a checkpoint.

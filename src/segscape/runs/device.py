@@ -23,7 +23,7 @@ def choose_device(accelerator: str = "auto") -> torch.device:
 
 
 def resolve_precision(trainer: Mapping[str, Any]) -> str:
-    """The precision in force under the settings of a trainer; `auto` asks the device."""
+    """The precision in force under the settings of a trainer; `auto` depends on the device."""
     wanted = str(trainer["precision"])
     if wanted != "auto":
         return wanted

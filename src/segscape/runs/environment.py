@@ -48,7 +48,7 @@ def describe() -> dict[str, Any]:
 
     Returns:
         A dictionary of plain values, ready for JSON. What a machine does not have or does not
-        tell is None or absent. Commit and working tree are not part of it.
+        report is None or absent. Commit and working tree are not part of it.
     """
     return {
         "python": sys.version.split()[0],
@@ -158,7 +158,7 @@ def _describe_gpus() -> list[dict[str, Any]]:
 def nvidia_smi() -> list[dict[str, str]]:
     """What the driver reports of every GPU of the machine; empty without the tool.
 
-    The driver numbers all GPUs and PyTorch the visible ones, so the two lists stand apart.
+    The driver numbers all GPUs and PyTorch the visible ones, so the two lists are separate.
     """
     query = ["nvidia-smi", f"--query-gpu={','.join(_GPU_FIELDS)}", "--format=csv,noheader"]
     try:

@@ -1,7 +1,7 @@
 """Files that are always whole: YAML, JSON and CSV, written atomically and read in one way.
 
 A file is written to a temporary neighbour, flushed to the disk and renamed into place, so a process
-that is killed at any moment leaves the previous version or the new one, never half of one.
+that is killed at any moment results in the previous version or the new one, never half of one.
 
 Reading: a file that is missing is empty. One that is damaged (a disk may be full or fail), or that
 holds something else, is a `UserError` which names it; no reader takes a part of it or skips it.
@@ -122,7 +122,7 @@ def damaged(path: Path, reason: str) -> UserError:
 
 
 def plain(value: Any, keep_nan: bool = False) -> Any:
-    """The same data in types that JSON and YAML know."""
+    """The same data in types that JSON and YAML support."""
     if isinstance(value, Mapping):
         return {str(key): plain(each, keep_nan) for key, each in value.items()}
     if hasattr(value, "tolist"):  # numpy arrays and figures, torch tensors

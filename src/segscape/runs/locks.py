@@ -41,7 +41,7 @@ def is_locked(path: Path) -> bool:
 
 
 def is_locked_for_readers(path: Path) -> bool:
-    """The same by F_GETLK, which Linux answers without the right to write too."""
+    """The same by F_GETLK, which Linux allows without the right to write too."""
     if sys.platform != "linux":
         return False
     import fcntl

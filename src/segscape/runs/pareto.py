@@ -25,8 +25,8 @@ def front(points: Sequence[Sequence[float | None]], directions: Sequence[str]) -
         known = [value for value in point if value is not None and not math.isnan(value)]
         if len(known) == len(signs):
             scores[index] = tuple(s * v for s, v in zip(signs, known, strict=True))
-    # Whoever beats a point comes before it in this order, and is itself on the front or beaten by
-    # one that is: the points kept so far are all that must be asked.
+    # A point that beats another one comes before it in this order, and is itself on the front or
+    # beaten by one that is: it is enough to compare with the points kept so far.
     kept: list[int] = []
     for index in sorted(scores, key=lambda i: scores[i], reverse=True):
         if not any(_beats(scores[other], scores[index]) for other in kept):

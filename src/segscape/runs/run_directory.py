@@ -35,7 +35,7 @@ STATES = ("running", "finished", "failed", "stopped")
 _FIRST_COLUMNS = ("epoch", "step")
 
 # POSIX locks do not conflict within a process, and closing any descriptor of the file drops the
-# lock: this process remembers which directories it holds.
+# lock: this process keeps a record of the directories it holds.
 _held: set[Path] = set()
 
 
@@ -104,7 +104,7 @@ class RunDirectory:
     def lock(self) -> Iterator[RunDirectory]:
         """Keep other processes from training in this directory for as long as the block runs.
 
-        The kernel drops the lock with the process, so a killed run leaves none behind, and
+        The kernel drops the lock with the process, so none remains after a killed run, and
         DataLoader workers do not inherit it. Where locks are not available (Windows, some network
         file systems) nothing is locked. Only the process of rank zero takes it.
 

@@ -35,8 +35,8 @@ def git_state(repo_dir: str | Path | None = None) -> dict[str, Any] | None:
     """The part `git` of a snapshot.
 
     The jobs of a sweep run from a copy of the source (`segscape.sweep.memory.code_snapshot`), which
-    lies outside the repository or within one that has moved on: there it is what the copy was made
-    from.
+    is outside the repository or within one that has changed since: there it is the state from which
+    the copy was made.
     """
     frozen = _package_dir().parent / FROZEN_GIT
     if repo_dir is None and frozen.is_file():
@@ -51,7 +51,7 @@ def _package_dir() -> Path:
 
 def _source_dir() -> Path:
     package = _package_dir()
-    # A virtual environment often lies inside somebody's repository: only a tracked file tells
+    # A virtual environment is often inside of another repository: only a tracked file shows
     # that the repository is segscape's own.
     tracked = _git(package, "ls-files", "--error-unmatch", "__init__.py")
     return package if tracked is not None else Path.cwd()
@@ -89,7 +89,7 @@ def _git(directory: Path, *arguments: str) -> str | None:
             ["git", "-C", str(directory), *arguments],
             capture_output=True,
             timeout=20,
-            # Reading must not take the index lock from somebody who commits at the same time.
+            # Reading must not block a commit at the same time by taking the index lock.
             env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
             check=False,
         )
@@ -101,7 +101,7 @@ def _git(directory: Path, *arguments: str) -> str | None:
 def _packages() -> dict[str, str]:
     found: dict[str, str] = {}
     for distribution in metadata.distributions():
-        # A half removed package has no metadata left, and no name.
+        # A half removed package has no metadata, and no name.
         if name := distribution.metadata["Name"]:
             found.setdefault(name.lower().replace("_", "-"), distribution.version)
     return dict(sorted(found.items()))

@@ -2,7 +2,7 @@
 
     cpus: Annotated[int | None, at_least(1)] = None
 
-is a setting whose value is a whole number from 1 on; null stands for the default everywhere.
+is a setting whose value is a whole number from 1 on; null is the default everywhere.
 """
 
 from __future__ import annotations

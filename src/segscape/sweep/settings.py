@@ -1,4 +1,4 @@
-"""What `sweep.KEY=...` says, checked before anything is composed."""
+"""The values of `sweep.KEY=...`, checked before anything is composed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _seeds(key: str, value: Any) -> tuple[int, ...]:
 
 
 def _folder_name(key: str, value: Any) -> str:
-    """A sweep's name is that of its directory, and stands in PYTHONPATH."""
+    """A sweep's name is that of its directory, and is part of PYTHONPATH."""
     name = text(key, value)
     if set(name) & set("/\\:") or name.startswith(".") or not name.isprintable():
         raise UserError(f"{key}={name}: a name without slashes and colons is needed")

@@ -51,13 +51,13 @@ class SegscapeSweeper:
             hydra_context=hydra_context,
             task_function=task_function,
         )
-        # What the launcher says while it is made is for people already.
+        # Messages of the launcher while it is made are for people already.
         self.launcher: Launcher = self._make_launcher(config=config)
         if self.queue is not None:
             refuse_without_effect(config.hydra.overrides.hydra)
 
     def sweep(self, arguments: list[str]) -> None:
-        """Run what the command line asks for.
+        """Run the jobs of the command line.
 
         Args:
             arguments: overrides as Hydra has them, axes included.
@@ -234,10 +234,10 @@ def run_grid(
     planned: Sequence[Planned],
     described: Mapping[str, Any],
 ) -> int:
-    """Submit what is missing and, if wanted, wait; the exit code."""
+    """Submit what is missing and, with `sweep.wait`, wait; the exit code."""
     with sweep.lock():
         refuse_other_configurations(sweep, planned)
-        # Before the manifest: a sweep that exists knows its queue, whenever this process is killed.
+        # Before the manifest: a sweep that exists has its queue, whenever this process is killed.
         sweep.describe(described)
         jobs = sweep.add(planned)
     supervisor = Supervisor(sweep, queue, settings, jobs, planned)

@@ -42,15 +42,15 @@ class Tracker(Protocol):
 
     @property
     def url(self) -> str | None:
-        """Where the run can be looked at, once known."""
+        """Where the run can be viewed; None until it has started there."""
 
     @property
     def sync_hint(self) -> str | None:
-        """The command that shows or uploads the run, once known."""
+        """The command that shows or uploads the run; None until it has started there."""
 
     @property
     def hung(self) -> bool:
-        """True when `finish` gave up waiting: leave the process with `os._exit`."""
+        """True when `finish` timed out: end the process with `os._exit`."""
 
     def start(
         self,
@@ -69,7 +69,7 @@ class Tracker(Protocol):
         """Show a gallery; step counts optimiser steps."""
 
     def summary(self, values: Mapping[str, Any]) -> None:
-        """Mirror `summary.json`: overrides what the rows left."""
+        """Mirror `summary.json`: overrides the values of the rows."""
 
     def finish(self, exit_code: int = 0) -> None:
         """End the run. Waits for what is under way, but only so long."""

@@ -1,7 +1,7 @@
 """Weights & Biases, at arm's length: nothing that it does can stop or slow a training.
 
 Every call into the library runs in one daemon thread (`worker.py`). A failure there prints one line
-and ends the tracking; a library that hangs is left behind when the run ends. The run directory has
+and ends the tracking; a library that hangs is abandoned when the run ends. The run directory has
 the whole record anyway.
 """
 
@@ -33,7 +33,7 @@ MODES = ("auto", "online", "offline", "disabled")
 _IMPORT_WAIT_S = 10.0
 # Where many runs start together, each one's service gets that long to come up.
 _CROWDED_SERVICE_WAIT_S = 300.0
-# What the library itself reads: whoever sets one of them has the last word.
+# What the library itself reads: where one of them is set, it is not changed.
 _SERVICE_WAIT_KEYS = ("WANDB_X_SERVICE_WAIT", "WANDB__SERVICE_WAIT")
 # W&B keeps masks as signed bytes: an id above 127 would silently become class 0.
 _MOST_MASK_IDS = 128
@@ -44,15 +44,15 @@ class WandbTracker:
 
     Args:
         project: W&B project.
-        mode: "online", "offline", "disabled", or "auto": what `WANDB_MODE` says, else online when
-            an API key is known (`WANDB_API_KEY`, `wandb login`), else offline. Nobody is ever asked
+        mode: "online", "offline", "disabled", or "auto": the value of `WANDB_MODE`, else online if
+            there is an API key (`WANDB_API_KEY`, `wandb login`), else offline. It never prompts
             for a key, and an online run that cannot start is recorded offline.
         entity: W&B team or user; None for the account's default.
         timeout_s: how long the end of a run may wait for W&B, in seconds.
         init_timeout_s: how long an online run may take to start, in seconds; meanwhile rows wait.
         max_image_size: longer sides of gallery images are scaled down to it, in pixels.
         jitter_s: a run of a group starts up to so many seconds later, each at a time of its own, so
-            that hundreds of them do not ask at once; meanwhile rows wait, the training does not.
+            that they do not all connect at once; meanwhile rows wait, the training does not.
 
     Raises:
         UserError: an unknown mode.
@@ -104,7 +104,7 @@ class WandbTracker:
         """Begin in the background.
 
         Waits for the import of the library (0.4 s): a DataLoader worker that is forked in the
-        middle of an import in another thread inherits locks that nobody will ever release.
+        middle of an import in another thread inherits locks that are never released.
 
         Args:
             run_dir: the run directory; files go to its `wandb`, the run's id to `wandb_id`. On
@@ -164,7 +164,7 @@ class WandbTracker:
     def finish(self, exit_code: int = 0) -> None:
         """End the run, waiting at most `timeout_s`.
 
-        When W&B is still busy then, it is left behind: its service process is killed and its hook
+        When W&B is still busy then, it is abandoned: its service process is killed and its hook
         at the interpreter's exit removed, so that neither this process nor the next run in it waits
         again. `hung` is then True: where the process must end for certain, use `os._exit`.
 
@@ -233,7 +233,7 @@ class WandbTracker:
 
     def _init(self, options: dict[str, Any], mode: str) -> Any:
         settings = self._settings()
-        self._wandb.setup(settings)  # without it the library tells where it found the key
+        self._wandb.setup(settings)  # without it the library prints where it found the key
         return self._wandb.init(**options, mode=mode, settings=settings)
 
     def _end(self, exit_code: int) -> None:
@@ -241,7 +241,7 @@ class WandbTracker:
             self._run.finish(exit_code=exit_code)
 
     def _settings(self) -> Any:
-        """What keeps the library quiet, restricted to the settings that this version knows."""
+        """Settings against output of the library, restricted to those that this version has."""
         wanted: dict[str, Any] = {
             "silent": True,
             "console": "off",  # redirecting the console from a thread breaks the progress bar
@@ -287,7 +287,7 @@ def choose_mode(asked: str = "auto") -> tuple[str, str]:
     """Decide how to track, without importing wandb and without the network.
 
     Args:
-        asked: one of `MODES`.
+        asked: one of `MODES`, the requested one.
 
     Returns:
         "online", "offline" or "disabled", and why, in a few words.
@@ -300,7 +300,7 @@ def choose_mode(asked: str = "auto") -> tuple[str, str]:
             return ("disabled" if wish == "disabled" else "online"), f"WANDB_MODE={wish}"
     if asked in ("offline", "disabled"):
         return asked, f"logger.mode={asked}"
-    # Asked for online without a key, the library would ask for one at the terminal.
+    # For an online run without a key the library would prompt for one at the terminal.
     return ("online", "logged in") if _logged_in() else ("offline", "not logged in")
 
 
@@ -331,7 +331,7 @@ def _abandon() -> None:
     """Cut a service that hangs loose, so that the interpreter's exit does not wait for it.
 
     The library has no public way to do this; the names below are those of wandb 0.19 to 0.31, and
-    where they are others `WandbTracker.hung` still says to leave by `os._exit`.
+    where they are others `WandbTracker.hung` still requests an end by `os._exit`.
     """
     setup = sys.modules.get("wandb.sdk.wandb_setup")
     singleton = getattr(setup, "_singleton", None)

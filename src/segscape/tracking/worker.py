@@ -11,7 +11,7 @@ _MOST_ROWS = 10_000
 
 
 def say(line: str) -> None:
-    """Print one line for the person at the keyboard; a live progress bar moves aside for it."""
+    """Print one line to the terminal, above a live progress bar."""
     # In one piece: print() writes the end of a line apart, and another thread slips between.
     print(f"{line}\n", end="", file=sys.stderr, flush=True)
 
@@ -19,7 +19,7 @@ def say(line: str) -> None:
 class Worker:
     """Runs jobs one after the other in a daemon thread.
 
-    The first job that raises ends the worker: one line says so, and later jobs are dropped. Jobs
+    The first job that raises ends the worker: one line is printed, and later jobs are dropped. Jobs
     wait in a queue that never blocks the caller: the oldest droppable job (images) makes room for a
     new one, others (rows) are kept; when more than 10 000 are waiting, the work hangs and the
     worker is given up.

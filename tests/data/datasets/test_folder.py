@@ -1,4 +1,4 @@
-"""Somebody's own data: patterns, lists, and what labels mean."""
+"""A user's own data: patterns, lists, and what labels mean."""
 
 from __future__ import annotations
 

@@ -245,7 +245,7 @@ def test_memory_is_gone_with_a_killed_process(tmp_path: Path, monkeypatch) -> No
     finally:
         holder.kill()
         holder.wait()
-    # it stays for whoever has it open, and nobody finds it any more
+    # it stays for processes that have it open, and no other finds it any more
     assert there.has(0) and there.window(0, slice(0, 4), slice(0, 4)) is not None
     fresh = memory_store(Noise(3), "noise-train")
     assert not fresh.has(0)

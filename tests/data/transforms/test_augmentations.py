@@ -1,4 +1,4 @@
-"""Every option of the augmentation: what it promises, and its colours against formulas."""
+"""Every option of the augmentation against its description, and colours against formulas."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ class Windows(WholeSample):
 
 @pytest.mark.parametrize("name", GEOMETRY)
 def test_image_and_label_stay_together(name: str) -> None:
-    """A picture of its own label: each pixel inside of a patch must still say so."""
+    """A picture of its own label: each pixel inside of a patch must still match it."""
     image, label = patches(3)
     options = {"colour": "none", **GEOMETRY[name]}
     if "mix" in options:

@@ -1,4 +1,4 @@
-"""Samples made of several: which pixels of whom, by (seed, epoch, index) alone, and no others."""
+"""Samples made of several: which pixels of which, only by (seed, epoch, index), and no others."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MIXES = ("cutmix", "classmix", "copy_paste", "mosaic")
 
 
 class Seen(WholeSample):
-    """A sample that remembers the windows it was asked for."""
+    """A sample that records the windows that are read."""
 
     def __init__(self, image: np.ndarray, label: np.ndarray) -> None:
         super().__init__(Sample(image, label))
@@ -156,7 +156,7 @@ def test_a_mixture_has_its_probability_and_none_changes_nothing() -> None:
 
 
 class Split:
-    """Samples that are told apart by their grey level; sample 3 may be damaged."""
+    """Samples that are identified by their grey level; sample 3 may be damaged."""
 
     classes = tuple("abcdefgh")
     palette = tuple((i, i, i) for i in range(8))

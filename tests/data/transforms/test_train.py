@@ -36,7 +36,7 @@ def nearest_by_definition(label: np.ndarray, rows: Axis, columns: Axis) -> np.nd
 def resample(
     image: np.ndarray, label: np.ndarray, rows: Axis, columns: Axis, antialias: bool = False
 ) -> Sample:
-    """From the source pixels that are asked for, and no others."""
+    """From the source pixels of the window, and no others."""
     resampling = Resampling(rows, columns, antialias)
     window = resampling.window()
     return resampling(Sample(image[window].copy(), label[window].copy()))
@@ -153,7 +153,7 @@ def test_right_angles_are_exact() -> None:
 
 
 def by_definition(view: Rotation, row: float, column: float) -> tuple[float, float]:
-    """Where a crop's position lies in the source: turn back about the centre, then scale."""
+    """A crop's position in the source: turn back about the centre, then scale."""
     y = view.rows.offset + row - view.rows.scaled / 2
     x = view.columns.offset + column - view.columns.scaled / 2
     back = complex(x, -y) * np.exp(-1j * np.radians(view.degrees))
@@ -227,7 +227,7 @@ def test_flips_are_exact() -> None:
 
 
 def test_image_and_label_stay_together() -> None:
-    """A picture of its own label: each result pixel must still say so."""
+    """A picture of its own label: each result pixel must still match it."""
     rng = np.random.default_rng(0)
     label = np.kron(rng.integers(0, 8, (12, 16)), np.ones((16, 16))).astype(np.uint8)
     image = np.repeat((label * 30)[..., None], 3, axis=2)
@@ -236,7 +236,7 @@ def test_image_and_label_stay_together() -> None:
         got, ids = transform(image, label, np.random.default_rng(seed))
         pure = np.zeros((64, 64), bool)
         inside = cv2.erode(ids, np.ones((5, 5))) == cv2.dilate(ids, np.ones((5, 5)))
-        # At the crop's edge the neighbours that interpolation sees are not in the result.
+        # At the crop's edge the neighbours that interpolation uses are not in the result.
         pure[2:-2, 2:-2] = inside[2:-2, 2:-2]
         assert pure.mean() > 0.1
         assert (got[pure & (ids != 255)] == 30 * ids[pure & (ids != 255), None]).all()

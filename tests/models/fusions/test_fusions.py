@@ -1,4 +1,4 @@
-"""UAFM from means alone, gated fusion, CFF and the concatenation of sub-networks."""
+"""UAFM from means only, gated fusion, CFF and the concatenation of sub-networks."""
 
 from __future__ import annotations
 

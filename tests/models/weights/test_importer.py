@@ -76,7 +76,7 @@ def test_every_tensor_of_a_file_arrives(
     model = build(**expected, widths=choices.get("widths", (32, 64, 128)))
     report = load_official(model, tensors, variant)
 
-    # Random values: an array is found in the model by its content alone, without the rules.
+    # Random values: an array is found in the model by its content, without the rules.
     state = {k: v for k, v in model.state_dict().items() if not k.endswith("num_batches_tracked")}
     there = {value.numpy().tobytes() for value in state.values()}
     assert len(there) == len(state) == len(report.loaded)

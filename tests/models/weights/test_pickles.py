@@ -29,7 +29,7 @@ def touch(path: Path) -> str:
 
 
 def attacks(trace: Path) -> dict[str, tuple[Any, str]]:
-    """What a file could hold, and the name that the refusal must say."""
+    """What a file could hold, and the name that the error must contain."""
     system = Call(os.system, touch(trace))
     array = np.empty(1, object)
     array[0] = system

@@ -41,7 +41,7 @@ OF_RECORD = {
     "stdcseg_official_stdc1": "official STDC-Seg",
 }
 RECORDS = sorted(OF_RECORD)
-# The released SFNet dilates its last layers and the recorded one does not: no tensor tells.
+# The released SFNet dilates its last layers and the recorded one does not: no tensor shows it.
 TYPED = {"sfnet_official_resnet18": ["encoder=resnet18_deep"]}
 
 

@@ -99,7 +99,7 @@ def test_jobs_outlive_the_runner_and_are_not_run_twice(tmp_path: Path) -> None:
     wait_until(lambda: not Path(f"/proc/{runner}").exists() or _is_zombie(runner))
     assert state_of(made, first) is State.RUNNING
     assert "no runner" in (statuses(made.sweep, made.queue)[1].cause or "")
-    # Whoever waits finds that the runner is gone, and starts another.
+    # A waiting process finds that the runner is gone, and starts another.
     os.kill(made.sweep.worker(first)["pid"], signal.SIGTERM)
     found = made.wait(interval_s=0.1)
     assert states(found) == ["finished"] * 3
@@ -143,7 +143,7 @@ def test_cancelling_stops_what_runs_and_drops_what_waits(tmp_path: Path) -> None
     found = made.wait(interval_s=0.1)
     assert states(found) == ["cancelled", "cancelled"]
     assert made.sweep.worker(made.jobs[1]) == {}
-    # A new command wants them again, and goes on where they were.
+    # A new command submits them again, and they continue where they were.
     again = supervisor(tmp_path, ["long", "quick"], jobs=1)
     assert len(again.submit_due(revive=True)) == 2
     assert states(again.wait(interval_s=0.1)) == ["finished"] * 2

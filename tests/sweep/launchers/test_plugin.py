@@ -67,7 +67,7 @@ def test_what_went_wrong_is_in_the_next_batch(
     assert "1 finished, 1 failed" in printed
     description = SweepDirectory(tmp_path).read_description()
     assert description["command"] == ["seed=1,2"]
-    assert "launcher" not in description  # there is no queue that could be asked
+    assert "launcher" not in description  # there is no queue to query
 
 
 def test_the_same_command_again_runs_what_is_missing(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_the_same_command_again_runs_what_is_missing(tmp_path: Path) -> None:
     second = Launcher(["finished"])
     assert swept(tmp_path, second, [planned("add", 1), moved]) == 0
     ((overrides,),) = second.launched
-    # As typed now: where the data lie does not make another job.
+    # As typed now: another path of the data does not make another job.
     assert "++data.root=there" in overrides
     assert swept(tmp_path, Launcher(), [planned("add", 1), moved]) == 0
 
@@ -144,7 +144,7 @@ def test_a_job_leaves_how_it_ended_and_why(
         raise UserError("there is no such folder", "data.root=DIR")
 
     monkeypatch.setattr(job, "run", refuse)
-    assert run_job(request, 4, elsewhere=False) == 0  # the sweeper judges
+    assert run_job(request, 4, elsewhere=False) == 0  # the sweeper decides
     status = json.loads((place / "status.json").read_text())
     assert (status["state"], status["error"]) == ("failed", "there is no such folder")
     assert "data.root=DIR" in (place / "log.txt").read_text()

@@ -20,7 +20,7 @@ from segscape.sweep.memory.directory import Attempt, Job, Planned, SweepDirector
 
 slurm_cluster.require()
 
-# Says what it sees, then does what the job is called.
+# Prints its environment, then does what the job is called.
 SEEN = """
 say() { echo "$@" >> "$PLACE/out"; }
 say tasks=${SLURM_NTASKS-none} cpus=${SLURM_CPUS_PER_TASK-none} cores=$(nproc) extra=${EXTRA-none}
@@ -75,7 +75,7 @@ def by_token(attempts: Sequence[Attempt]) -> dict[str, Attempt]:
 
 
 def without_ids(attempts: Sequence[Attempt]) -> list[Attempt]:
-    """What is left of attempts whose submitter died before SLURM's answer was written down."""
+    """Attempts whose submitter was killed before SLURM's id was recorded."""
     return [replace(each, queue_id=None) for each in attempts]
 
 
@@ -116,7 +116,7 @@ def test_what_waits_and_what_runs_are_distinguished(sweep: SweepDirectory) -> No
     assert [live[each.token].state for each in attempts] == ["running", "queued"]
     assert attempts[0].queue_id in live[attempts[0].token].note
     assert "JobArrayTaskLimit" in live[attempts[1].token].note
-    # The same is found when only the array's name is known.
+    # The same is found from the array's name only.
     assert queue.live(sweep, by_token(without_ids(attempts))) == live
 
     queue.cancel(sweep, [without_ids(attempts)[1]])

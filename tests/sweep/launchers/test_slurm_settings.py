@@ -1,4 +1,4 @@
-"""What may be asked of SLURM; no cluster is needed to refuse the rest."""
+"""Settings for SLURM: what is accepted and, without a cluster, what is refused."""
 
 from __future__ import annotations
 

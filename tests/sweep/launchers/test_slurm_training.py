@@ -68,7 +68,7 @@ def worker(sweep: SweepDirectory, job: Job) -> dict[str, Any]:
 
 
 def step(sweep: SweepDirectory, job: Job) -> int:
-    """Where its last checkpoint stands."""
+    """The position of its last checkpoint."""
     file = sweep.run(job).checkpoints / "last.ckpt"
     data = torch.load(file, map_location="cpu", weights_only=True)
     return data["segscape"]["position"]["step"]
@@ -81,7 +81,7 @@ def assert_unbroken(sweep: SweepDirectory, job: Job) -> None:
     rows = sweep.run(job).read_metrics()
     assert [row["epoch"] for row in rows] == list(range(1, EPOCHS + 1))
     assert len(sweep.attempts(job)) == 1
-    # Whoever else uses the cluster may have pushed it aside too.
+    # Another user of the cluster may have preempted it too.
     restarts = worker(sweep, job)["restarts"]
     assert restarts >= 1
     assert sweep.log_path(job).read_text().count("\n== ") == restarts + 1

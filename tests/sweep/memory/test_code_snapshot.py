@@ -1,4 +1,4 @@
-"""Frozen source: edits do not change what jobs import."""
+"""Source snapshot: edits do not change what jobs import."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def copied(sweep: Path, digest: str) -> set[str]:
-    """What lies beside segscape in a copy."""
+    """The files beside segscape in a copy."""
     return {path.name for path in (sweep / "code" / digest).iterdir()} - {
         "segscape",
         "commit.txt",
@@ -207,7 +207,7 @@ def test_processes_that_start_together_make_one_copy(tmp_path: Path) -> None:
 
 
 def test_half_a_copy_is_never_used(tmp_path: Path) -> None:
-    """A process that is killed while it copies leaves nothing that looks like a copy."""
+    """A process that is killed while it copies makes nothing that is taken for a copy."""
     code = (
         "import os\nfrom pathlib import Path\n"
         "from segscape.sweep.memory import code_snapshot as frozen\n"

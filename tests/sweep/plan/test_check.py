@@ -1,4 +1,4 @@
-"""What can be run is known before the first submission: checked, costed, and within the budget."""
+"""What can be run is found before the first submission: checked, costed, and within the budget."""
 
 from __future__ import annotations
 

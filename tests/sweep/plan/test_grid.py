@@ -1,4 +1,4 @@
-"""Which jobs a sweep stands for."""
+"""Which jobs a sweep has."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Conditions: what they say, and what they refuse."""
+"""Conditions: what they mean, and what they refuse."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is said while a sweep runs."""
+"""What is printed while a sweep runs."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ from segscape.sweep.search.search import Search
 def quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing here is about power cuts, and thousands of small files are written."""
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-    # A job whose submitter is killed in the act waits so long for an answer of the queue.
+    # A job whose submitter is killed while it submits counts as submitted for so long.
     monkeypatch.setattr(sweep_states, "_ON_ITS_WAY_S", 2.0)
     monkeypatch.setattr(storage, "HEARTBEAT_S", 20)  # put back what `beat_fast` changes
     monkeypatch.setattr(storage, "GRACE_S", 60)
@@ -76,7 +76,7 @@ def test_killed_again_and_again_and_resumed(tmp_path: Path) -> None:
 
 
 def begun(path: Path, **settings: Any) -> Search:
-    """A search with trials on their way, whose searcher has died."""
+    """A search with running trials, whose searcher was killed."""
     search = toy_search(path, PlayedQueue(length=10**6), **settings)
     assert search.step() and len(search.trials) == 2
     return search
@@ -100,7 +100,7 @@ def test_jobs_that_were_cancelled_while_another_searched_are_not(tmp_path: Path)
     dead = list[Search]()
 
     def say(line: str) -> None:
-        """A searcher begins trials after this one has begun, and dies; its jobs are cancelled."""
+        """A searcher that began trials after this one began is killed; its jobs are cancelled."""
         if not dead:
             dead.append(begun(tmp_path))
             cancel_jobs(dead[0])
@@ -180,7 +180,7 @@ def test_directories_that_share_a_database_share_the_trials(tmp_path: Path) -> N
     there.run()
     assert states(there) == {"COMPLETE": trials}
     assert len(submitted(tmp_path / "b" / "toy")) == trials
-    # Of two directories whose locks do not see each other none runs more than were wanted.
+    # Of two directories whose locks are independent none runs more than the requested number.
     late = there.study.ask()
     assert there.study.too_many(late.number, trials)
 
@@ -225,7 +225,7 @@ def test_a_living_searcher_keeps_its_trials(
         clock[0] += 50
         two.study.put_stale_in_line()
         assert not two.study.unfinished(TrialState.WAITING)
-    # It gave back what it had not ended: the next one need not wait until it is taken for dead.
+    # It gave back what it had not ended: the next one need not wait for missing heartbeats.
     assert len(two.study.unfinished(TrialState.WAITING)) == 2
     assert two.step() and two.step()
     assert sum("takes over" in line for line in lines) == 2

@@ -1,4 +1,4 @@
-"""What a search is told: objectives, limits, storage, what is refused."""
+"""Settings of a search: objectives, limits, storage, what is refused."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_limits() -> None:
     assert str(below) == "latency/p50_ms<20"
     assert below.violation(25.0) == pytest.approx(0.25) and below.violation(10.0) == -0.5
     assert not below.holds(20.0) and above.holds(0.5) and not above.holds(0.4)
-    # What the sampler takes for outside is what the front leaves out.
+    # What is outside for the sampler is what the front leaves out.
     assert below.violation(20.0) > 0 and above.violation(0.5) == 0
 
 
@@ -114,7 +114,7 @@ def test_a_search_that_was_begun_with_something_else_is_refused() -> None:
     space = [Parameter("fusion", ("add", "cff")), Parameter("x", low=0.0, high=1.0)]
     options = {"fusion=add": {"fusion": {"kernel": 3}}}
     begun = terms_of(space, SweepSettings(seeds=(1, 2)), base, options)
-    # Where the data lie, how a run is tracked, and in which order choices are typed is the same.
+    # The path of the data, how a run is tracked, and in which order choices are typed is the same.
     other = {**base, "data": {"root": "there"}, "logger": {"name": "wandb"}}
     turned = [Parameter("fusion", ("cff", "add")), space[1]]
     refuse_other_terms("s", begun, terms_of(turned, SweepSettings(seeds=(1, 2)), other, options))

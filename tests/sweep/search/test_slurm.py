@@ -23,7 +23,7 @@ from segscape.sweep.search.space import Parameter, Space
 
 slurm_cluster.require()
 
-# 3 validations, or some minutes of them: whoever has so many is pruned, or the test fails.
+# 3 validations, or some minutes of them: a run with so many is pruned, or the test fails.
 ROWS = Parameter("rows", ("3", "1500"))
 X = Parameter("x", ("0.3", "0.8", "0.9"))
 
@@ -70,6 +70,6 @@ def test_a_pruned_trial_leaves_the_queue(tmp_path: Path, monkeypatch: pytest.Mon
     until(lambda: not slurm_commands.queue(ids=ids))
     found = [one.state for one in statuses(search.sweep, search.queue)]
     assert found == [State.FINISHED, State.PRUNED, State.PRUNED]
-    # They saved and left: nobody had to kill them.
+    # They saved and ended: they did not have to be killed.
     workers = [search.sweep.worker(job) for job in search.sweep.jobs()]
     assert [each["exit"] for each in workers] == [0, played_job.STOPPED, played_job.STOPPED]

@@ -132,7 +132,7 @@ def test_when() -> None:
 
 
 def test_mappings_of_ones_own_keys_can_be_typed() -> None:
-    """Hydra itself adds no key to `sweep.when` unless it is told to."""
+    """Hydra itself adds no key to `sweep.when` unless it is configured to."""
     typed = ["sweep.when={optim.momentum: \"optim == 'sgd'\"}", "sweep.grid={fusion: [add, cff]}"]
     assert command_line.as_typed(command_line.admit(typed)) == typed
     composing.compose(typed)

@@ -21,7 +21,7 @@ def class_shares(dataset: SegmentationDataset, limit: int = 200) -> list[float]:
     count = min(limit, len(dataset))
     total = np.zeros(256, np.int64)
     for position in range(count):
-        # The label alone: decoding the image would take most of the time.
+        # Only the label: decoding the image would take most of the time.
         total += count_ids(open_sample(dataset, position * len(dataset) // count).label())
     counts = total[: len(dataset.classes)]
     return [float(share) for share in counts / max(int(counts.sum()), 1)]

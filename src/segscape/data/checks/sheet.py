@@ -1,4 +1,4 @@
-"""A sheet of training samples as the network sees them: each image beside its overlay."""
+"""A sheet of training samples as the network receives them: each image beside its overlay."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 Where the files are, one of:
 
     images: images/SPLIT/*.jpg        patterns; SPLIT is train, val or test. Image and label belong
-    labels: labels/SPLIT/*.png        together when the stars stand for the same
+    labels: labels/SPLIT/*.png        together when the stars match the same
     images: {train: ..., val: ...}    a pattern per split
     lists: SPLIT.txt                  a list per split, image and label in a line, separated by a
                                       tab or blanks

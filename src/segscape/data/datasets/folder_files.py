@@ -1,8 +1,8 @@
 """Pairs of image and label files: by two patterns, or from a list.
 
-In a pattern `*` stands for any text within a name, `**/` for any folders, `?` for one character. An
-image and a label belong together when the stars of their patterns stand for the same text; an
-extension under a last star (`*` or `.*`) is left out. SPLIT stands for train, val or test.
+In a pattern `*` matches any text within a name, `**/` for any folders, `?` for one character. An
+image and a label belong together when the stars of their patterns match the same text; an
+extension under a last star (`*` or `.*`) is left out. SPLIT is replaced by train, val or test.
 """
 
 from __future__ import annotations

@@ -113,7 +113,7 @@ class ImagesOnly(FileDataset):
         raise self._why
 
     def files(self, index: int) -> tuple[Path, ...]:  # type: ignore[override]
-        """The image file alone."""
+        """The image file only."""
         return (self.pairs[index].image,)
 
     def name(self, index: int) -> str:

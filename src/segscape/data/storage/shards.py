@@ -66,7 +66,7 @@ class Place:
     """A folder of files, local or at a URL.
 
     Args:
-        where: path, or URL that fsspec knows (s3://, gs://, https://, ...).
+        where: path, or URL that fsspec supports (s3://, gs://, https://, ...).
     """
 
     def __init__(self, where: str) -> None:

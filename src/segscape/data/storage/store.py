@@ -120,7 +120,7 @@ class SampleStore:
         return True
 
     def written(self, index: int) -> bool:
-        """Whether a sample is stored according to its entry alone."""
+        """Whether a sample is stored, according to its entry only."""
         return self._entry(index)[0] == _WRITTEN
 
     def whole_on_disk(self, index: int) -> bool:

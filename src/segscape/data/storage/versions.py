@@ -52,7 +52,7 @@ def content_version(dataset: SegmentationDataset) -> str:
 
 
 def sample_sizes(dataset: SegmentationDataset) -> np.ndarray:
-    """Height and width of every sample (N, 2), from headers alone where there are files.
+    """Height and width of every sample (N, 2), from headers only where there are files.
 
     (0, 0) for an image that cannot be read: reading the sample raises the reason.
     """
@@ -102,7 +102,7 @@ def _name(thing: Any) -> str:
 
 
 def _feed(digest: Any, value: Any) -> None:
-    """Add a value to the digest by its content; paths by their type alone."""
+    """Add a value to the digest by its content; paths only by their type."""
     digest.update(type(value).__name__.encode())
     if value is None or isinstance(value, bool | int | float | str | bytes):
         digest.update(repr(value).encode())

@@ -22,7 +22,7 @@ from segscape.engine.loop_state import (
 from segscape.engine.task import as_task
 from segscape.runs.run_directory import RunDirectory
 
-# Ranks agree on the time only so often: it costs a collective operation.
+# Ranks compare the time only so often: it costs a collective operation.
 ASK_EVERY = 16
 
 
@@ -37,7 +37,7 @@ class Checkpoint(Callback):
 
     Args:
         run: the directory.
-        signals: ask to save and stop.
+        signals: the signals after which to save and stop.
         clock: does not count the time of saving.
         every_steps: optimiser steps between two writes of `last.ckpt`, None for no such rule.
         every_minutes: the same in time.
@@ -70,7 +70,7 @@ class Checkpoint(Callback):
             data.start_at(*self.start.next_batch)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take the signals; run the validation that a stopped run left out."""
+        """Take the signals; run the validation that a stopped run skipped."""
         self.signals.own()
         self._saved_at = monotonic()
         if self.start is None:
@@ -89,7 +89,7 @@ class Checkpoint(Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Save when it is time, or stop when asked to."""
+        """Save when it is due, or stop after a signal."""
         if accumulating(trainer):
             return
         due = validation_due(trainer)
@@ -106,12 +106,12 @@ class Checkpoint(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Break the validation off when asked to stop: it is repeated on resume."""
+        """Break the validation off after a signal: it is repeated on resume."""
         if self.signals.stop_wanted(trainer, batch_idx):
             self._stop(trainer, pl_module, validated=False)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save the best and the last; best first, as only the last one says that it is done."""
+        """Save the best and the last; best first, as only the last one records that it is done."""
         task = as_task(pl_module)
         notes, position = task.notes, here(trainer, validated=True)
         # True: by a callback, since the budget is not spent.

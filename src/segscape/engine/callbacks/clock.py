@@ -17,7 +17,7 @@ class Clock:
         self.clear()
 
     def clear(self) -> None:
-        """Forget the sums and the running interval."""
+        """Reset the sums and the running interval."""
         self.images = 0
         self.seconds = 0.0
         self.waited = 0.0

@@ -50,7 +50,7 @@ class Gallery(Callback):
         """Choose the images of this validation."""
         self._items = {}
         last = trainer.should_stop
-        # Rank zero writes, so it draws from what it sees itself: every world-th sample.
+        # Rank zero writes, so it draws from its own samples: every world-th sample.
         if self.images and trainer.is_global_zero and (last or self.validations % self.every == 0):
             world = trainer.world_size
             mine = -(-len(_dataset(trainer)) // world)

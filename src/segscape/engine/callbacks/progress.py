@@ -1,4 +1,4 @@
-"""What the person at the screen sees of a training."""
+"""The progress of a training on the screen."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class Display(Protocol):
     """A place where a training shows itself.
 
     Attributes:
-        seconds: between two looks at the training.
+        seconds: between two readings of the training's state.
     """
 
     seconds: float
@@ -125,7 +125,7 @@ class Lines:
         self._print(f"{status.where} step {status.step}/{status.total}  {status.figures()}")
 
     def leave_training(self, status: Status) -> None:
-        """Nothing: the line of the validation says it."""
+        """Nothing: the line of the validation has it."""
 
     def validate(self, done: int, total: int) -> None:
         """Nothing: the line comes at the end."""
@@ -180,11 +180,11 @@ class Bar:
         self.train(status)
 
     def validate(self, done: int, total: int) -> None:
-        """Say how far the validation is."""
+        """Show how far the validation is."""
         self._draw(f"validating {done}/{total}")
 
     def validated(self, text: str) -> None:
-        """Leave a line above the bar."""
+        """Print a line above the bar."""
         self.live.console.print(text, highlight=False, markup=False)
 
     def stop(self) -> None:
@@ -198,7 +198,7 @@ class Bar:
 
 
 class Progress(Callback):
-    """Looks at the training a few times a second, never at every step.
+    """Reads the training's state a few times a second, never at every step.
 
     Reading the loss makes a GPU finish its queue, so it is read when it is shown.
 
@@ -216,7 +216,7 @@ class Progress(Callback):
         self._train_seconds = self._val_seconds = 0.0
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """One process speaks for all."""
+        """Only one process prints."""
         if not trainer.is_global_zero:
             self.display = Lines(Console(quiet=True))
 
@@ -263,7 +263,7 @@ class Progress(Callback):
         task = as_task(pl_module)
         row = task.notes["row"]
         best = task.notes["best"]
-        # Checkpoint, the last callback, has not judged this row yet.
+        # Checkpoint, the last callback, has not compared this row with the best yet.
         is_best = best is None or not row[SCORE] <= best[SCORE]
         self._validations += 1
         self._val_seconds += monotonic() - self._val_started
@@ -289,7 +289,7 @@ class Progress(Callback):
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        """Leave the terminal as it was."""
+        """Restore the terminal."""
         self.display.stop()
 
     def _look(self, trainer: Trainer, task: SegmentationTask) -> Status:

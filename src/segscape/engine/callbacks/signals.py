@@ -1,4 +1,4 @@
-"""Signals that ask a training to stop: noted at once, acted on between two optimiser steps."""
+"""Signals that stop a training: recorded at once, acted on between two optimiser steps."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from lightning import Trainer
 
 # Clusters send SIGTERM on preemption, SIGUSR1 or SIGUSR2 before the time limit.
 NAMES = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2")
-# Ranks agree with each other only so often: it costs a collective operation.
+# Ranks are synchronised only so often: it costs a collective operation.
 AGREE_EVERY = 8
 
 
 class Stopped(Exception):
-    """The training was asked to stop and has saved what it needs to continue."""
+    """The training was stopped by a signal and has saved what it needs to continue."""
 
 
 class Signals:

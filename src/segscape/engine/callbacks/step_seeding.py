@@ -16,7 +16,7 @@ class Steps(Callback):
 
     Lightning itself ends a budget of steps without a validation when it falls inside an epoch,
     and one of epochs when the last is not due by `check_val_every_n_epoch`. Here the last step
-    always leads to exactly one validation: a stop that is asked for before the batch ends makes
+    always leads to exactly one validation: a stop that is requested before the batch ends makes
     Lightning validate.
 
     Args:

@@ -29,7 +29,7 @@ def _reduce(in_channels: int, out_channels: int) -> nn.Sequential:
 
 
 class AlignCM(nn.Module):
-    """Pool to 3x3, predict where each pixel looks into the pooled map, add what it finds there.
+    """Pool to 3x3, predict a position in the pooled map for each pixel, add the value there.
 
     Args:
         in_channels: channels of the deepest feature.

@@ -20,7 +20,7 @@ from segscape.models.layers import ConvBNAct
 class AttentionRefinement(nn.Module):
     """3x3 convolution, then one weight per channel from the global average.
 
-    In training it needs more than one image per device: its BatchNorm sees 1x1 maps.
+    In training it needs more than one image per device: its BatchNorm normalises 1x1 maps.
 
     Args:
         in_channels: channels of the input.

@@ -1,7 +1,7 @@
 """FCN's context: the fully connected layers of VGG-16 as convolutions.
 
 Paper: Long et al., Fully Convolutional Networks for Semantic Segmentation, CVPR 2015, arXiv
-1411.4038. fc6 sees 7x7 cells of stride 32 and fc7 one.
+1411.4038. fc6 covers 7x7 cells of stride 32 and fc7 one.
 
 The authors pad the image by 100 pixels instead of fc6, so that it has real cells of empty image
 to see beyond the border; here fc6 is padded with zeros and the map keeps its size.

@@ -1,6 +1,6 @@
 """No context: at most a projection of the deepest feature.
 
-What is left of SPPM without its pooling, so that a decoder meets the same number of channels
+What is left of SPPM without its pooling, so that a decoder gets the same number of channels
 and a comparison shows what the context is worth.
 
 Size at 1024 channels: 131 328 parameters, 0.067 GMACs on a 16x32 map.

@@ -3,7 +3,7 @@
 Paper: Li et al., DFANet: Deep Feature Aggregation for Real-Time Semantic Segmentation, CVPR 2019,
 arXiv 1904.02216. The encoder is the first of three sub-networks. Sub-network aggregation: each
 further one starts from the context of the one before it, fused with its finest feature; this is the
-fusion of the decoder. Sub-stage aggregation: each of its stages also sees the stage of the one
+fusion of the decoder. Sub-stage aggregation: each of its stages also takes the stage of the one
 before it that has the same size.
 
 The graph is that of huaifeng1993/DFANet, the most used version (the authors published none), with
@@ -29,7 +29,7 @@ from segscape.models.layers import ConvBNAct, resize, size_of
 
 
 class SubNetwork(nn.Module):
-    """An encoder whose second and third stage also see those of the encoder before it.
+    """An encoder whose second and third stage also take those of the encoder before it.
 
     Args:
         in_channels: channels of the input.

@@ -48,7 +48,7 @@ class EESP(nn.Module):
     Args:
         in_channels: channels of the input, divisible by 4.
         out_channels: channels of the output, divisible by 4.
-        field: largest side of what a branch sees, pixels.
+        field: largest side of a branch's receptive field, pixels.
         stride: of the depthwise convolutions. At stride 1 the input is added, if it has
             `out_channels`, and a PReLU follows; at stride 2 neither.
     """

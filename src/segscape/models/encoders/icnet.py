@@ -9,7 +9,7 @@ official Caffe one: a ResNet of full width (there pruned to half, 6.7 M paramete
 stride in the 3x3 convolutions, its first half run once for each of the two small images (there
 shared: the half image's feature is shrunk and carried on). liminn also runs layers 3 and 4 on the
 half image and throws the result away, which only spoils their BatchNorm's running statistics; here
-they see the quarter image alone.
+they take only the quarter image.
 
 Size: icnet_resnet50 23 660 576 parameters and 22.187 GMACs at 512x1024 (height x width),
 icnet_resnet18 11 353 760 and 13.849.

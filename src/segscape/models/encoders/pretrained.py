@@ -17,7 +17,7 @@ def fail_fast_offline() -> Iterator[None]:
     """Without a network, take weights from the Hugging Face cache or fail at once.
 
     The hub's client otherwise retries for most of a minute, and prints every attempt, before it
-    says that the host name does not resolve. Behind a proxy the name need not resolve here.
+    has found that the host name does not resolve. Behind a proxy the name need not resolve here.
     """
     from huggingface_hub import constants
 

@@ -26,7 +26,7 @@ _COUNTS = (2, 2, 3, 3, 3)
 
 
 def _unit(in_channels: int, out_channels: int, batch_norm: bool) -> nn.Module:
-    """3x3 convolution with bias, BatchNorm if wanted, ReLU."""
+    """3x3 convolution with bias, optional BatchNorm, ReLU."""
     if batch_norm:
         return ConvBNAct(in_channels, out_channels, 3, bias=True)
     conv = nn.Conv2d(in_channels, out_channels, 3, padding=1)

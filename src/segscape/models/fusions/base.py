@@ -12,7 +12,7 @@ from segscape.models.layers import ConvBNAct, resize, size_of
 class ProjectedFusion(nn.Module, ABC):
     """Project low to the channels of high, bring high to the size of low, merge, convolve.
 
-    Subclasses say how to merge.
+    Subclasses define how to merge.
 
     Args:
         low_channels: channels of the finer, shallower feature.

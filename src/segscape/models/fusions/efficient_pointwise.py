@@ -17,7 +17,7 @@ from segscape.models.layers import ConvBNAct, init_conv, resize, size_of
 
 
 class EfficientPointwise(nn.Module):
-    """Weigh the convolved low by what its mean says, add the resized high, BatchNorm, PReLU.
+    """Weigh the convolved low by a gate from its mean, add the resized high, BatchNorm, PReLU.
 
     Args:
         low_channels: channels of the finer, shallower feature.

@@ -42,7 +42,7 @@ class _FeatureFusion(nn.Module, ABC):
 class FFM(_FeatureFusion):
     """BiSeNet's fusion as in CoinCheung: one convolution with BatchNorm makes the weights.
 
-    In training it needs more than one image per device: its BatchNorm sees 1x1 maps.
+    In training it needs more than one image per device: its BatchNorm normalises 1x1 maps.
 
     Args:
         low_channels: channels of the finer, shallower feature.

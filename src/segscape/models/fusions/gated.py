@@ -2,7 +2,7 @@
 
 UAFM weighs its two inputs per pixel (spatial) or per channel (channel), from a few statistics. Here
 the weight is both: fine detail may win in the channels and at the places where it matters, and a
-1x1 convolution sees all channels of both inputs to decide. Nothing else differs from `add`, so a
+1x1 convolution of all channels of both inputs gives the gate. Nothing else differs from `add`, so a
 comparison shows what the gate is worth. We have not shown that it is better than UAFM.
 
 It is also the example of docs/extending.md: the whole of a new fusion is this file and

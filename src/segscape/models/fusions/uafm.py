@@ -57,7 +57,7 @@ class UAFMChannel(ProjectedFusion):
     """One weight per channel, from the mean and the maximum over the pixels.
 
     The statistics are stacked in PaddleSeg's order: means of low and high, then their maxima.
-    In training it needs more than one image per device: its BatchNorm sees 1x1 maps.
+    In training it needs more than one image per device: its BatchNorm normalises 1x1 maps.
 
     Args:
         low_channels: channels of the finer, shallower feature.

@@ -1,4 +1,4 @@
-"""The plainest head: one convolution, after a dropout if wanted.
+"""The plainest head: one convolution, after an optional dropout.
 
 It ends most networks whose decoder already gives well mixed features: SFNet (1x1), PSPNet (1x1
 after dropout), SegNet (3x3), and without bias ICNet (1x1, as in liminn/ICNet-pytorch; the Caffe

@@ -1,6 +1,6 @@
 """The names of the official AlignSeg, speedinghzl/AlignSeg (arXiv 2003.00872).
 
-The file does not tell which warp the network was trained with: the released code's is the
+The file does not record with which warp the network was trained: the released code's is the
 published one, although a comment there advises the other.
 """
 

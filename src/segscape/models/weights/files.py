@@ -27,7 +27,7 @@ def save(
         path: ends in `.safetensors`; its directory is made when missing.
         state_dict: of one of our models.
         metadata: strings for the header: `system`, `source`, `num_classes`, `choices` (JSON),
-            `licence`, whatever the caller knows. The format version is added.
+            `licence`, any of them. The format version is added.
 
     Returns:
         The path.
@@ -73,7 +73,7 @@ def load_into(model: nn.Module, path: str | Path, system: str | None = None) -> 
     """Fill a model with the weights of a file of any known origin.
 
     Our safetensors, the checkpoints of our trainings, and the checkpoints of every source that
-    `sources.listed` knows, in any container that `read_tensors` knows.
+    `sources.listed` names, in any container that `read_tensors` reads.
 
     Args:
         model: filled in place; its devices and types are kept.
@@ -109,7 +109,7 @@ def _is_own(model: nn.Module, contents: Contents) -> bool:
 
 
 def _told(metadata: Mapping[str, Any]) -> str | None:
-    """What the file says of the network that it was made with."""
+    """What the file records of the network that it was made with."""
     known = [
         f"{key}={metadata[key]}"
         for key in ("system", "model", "choices", "num_classes")

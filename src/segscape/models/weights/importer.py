@@ -92,7 +92,7 @@ def load_own(
         model: filled in place; its devices and types are kept.
         tensors: by the names of `model.state_dict()`. Those of auxiliary heads may be left over.
         outside: further names that were found and belong to the training, for the report.
-        hint: what the file says of itself, for errors.
+        hint: what the file records of its network, for errors.
 
     Raises:
         UserError: the file and the model do not fit.

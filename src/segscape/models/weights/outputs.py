@@ -25,9 +25,9 @@ def with_extra_outputs(
     """The configuration of a network, with the outputs that its weights have beyond the classes.
 
     Args:
-        settings: with the group model; what it says of `extra_outputs` itself stands.
+        settings: with the group model; `extra_outputs` is kept where it is set there.
         weights: the file that will be loaded. One that cannot be read is reported then.
-        num_classes: asked for.
+        num_classes: requested.
     """
     model = settings["model"]
     if model.get("extra_outputs") is None:

@@ -1,7 +1,7 @@
 """Pickled arrays without executing pickle code.
 
 A pickle is a program: it names callables and calls them. Here every name resolves to a
-stand-in of this module or is refused, so that the only thing a file can make is dictionaries,
+stand-in of this module or is refused, so that the only things a file can make are dictionaries,
 lists, tuples, strings, numbers and numeric arrays. No callable of NumPy or of Python is
 ever handed to the file, not even a class.
 
@@ -21,7 +21,7 @@ _NUMBERS = re.compile(r"[<>=|]?(?:b1|i1|i2|i4|i8|u1|u2|u4|u8|f2|f4|f8)")
 
 
 class RefusedPickleError(Exception):
-    """A pickle asked for something other than plain containers and numeric arrays."""
+    """A pickle contains something other than plain containers and numeric arrays."""
 
 
 class _Dtype:

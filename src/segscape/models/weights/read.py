@@ -50,7 +50,7 @@ class Contents:
     Attributes:
         tensors: by name, wrappers removed, in the order of the file, on the CPU.
         averaged: the averaged weights (EMA) of the same names, where the file has them beside.
-        metadata: of a safetensors header, or what one of our checkpoints says of itself.
+        metadata: of a safetensors header, or what a checkpoint of segscape records of its network.
         own: whether segscape wrote it.
         outside: tensors that are no part of the model: the training's own, counters of averages.
     """
@@ -72,13 +72,13 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
 
     Raises:
         UserError: the file is missing, of an unknown kind, damaged, holds no tensors, or is a
-            pickle that asks for anything other than arrays.
+            pickle that contains anything other than arrays.
     """
     return read(path).tensors
 
 
 def read(path: str | Path) -> Contents:
-    """Like `read_tensors`, with what the file says of itself."""
+    """Like `read_tensors`, with the metadata of the file."""
     path = Path(path)
     reader = _reader(path)
     if not path.is_file():

@@ -64,7 +64,7 @@ def resnet_layers(theirs: str = "", ours: str = "") -> Rows:
     """Places of the four layers of a ResNet, as torchvision names them.
 
     Args:
-        theirs: pattern of what stands before `layer1`.
+        theirs: pattern of what comes before `layer1`.
         ours: prefix of our encoder.
     """
     rows: list[tuple[str, str]] = []

@@ -4,7 +4,7 @@ With ResNet and, for SFNet-Lite, also with STDC. Checkpoints of SFNet that were 
 supervision have no auxiliary heads.
 
 Everything the code builds by name dilates the last two layers of the ResNet (variant "D"), which
-the papers do not mention and the tensors do not tell; `infer` answers with the encoder of the code.
+the papers do not mention and the tensors do not show; `infer` returns the encoder of the code.
 """
 
 from __future__ import annotations

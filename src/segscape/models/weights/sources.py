@@ -62,7 +62,7 @@ class Source:
         leaves: ordered (pattern, replacement) for the end of a name; the first match counts.
         ignored: the rules for tensors that have no place in our network.
         linear_io: patterns (searched) of linear weights that are stored `[in, out]`.
-        variants: names of our models that stand for the system, where there are several.
+        variants: names of the models of the system, where there are several.
     """
 
     name: str
@@ -89,7 +89,7 @@ class Source:
         return all(self.ignore_rule(name) or self.rename(name) is not None for name in names)
 
     def rename(self, name: str) -> str | None:
-        """Our name for a tensor of this source, or None when no place is known for it."""
+        """The name here of a tensor of this source, or None when there is no place for it."""
         for pattern, replacement in self.places:
             renamed, hits = re.subn(rf"^(?:{pattern})", replacement, name, count=1)
             if hits:
@@ -134,7 +134,7 @@ def listed() -> list[Source]:
 def detect(names: Iterable[str], system: str | None = None) -> Source:
     """The source whose checkpoints have such names.
 
-    Where several know the names (a ResNet's are also those of most networks built on one), the
+    Where several have the names (a ResNet's are also those of most networks built on one), the
     one that has a place or a rule for every name is meant, and then the most particular one.
 
     Args:
@@ -212,10 +212,10 @@ def infer_choices(tensors: Tensors, system: str | None = None) -> dict[str, Any]
 
     Returns:
         `variant` (the name of our model), `num_classes`, and the name of each group's option
-        that the tensors tell (`encoder`, `fusion`, ...).
+        that the tensors show (`encoder`, `fusion`, ...).
 
     Raises:
-        UserError: no known source, or a variant that no model of ours stands for.
+        UserError: no known source, or a variant that no model here has.
     """
     source, named = recognise(tensors, system)
     return source.infer(named)

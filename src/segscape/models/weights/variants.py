@@ -38,7 +38,7 @@ def one_of(known: Mapping[Key, str], key: Key, what: str) -> str:
     """The name of our variant.
 
     Args:
-        known: our names, by what tells the variants apart.
+        known: the names here, by what distinguishes the variants.
         key: what the file has.
         what: the same in words, after "the file is of".
 
@@ -124,7 +124,7 @@ def stdc_ignored(prefix: str, *, by_stride: bool) -> tuple[Ignore, ...]:
     """The rules for the tensors of an STDC that have no place in ours.
 
     Args:
-        prefix: pattern of what stands before `features`.
+        prefix: pattern of what comes before `features`.
         by_stride: the second names of the layers count from the first layer of a stride (`x8.0.1`
             is its second layer), and not from the first layer of all.
     """

@@ -17,13 +17,13 @@ _WORKER = [sys.executable, "-P", "-m", "segscape.sweep.run.worker"]
 
 
 class Queue(Protocol):
-    """Runs jobs. It keeps nothing in memory: what it knows is in files, or with the scheduler.
+    """Runs jobs. It keeps nothing in memory: its state is in files, or with the scheduler.
 
     Attributes:
         name: by which `queue_from` makes it again.
         poll_s: pause between two questions to it, in seconds.
         background: whether jobs run without the command that submitted them, from a copy of the
-            source. Else `run_here` runs them, and only one command knows of the queue.
+            source. Else `run_here` runs them, and the queue exists within one command only.
     """
 
     name: str
@@ -40,8 +40,8 @@ class Queue(Protocol):
     def submit(self, sweep: SweepDirectory, jobs: Sequence[Job], code: str) -> None:
         """Hand jobs over; the caller holds the sweep's lock.
 
-        An attempt is recorded before the queue is asked and completed afterwards, so that a
-        submitter that dies in between leaves nothing that could be run twice.
+        An attempt is recorded before it is submitted and completed afterwards, so that nothing
+        is run twice when the submitting process is killed in between.
         """
 
     def run_here(self, sweep: SweepDirectory) -> None:
@@ -55,10 +55,10 @@ class Queue(Protocol):
         """By token, those attempts that wait or run; the others have ended."""
 
     def cancel(self, sweep: SweepDirectory, attempts: Sequence[Attempt]) -> None:
-        """Take them out of the queue, or ask them to save and stop."""
+        """Take them out of the queue, or signal them to save and stop."""
 
     def cause(self, sweep: SweepDirectory, attempt: Attempt) -> str | None:
-        """Why an attempt ended, as far as the queue knows, in a few words."""
+        """Why an attempt ended, as recorded by the queue, in a few words."""
 
 
 def new_attempt(queue: Queue, code: str) -> Attempt:

@@ -1,7 +1,7 @@
 """Jobs on this machine: a queue of files, and a runner process that outlives the terminal.
 
 `queue/NUMBER-TOKEN.json` is a job that waits or runs. Submitting writes such files and makes sure
-that a runner (`segscape.sweep.run.runner`) lives; nothing is lost when either is killed.
+that a runner (`segscape.sweep.run.runner`) is running; nothing is lost when either is killed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class LocalQueue(Queue):
     Args:
         jobs: at once; None: one per GPU, 1 without GPUs.
         pin: without GPUs, give each job its share of the cores.
-        warm: without GPUs, let the jobs share the import of their packages.
+        warm: without GPUs, fork the jobs from a process that has imported their packages.
 
     Raises:
         UserError: not a number of jobs.
@@ -53,7 +53,7 @@ class LocalQueue(Queue):
         return {"jobs": self.jobs, "pin": self.pin, "warm": self.warm}
 
     def submit(self, sweep: SweepDirectory, jobs: Sequence[Job], code: str) -> None:
-        """Put jobs into the queue, and make sure that a runner lives."""
+        """Put jobs into the queue, and make sure that a runner is running."""
         place = sweep.path / "queue"
         with sweep.lock():
             place.mkdir(exist_ok=True)
@@ -100,7 +100,7 @@ class LocalQueue(Queue):
         return found
 
     def cancel(self, sweep: SweepDirectory, attempts: Sequence[Attempt]) -> None:
-        """Ask the runner to take them out, or to stop them."""
+        """Request the runner to take them out, or to stop them."""
         place = sweep.path / "queue"
         present = {token_of(file) for file in waiting(place)}
         for attempt in attempts:
@@ -111,7 +111,7 @@ class LocalQueue(Queue):
                 ensure_runner(sweep, attempts[-1].code)
 
     def cause(self, sweep: SweepDirectory, attempt: Attempt) -> str | None:
-        """How the runner saw its process end."""
+        """How its process ended, as the runner recorded it."""
         file = sweep.path / "queue" / f"{attempt.token}.exit"
         try:
             code = int(file.read_text())
@@ -143,7 +143,7 @@ def waiting(place: Path) -> list[Path]:
 
 
 def token_of(file: Path) -> str:
-    """Token of the attempt that an entry stands for."""
+    """Token of the attempt of an entry."""
     return file.stem.partition("-")[2]
 
 
@@ -153,7 +153,7 @@ def runner_lives(place: Path) -> bool:
 
 
 def ensure_runner(sweep: SweepDirectory, code: str) -> None:
-    """Start a runner unless one lives; the caller holds the sweep's lock."""
+    """Start a runner unless one is running; the caller holds the sweep's lock."""
     place = sweep.path / "queue"
     if runner_lives(place):
         return

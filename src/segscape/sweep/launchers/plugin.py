@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 class PluginQueue(Queue):
     """Runs what was submitted as one batch of a third-party launcher, to its end.
 
-    The launcher leaves no attempts: how a job ended is read from its run directory.
+    The launcher records no attempts: how a job ended is read from its run directory.
 
     Args:
         launcher: any Hydra launcher.
@@ -69,7 +69,7 @@ class PluginQueue(Queue):
 
         Raises:
             UserError: the launcher failed before any job began.
-            KeyboardInterrupt: a signal asked for the end.
+            KeyboardInterrupt: a signal to end.
         """
         jobs, self._submitted = self._submitted, []
         if not jobs:
@@ -78,7 +78,7 @@ class PluginQueue(Queue):
         before = _stamps(sweep, jobs)
         try:
             self._launcher.launch([_overrides(sweep, each) for each in jobs], initial_job_idx=first)
-        except SystemExit as stop:  # a job in this process was asked to stop
+        except SystemExit as stop:  # a job in this process got a signal to stop
             raise KeyboardInterrupt from stop
         except Exception as error:
             reason = (str(error).splitlines() or [""])[0]
@@ -93,10 +93,10 @@ class PluginQueue(Queue):
         return {}
 
     def cancel(self, sweep: SweepDirectory, attempts: Sequence[Attempt]) -> None:
-        """Nothing is left to cancel."""
+        """There is nothing to cancel."""
 
     def cause(self, sweep: SweepDirectory, attempt: Attempt) -> str | None:
-        """Nothing is known beyond the run directory."""
+        """There is no record beyond the run directory."""
         return None
 
 

@@ -1,7 +1,7 @@
 """Jobs on a SLURM cluster, handed over by submitit.
 
 What SLURM runs is the worker process itself: submitit's process executes it in its own place. So a
-job is bound to its frozen source and configuration, and signals reach it directly.
+job has its own copy of source and configuration, and signals reach it directly.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from segscape.sweep.launchers.slurm_settings import SlurmSettings, gpus_of, read
 from segscape.sweep.memory.directory import Attempt, Job, SweepDirectory
 
 # Lightning takes a job of one task for one rank of a larger training, and then waits for the
-# others: our job starts its own processes, one per GPU.
+# others: a job of segscape starts its own processes, one per GPU.
 _HIDDEN = ("SLURM_NTASKS", "SLURM_NPROCS", "SLURM_NTASKS_PER_NODE", "SLURM_TASKS_PER_NODE")
 _TRANSIENT = re.compile(r"timed? ?out|unable to contact|temporarily|slurm_receive", re.IGNORECASE)
 _UNREACHABLE = re.compile(r"configuration source|unable to contact|connection refused", re.I)
@@ -90,7 +90,7 @@ class SlurmQueue(Queue):
     def live(self, sweep: SweepDirectory, attempts: Mapping[str, Attempt]) -> dict[str, Live]:
         """Those that wait or run, from one look at the queue."""
         by_id = {each.queue_id: token for token, each in attempts.items() if each.queue_id}
-        # Their submitter died before it could write down the answer.
+        # The process that submitted them was killed before it had recorded SLURM's id.
         by_batch = _places(sweep, [t for t, each in attempts.items() if each.queue_id is None])
         try:
             entries = slurm_commands.queue(ids=_whole(by_id)) if by_id else []
@@ -124,7 +124,7 @@ class SlurmQueue(Queue):
             slurm_commands.cancel(ids=ids)
 
     def cause(self, sweep: SweepDirectory, attempt: Attempt) -> str | None:
-        """Why an attempt ended, as SLURM knows it."""
+        """Why an attempt ended, as SLURM recorded it."""
         id_ = attempt.queue_id
         if id_ is None:
             return None
@@ -137,7 +137,7 @@ class SlurmQueue(Queue):
     ) -> None:
         name = f"{re.sub(r'[^A-Za-z0-9.-]+', '-', sweep.name)[:40]}-{secrets.token_hex(4)}"
         attempts = [new_attempt(self, code) for _ in jobs]
-        # First of all what stands where in the array: enough to find each job by the array's name.
+        # First the index of each job in the array: enough to find each job by the array's name.
         tokens = [attempt.token for attempt in attempts]
         write_json(_batches(sweep) / f"{name}.json", {"name": name, "tokens": tokens})
         for job, attempt in zip(jobs, attempts, strict=True):
@@ -228,7 +228,7 @@ def _as_live(entry: slurm_commands.Entry) -> Live:
 def _unknown(
     sweep: SweepDirectory, attempts: Mapping[str, Attempt], reason: str
 ) -> dict[str, Live]:
-    """What the jobs themselves say, where SLURM does not answer: none of them counts as lost."""
+    """The records of the jobs, where SLURM does not answer: none of them counts as lost."""
     workers = {each.get("token"): each for each in map(sweep.worker, sweep.jobs())}
     found = {}
     for token in attempts:

@@ -1,4 +1,4 @@
-"""What is asked of SLURM's own commands, and what their answers mean."""
+"""Calls of SLURM's commands, and the meaning of their output."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _SAID = {
 
 
 class NoAnswer(Exception):
-    """SLURM does not answer: nothing is known of any job."""
+    """SLURM does not answer: the state of no job is known."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def cause(id_: str, log: Path) -> str | None:
     """
     said = _said(log)
     for state, code in (_accounted(id_), _controlled(id_)):
-        # A job that used too much memory is cancelled, or fails by a signal; its messages say why.
+        # A job that used too much memory is cancelled, or fails by a signal: see its messages.
         found = said if said and state in ("CANCELLED", "FAILED") else _in_words(state, code)
         if found:
             return found
@@ -162,7 +162,7 @@ def _accounted(id_: str) -> tuple[str, str]:
 
 
 def _controlled(id_: str) -> tuple[str, str]:
-    """State and exit code as the controller still knows them."""
+    """State and exit code, as long as the controller has them."""
     text = _try(["scontrol", "--oneliner", "show", "job", id_]) or ""
     values = dict(word.partition("=")[::2] for word in text.split())
     return values.get("JobState", ""), values.get("ExitCode", "")
@@ -178,7 +178,7 @@ def _in_words(state: str, code: str) -> str | None:
     if signal.isdigit() and int(signal):
         return f"killed by signal {signal}"
     number = int(exit_code)
-    # A shell's way to say that its command was killed.
+    # A shell's exit code for a command that was killed.
     return f"killed by signal {number - 128}" if number > 128 else f"ended with exit code {number}"
 
 
@@ -197,7 +197,7 @@ def preempted() -> bool:
 
 
 def requeue() -> None:
-    """Ask SLURM to run the job of this process again; SLURM kills the process to do so."""
+    """Requeue the job of this process; SLURM kills the process to do so."""
     command = ["scontrol", "requeue", os.environ["SLURM_JOB_ID"]]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
@@ -219,9 +219,9 @@ def partitions() -> list[str]:
 
 @contextmanager
 def outside_of_jobs() -> Iterator[None]:
-    """Hide what SLURM tells a job: one that is submitted from within would inherit it.
+    """Remove SLURM's variables of a job: one that is submitted from within would inherit them.
 
-    The user's defaults for sbatch and where SLURM's configuration lies stay.
+    The user's defaults for sbatch and the path of SLURM's configuration stay.
     """
     hidden = {key: value for key, value in os.environ.items() if _of_a_job(key)}
     for key in hidden:
@@ -238,7 +238,7 @@ def _of_a_job(key: str) -> bool:
 
 
 def _ask(command: Iterable[str]) -> str | None:
-    """The answer; None when SLURM knows no such job.
+    """The output; None when SLURM has no such job.
 
     Raises:
         NoAnswer: several times in a row.
@@ -262,7 +262,7 @@ def _ask(command: Iterable[str]) -> str | None:
 
 
 def _try(command: Sequence[str]) -> str | None:
-    """The answer, or None when there is none: what is only nice to know."""
+    """The output, or None when there is none: for optional information."""
     done = _run(command)
     if isinstance(done, subprocess.CompletedProcess) and done.returncode == 0:
         return done.stdout

@@ -1,4 +1,4 @@
-"""What is asked of SLURM for each job, checked before anything is submitted."""
+"""The resources of each job on SLURM, checked before anything is submitted."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def _flags(key: str, value: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class SlurmSettings:
-    """What each job gets; None leaves it to the cluster.
+    """What each job gets; None is the cluster's default.
 
     Attributes:
         partition: one, or several separated by commas.
@@ -103,7 +103,7 @@ class SlurmSettings:
         time: limit of one start: minutes, or SLURM's `1-12:00:00`.
         cpus: cores of a job.
         memory: of a job: GB, or SLURM's `16G`.
-        gpus: of a job; None: as many as trainer.devices says, when trainer.accelerator says gpu.
+        gpus: of a job; None: as many as trainer.devices, when trainer.accelerator is gpu.
         constraint: features that the node must have.
         exclude: nodes not to use.
         array_parallelism: how many jobs of one array run at once; None: as many as SLURM lets.
@@ -140,7 +140,7 @@ class SlurmSettings:
 
         Args:
             name: of the jobs.
-            gpus: of each job; 0 asks for none.
+            gpus: of each job; 0 for none.
         """
         # Without it scontrol refuses to requeue where the cluster's default is not to.
         additional: dict[str, Any] = {"requeue": True}
@@ -208,14 +208,14 @@ def _checked(commands: Sequence[str]) -> list[str]:
 
 
 def gpus_of(settings: SlurmSettings, config: Mapping[str, Any]) -> int:
-    """How many GPUs a job asks for.
+    """How many GPUs a job requests.
 
     Args:
         settings: what was chosen for all of them.
         config: of the job.
 
     Raises:
-        UserError: its training wants another number than it would get.
+        UserError: its training needs another number than it would get.
     """
     trainer = config.get("trainer") or {}
     accelerator, devices = str(trainer.get("accelerator", "auto")), trainer.get("devices", 1)

@@ -46,8 +46,8 @@ def freeze(sweep_path: Path, configs: Iterable[Mapping[str, Any]]) -> str:
     """Copy segscape, its yaml files and the user's own modules into `code/<digest>/`.
 
     The user's own modules are those that a `_target_` names and that no package index gave, and
-    what these import from beside themselves. A copy appears whole or not at all, whoever else makes
-    it at the same time.
+    what these import from beside themselves. A copy appears whole or not at all, also when several
+    processes make it at the same time.
 
     Args:
         sweep_path: the directory of the sweep.
@@ -85,12 +85,12 @@ def freeze(sweep_path: Path, configs: Iterable[Mapping[str, Any]]) -> str:
 
 
 def python_path(sweep_path: Path, digest: str) -> str:
-    """The value of PYTHONPATH with which a process imports the frozen code, and nothing newer.
+    """The value of PYTHONPATH with which a process imports the copied code, and nothing newer.
 
     What was importable by way of PYTHONPATH or the folder of the script comes after it.
 
     Raises:
-        UserError: the copy is gone, or lies at a path that PYTHONPATH cannot hold.
+        UserError: the copy is gone, or is at a path that PYTHONPATH cannot hold.
     """
     code = Path(sweep_path).absolute() / FOLDER / digest
     if not code.is_dir():
@@ -220,7 +220,7 @@ def _files(
     Args:
         folder: of the package, or within it.
         target: where it goes.
-        avoid: a folder that is left out: the sweep itself may lie within the package.
+        avoid: a folder that is left out: the sweep itself may be within the package.
         links: whether large data are linked.
     """
     found, size = [], 0
@@ -244,7 +244,7 @@ def _files(
 
 
 def _described(source: Path) -> bytes:
-    """What stands for a link in the digest."""
+    """The text of a link in the digest."""
     status = source.stat()
     return f"{source} {status.st_size} {status.st_mtime_ns}".encode()
 
@@ -268,12 +268,12 @@ def _write(draft: Path, entries: Iterable[_Entry], contents: Mapping[PurePosixPa
             path.symlink_to(entry.source)
             continue
         path.write_bytes(contents[entry.target])
-        # An editor that opened the wrong file says so.
+        # For people who open the copy in an editor instead of the original.
         path.chmod(0o444)
 
 
 def _write_git(draft: Path) -> None:
-    """Say which commit this was, and what differed from it."""
+    """Record the commit, and the difference from it."""
     git = git_state()
     if git is None:
         return

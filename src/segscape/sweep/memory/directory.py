@@ -94,9 +94,9 @@ class Attempt:
     Attributes:
         token: unique.
         launcher: name of the queue.
-        queue_id: what the queue calls it; None until it has answered.
+        queue_id: its id in the queue; None until the queue has returned it.
         submitted: when, ISO 8601.
-        code: digest of the frozen source it runs from.
+        code: digest of the source snapshot it runs from.
         cancelled: it is not to run.
         reason: why it was cancelled: `cancelled`, `pruned`.
     """
@@ -221,10 +221,10 @@ class SweepDirectory:
         )
 
     def add(self, planned: Iterable[Planned]) -> list[Job]:
-        """Make sure that the manifest has these jobs, each with its frozen configuration.
+        """Make sure that the manifest has these jobs, each with its saved configuration.
 
         Args:
-            planned: what is wanted; a known identity is left as it is.
+            planned: the jobs; one whose identity is there already is not changed.
 
         Returns:
             The jobs of all that is planned, in its order, each once.
@@ -287,7 +287,7 @@ class SweepDirectory:
         write_json(self.place(job) / "job.json", frozen)
 
     def frozen(self, job: Job) -> dict[str, Any]:
-        """What was frozen at submission: `job.json`."""
+        """What was saved at submission: `job.json`."""
         return read_json(self.place(job) / "job.json")
 
     def log_path(self, job: Job) -> Path:
@@ -300,7 +300,7 @@ class SweepDirectory:
         return slurms if slurms.is_file() else own
 
     def worker(self, job: Job) -> dict[str, Any]:
-        """What the job's process says of itself; empty before it has begun."""
+        """The record of the job's process; empty before it has begun."""
         return read_json(self.place(job) / "worker.json")
 
     def attempts(self, job: Job) -> list[Attempt]:

@@ -14,7 +14,7 @@ from segscape.runs.locks import is_locked
 from segscape.runs.run_directory import RunDirectory
 from segscape.sweep.memory.directory import Attempt, Job, SweepDirectory
 
-# A submitter records an attempt before it asks the queue: so long it may be on its way.
+# An attempt is recorded before it is submitted: for so long it may not be in the queue yet.
 _ON_ITS_WAY_S = 60.0
 # A queue's cause begins so when a job was taken out of it by the scheduler's own command.
 _BY_HAND = "cancelled"
@@ -71,7 +71,7 @@ class JobStatus:
 
 @dataclass(frozen=True)
 class Live:
-    """What a queue knows of an attempt that has not ended.
+    """The state in a queue of an attempt that has not ended.
 
     Attributes:
         state: waiting for its turn, or running.
@@ -83,13 +83,13 @@ class Live:
 
 
 class Asked(Protocol):
-    """What is asked of a queue to find the status of its jobs."""
+    """The methods of a queue from which the status of its jobs is found."""
 
     def live(self, sweep: SweepDirectory, attempts: Mapping[str, Attempt]) -> dict[str, Live]:
         """By token, those attempts that wait or run; the others have ended."""
 
     def cause(self, sweep: SweepDirectory, attempt: Attempt) -> str | None:
-        """Why an attempt ended, as far as the queue knows, in a few words."""
+        """Why an attempt ended, as recorded by the queue, in a few words."""
 
 
 QueueOf = Callable[[Attempt], Asked]
@@ -107,7 +107,7 @@ def job_statuses(
     """
     wanted = list(sweep.jobs() if jobs is None else jobs)
     latest = {job.id: sweep.attempts(job) for job in wanted}
-    # The queue is asked before the files are read: what ends meanwhile is then found there. A
+    # The queue is read before the files: what ends meanwhile is then found there. A
     # sweep that is done needs no queue, which may be on another machine.
     asked: dict[str, dict[str, Attempt]] = {}
     for job in wanted:
@@ -159,7 +159,7 @@ def _state(
     status: Mapping[str, Any],
     worker: Mapping[str, Any],
 ) -> tuple[State, str | None]:
-    # A third-party launcher leaves no attempts: then the run directory is all there is.
+    # A third-party launcher records no attempts: then there is only the run directory.
     if status.get("state") == "finished":
         return State.FINISHED, None
     if not attempts:

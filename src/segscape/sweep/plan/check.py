@@ -59,7 +59,7 @@ class Plan:
         planned: may be run, in the order of the points.
         rejected: cannot work.
         unfit: could work and are outside of the budget.
-        notes: what the user should know about the figures, in sentences.
+        notes: remarks on the figures for the user, in sentences.
     """
 
     planned: list[Planned]
@@ -110,7 +110,7 @@ class _Candidate:
     cost: DesignCost | None
 
     def values(self) -> dict[str, Any]:
-        """What a condition may ask for, by name."""
+        """The figures and choices that a condition may use, by name."""
         nodes = dict(_scalars(self.planned.config))
         choices = {k: v for k, v in self.planned.choices.items() if not k.startswith("hydra/")}
         return {**nodes, **choices, **self.planned.varied, **_figures(self.cost)}
@@ -150,7 +150,7 @@ class _Checked:
         return True
 
     def _mistake(self, point: Mapping[str, str]) -> UserError | None:
-        """The error that the configuration alone shows, without building the network."""
+        """The error that the configuration shows without building the network."""
         whole = [*self.common, *_overrides(point)]
         try:
             composed, _ = self.composer.compose(whole)
@@ -179,7 +179,7 @@ class _Checked:
         self.candidates.append(_Candidate(planned, own, cost))
 
     def fits(self, one: _Candidate, condition: Condition) -> bool:
-        """Whether a candidate meets the budget; one that cannot be judged is rejected."""
+        """Whether a candidate meets the budget; one that cannot be compared is rejected."""
         if one.cost is None and {*condition.names} & {*_FIGURES}:
             reason = "its parts cannot be counted, so that sweep.where cannot judge it"
             self.rejected.append(Rejection(one.overrides, reason, "", one.planned.varied))
@@ -188,7 +188,7 @@ class _Checked:
 
 
 def _unknown_axis(error: UserError, point: Mapping[str, str]) -> str | None:
-    """The axis whose key an error says not to exist."""
+    """The axis whose key an error reports not to exist."""
     key, _, reason = error.what.partition(": ")
     return key if "no such" in reason and key in map(plain, point) else None
 

@@ -40,7 +40,7 @@ class _Target:
     Attributes:
         classes: of the data set.
         size: height and width of the images that it is measured on.
-        note: what the user must know about the size; empty when it is that of the run.
+        note: a remark on the size for the user; empty when it is that of the run.
     """
 
     classes: int
@@ -58,7 +58,7 @@ class Costs:
         self._steps: dict[str, UserError | None] = {}
 
     def of(self, config: Config) -> DesignCost | None:
-        """The cost of the network of a configuration; None if meta tensors cannot tell it.
+        """The cost of the network of a configuration; None if it cannot be counted on meta tensors.
 
         Args:
             config: whole, resolved, and found right by `preflight.check_config`.
@@ -160,7 +160,7 @@ def _first_label(data: SegmentationDataModule) -> Any:
 
 
 class _Counts(DesignCosts):
-    """Also knows which features the decoder counted last gives, for the auxiliary heads."""
+    """Also keeps the features of the decoder counted last, for the auxiliary heads."""
 
     def _decoder(self, *given: Any) -> Any:
         found = super()._decoder(*given)

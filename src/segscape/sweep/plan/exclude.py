@@ -16,7 +16,7 @@ def without_excluded(points: list[Point], exclude: Sequence[Any]) -> list[Point]
     Args:
         points: to choose from.
         exclude: mappings or texts, {encoder: stdc2, fusion: add} or "encoder=stdc2 fusion=add".
-            `*` in a value stands for anything; a key that is left out matches everything.
+            `*` in a value matches anything; a key that is left out matches everything.
 
     Raises:
         UserError: an entry cannot be read, names a key that is not varied, or matches nothing.

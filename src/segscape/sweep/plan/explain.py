@@ -1,4 +1,4 @@
-"""What to tell the user about combinations that cannot work."""
+"""Errors for combinations that cannot work."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def listed(rejected: Sequence[Rejection], most: int | None = None) -> list[str]:
 def exclusions(bad: Sequence[Varied], good: Sequence[Varied]) -> list[dict[str, Any]]:
     """Patterns for `sweep.exclude` that match all of the bad and none of the good.
 
-    Each has as few keys as will do. Empty if no pattern tells the two apart.
+    Each has as few keys as will do. Empty if no pattern separates the two.
     """
     found: list[dict[str, Any]] = []
     for one in bad:
@@ -63,7 +63,7 @@ def exclusions(bad: Sequence[Varied], good: Sequence[Varied]) -> list[dict[str, 
         pattern = dict(one)
         if any(_matches(other, pattern) for other in good):
             return []
-        # The last axes are the least likely cause: seeds stand there.
+        # The last axes are the least likely cause: they are the seeds.
         for key in reversed([*one]):
             fewer = {name: value for name, value in pattern.items() if name != key}
             if fewer and not any(_matches(other, fewer) for other in good):

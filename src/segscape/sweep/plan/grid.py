@@ -1,4 +1,4 @@
-"""Which jobs a sweep stands for: axes of the command line and of `sweep.*`, as lists of choices.
+"""Which jobs a sweep has: axes of the command line and of `sweep.*`, as lists of choices.
 
 Nothing is composed here: `segscape.sweep.plan.check` finds out whether a combination can work.
 """

@@ -54,7 +54,7 @@ class Condition:
 
     Attributes:
         text: as typed.
-        names: the keys that it asks for, in the order of the text.
+        names: the keys that it uses, in the order of the text.
     """
 
     text: str
@@ -65,7 +65,7 @@ class Condition:
         """What the expression is for these values.
 
         Raises:
-            UserError: a key that is asked for is missing, or values cannot be compared.
+            UserError: a key that it uses is missing, or values cannot be compared.
         """
         return _Reading(self, values).of(self._tree)
 
@@ -73,7 +73,7 @@ class Condition:
         """Whether the condition is met.
 
         Raises:
-            UserError: a key that is asked for is missing, or values cannot be compared.
+            UserError: a key that it uses is missing, or values cannot be compared.
         """
         found = self.value(values)
         if not isinstance(found, bool):
@@ -91,7 +91,7 @@ def read(text: str, known: Collection[str] | None = None, what: str = "sweep.whe
         what: the setting it comes from, for messages.
 
     Raises:
-        UserError: it cannot be read, asks for an unknown key, or for more than conditions can do.
+        UserError: it cannot be read, or uses an unknown key or more than conditions support.
     """
     if _ASSIGNMENT.search(re.sub(r"'[^']*'|\"[^\"]*\"", "", text)):
         raise UserError(f"{what}: {text!r} cannot be read", _advice(text))

@@ -250,7 +250,7 @@ def _event(one: JobProgress) -> list[Text]:
         if one.seconds is not None:
             words += f"  in {clock(one.seconds)}"
     elif status.cause:
-        # A cause may be a whole traceback's message: its first line says what.
+        # A cause may be the message of a whole traceback: its first line is enough.
         words += f": {(status.cause.splitlines() or [''])[0]}"
     lines = [Text.assemble((f"{status.state:<10}", _STYLES.get(status.state, "")), words)]
     if status.state in BROKEN:

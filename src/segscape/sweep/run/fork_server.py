@@ -1,7 +1,7 @@
 """Jobs on this machine without the cost of imports: one process imports, and forks each job.
 
 Importing torch and Lightning takes seconds of a core, longer than a small job's own work. The
-process `python -P -m segscape.sweep.run.fork_server` imports them once, from the frozen source of
+process `python -P -m segscape.sweep.run.fork_server` imports them once, from the copied source of
 the jobs, reads requests from its standard input, a line of JSON each, and answers in the same way
 on its standard output. It computes nothing and never touches a GPU, so a job that is forked from it
 begins where a fresh process is after its imports.
@@ -30,17 +30,17 @@ _MODULES = (
     *("segscape.models.segmenter", "segscape.profiling.complexity", "segscape.profiling.latency"),
     *("segscape.profiling.report", "segscape.sweep.run.worker"),
 )
-# Between two looks at whether a job has ended, in seconds.
+# Between two checks whether a job has ended, in seconds.
 _LOOK_S = 0.1
 
 
 @dataclass
 class ForkedJob:
-    """A forked job, as the runner sees it: what it needs of a `subprocess.Popen`.
+    """The runner's handle of a forked job: what it needs of a `subprocess.Popen`.
 
     Attributes:
         pid: of its process.
-        lost: how it ends is no longer known; its lock shows whether it lives.
+        lost: how it ends is no longer known; its lock shows whether it is running.
     """
 
     server: ForkServer
@@ -55,7 +55,7 @@ class ForkedJob:
 
 @dataclass
 class ForkServer:
-    """The runner's side: the process that forks, and what it has said.
+    """The runner's side: the process that forks, and its replies.
 
     Args:
         environment: of the process and its jobs.
@@ -102,7 +102,7 @@ class ForkServer:
         return job
 
     def listen(self, wait_s: float | None = 0.0) -> bool:
-        """Take in what the process has said; False when it says nothing more, ever."""
+        """Read the replies of the process; False when there will be no more."""
         process = self.process
         if process is None or process.stdout is None:
             return False
@@ -141,7 +141,7 @@ def serve() -> list[str] | None:
         None in the process that forks; in a forked one the arguments of its job.
     """
     answers = os.dup(1)
-    # What a package prints while it is imported is no answer.
+    # What a package prints while it is imported is no reply.
     os.dup2(2, 1)
     for name in _MODULES:
         importlib.import_module(name)
@@ -167,7 +167,7 @@ def serve() -> list[str] | None:
 
 
 def _tell_ended(answers: int, wait: bool) -> int:
-    """Say which jobs have ended; their number."""
+    """Report which jobs have ended; their number."""
     found = 0
     with contextlib.suppress(ChildProcessError):
         while (ended := os.waitpid(-1, 0 if wait else os.WNOHANG))[0]:

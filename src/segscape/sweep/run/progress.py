@@ -101,7 +101,7 @@ class SweepProgress:
 
 @dataclass
 class ProgressReader:
-    """Looks at a sweep again and again; what cannot change is read once.
+    """Reads the state of a sweep repeatedly; what cannot change is read once.
 
     Args:
         sweep: which.
@@ -178,8 +178,8 @@ def _job_left(
         return None
     begun = datetime.fromisoformat(status.started).timestamp()
     first = status.record.get("started")
-    # Nobody wrote down where a continued job stood when it continued: its own rate has to do,
-    # which leaves out the validations.
+    # At which step a continued job continued is not recorded: the rate that it reports has to
+    # do, which leaves out the validations.
     continued = first is not None and (_between(first, status.started) or 0) > 0
     if first is not None and not continued:
         # Importing and building come once: the clock starts behind them.

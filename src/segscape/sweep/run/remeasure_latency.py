@@ -1,7 +1,7 @@
-"""The latency of every design of a sweep, one after another on one quiet machine.
+"""The latency of every design of a sweep, one after another on a machine that runs nothing else.
 
 While a sweep runs, jobs share machines, and each measures where it happens to run. Those figures
-say how long a call took there, not which design is faster.
+show how long a call took there, not which design is faster.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def measure_designs(
 
     Args:
         sweep: whose runs.
-        found: how its jobs stand.
+        found: status of its jobs.
         say: called with a line per design.
 
     Returns:

@@ -26,9 +26,9 @@ from segscape.sweep.memory.status import worker_lives
 from segscape.sweep.run.fork_server import ForkedJob, ForkServer
 
 _POLL_S = 0.2
-# Another process that looks whether a runner lives holds the lock for less than this.
+# Another process that checks whether a runner is running holds the lock for less than this.
 _LOCK_WAIT_S = 2.0
-# So long a job may take to save when it is asked to stop.
+# So long a job may take to save after the signal to stop.
 _GRACE_S = 90.0
 
 
@@ -61,7 +61,7 @@ class Runner:
         return self.sweep.path / "queue"
 
     def run(self) -> None:
-        """Work until the queue is empty; return at once when another runner lives."""
+        """Work until the queue is empty; return at once when another runner is running."""
         lock = os.open(self.place / "runner.lock", os.O_RDWR | os.O_CREAT, 0o644)
         end = time.monotonic() + _LOCK_WAIT_S
         while not try_lock(lock):
@@ -75,8 +75,8 @@ class Runner:
             self._cancel()
             self._start(cards)
             if not self.running and not waiting(self.place):
-                # Whoever submits holds the sweep's lock: either we see the entry, or the
-                # submitter sees that we are gone.
+                # A submitting process holds the sweep's lock: either its entry is found here,
+                # or it finds that this runner has ended.
                 with self.sweep.lock(timeout_s=600):
                     if not waiting(self.place):
                         if self._server is not None:
@@ -86,7 +86,7 @@ class Runner:
             time.sleep(_POLL_S)
 
     def _adopt(self) -> None:
-        """Find jobs that an earlier runner started, and what it left behind."""
+        """Find jobs that an earlier runner started, and its unfinished entries."""
         for file in waiting(self.place):
             token = token_of(file)
             entry = read_json(file)
@@ -162,7 +162,7 @@ class Runner:
             slot = self._free_slot()
             environment = {**os.environ, **self._environment(slot, slots, cards, settings)}
             cores = _share(slot % slots, slots) if self._pins(slots, cards, settings) else None
-            # A GPU is chosen before the driver is loaded, and only a process of its own is sure.
+            # A GPU is chosen before the driver is loaded, and only a new process has not loaded it.
             forks = bool(settings.get("warm")) and not cards
             process = self._fork(entry["command"], environment, cores) if forks else None
             if process is None:

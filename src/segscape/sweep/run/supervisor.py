@@ -1,4 +1,4 @@
-"""Bringing the jobs of a sweep to their end: what is missing is submitted, what is done is left."""
+"""Brings the jobs of a sweep to their end: what is missing is submitted, nothing is run twice."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from segscape.sweep.settings import SweepSettings
 
 # Continued from the source they began with.
 _GOES_ON = (State.STOPPED, State.LOST)
-# Between two looks at the time of a file, which cost nothing, unlike a question to the scheduler.
+# Between two reads of the time of a file, which cost nothing, unlike a query to the scheduler.
 _GLANCE_S = 0.25
 Show = Callable[[Sequence[JobStatus]], None]
 
@@ -35,8 +35,8 @@ class Supervisor:
         sweep: its directory.
         queue: where jobs go.
         settings: limits of retries.
-        jobs: those that the command wants; None: all of the manifest.
-        planned: what they were planned from, to freeze what may differ (where the data lie, how
+        jobs: those of the command; None: all of the manifest.
+        planned: what they were planned from, to save what may differ (where the data are, how
             to track) anew when they are submitted.
     """
 
@@ -56,7 +56,7 @@ class Supervisor:
         self._code: str | None = None
 
     def statuses(self) -> list[JobStatus]:
-        """How the jobs of this command stand; those that have finished are not read again."""
+        """Status of the jobs of this command; those that have finished are not read again."""
         open_ = [job for job in self.jobs if job.id not in self._ended]
         found = {one.job.id: one for one in statuses(self.sweep, self.queue, open_)}
         self._ended |= {id_: one for id_, one in found.items() if one.state is State.FINISHED}
@@ -66,8 +66,8 @@ class Supervisor:
         """Submit what neither is done nor on its way.
 
         Args:
-            retry: identities of jobs to submit whatever the limits say.
-            revive: cancelled jobs too: a new command wants them again.
+            retry: identities of jobs to submit regardless of the limits.
+            revive: cancelled jobs too: a new command submits them again.
 
         Returns:
             The jobs that were submitted.
@@ -89,14 +89,14 @@ class Supervisor:
             return [one.job for one in due]
 
     def wait(self, show: Show | None = None, interval_s: float | None = None) -> list[JobStatus]:
-        """Submit what becomes due until nothing is left to do.
+        """Submit what becomes due until nothing remains to be done.
 
         Args:
             show: called with the statuses every time.
-            interval_s: between two looks, in seconds; by default what the queue can bear.
+            interval_s: between two queries, in seconds; by default that of the queue.
 
         Returns:
-            How the jobs stand in the end.
+            The final status of the jobs.
         """
         pause = self.queue.poll_s if interval_s is None else interval_s
         while True:
@@ -119,7 +119,7 @@ class Supervisor:
             self._rest(pause, found)
 
     def _rest(self, seconds: float, found: Sequence[JobStatus]) -> None:
-        """Sleep, but not beyond the moment at which a running job says how it ended."""
+        """Sleep, but not beyond the moment at which a running job records how it ended."""
         running = [one.job for one in found if one.state is State.RUNNING]
         watched = [self.sweep.run(job).status_path for job in running]
         before = [_changed(path) for path in watched]
@@ -136,7 +136,7 @@ class Supervisor:
             self.queue.submit(self.sweep, [], self.sweep.attempts(idle[0].job)[-1].code)
 
     def cancel(self, jobs: Sequence[Job], reason: str = "cancelled") -> list[Job]:
-        """Take jobs out of the queue, or ask them to save and stop.
+        """Take jobs out of the queue, or signal them to save and stop.
 
         Returns:
             Those that were waiting or running.

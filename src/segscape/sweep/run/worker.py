@@ -1,8 +1,8 @@
 """The process of one job: `python -P -m segscape.sweep.run.worker DIRECTORY TOKEN`.
 
-It runs from frozen source with a frozen configuration, always continues where the last attempt
-stopped, and does nothing when the job is done, cancelled, or in the hands of a live process. So a
-queue may start it as often as it likes.
+It runs from a copy of the source with the saved configuration, always continues where the last
+attempt stopped, and does nothing when the job is done, cancelled, or run by another process. So a
+queue may start it any number of times.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from segscape.sweep.memory.directory import Attempt, now, read_attempts
 # SIGTERM ends a job for good, unless a cluster preempts it.
 CONTINUE = ("SIGUSR1", "SIGUSR2")
 _SIGNALS = ("SIGTERM", *CONTINUE)
-# So long another process may be looking whether this one lives.
+# So long another process may hold the lock to check whether this one is running.
 _LOCK_WAIT_S = 3.0
 _IDLE_RESTARTS = 3
 
@@ -69,7 +69,7 @@ def main(place: Path, token: str) -> int:
 
 
 def _attempt(place: Path, attempt: Attempt, frozen: dict[str, Any]) -> int:
-    """Run, and leave in worker.json how it went."""
+    """Run, and record in worker.json how it ended."""
     before = read_json(place / "worker.json")
     again = before.get("token") == attempt.token
     record: dict[str, Any] = {
@@ -88,7 +88,7 @@ def _attempt(place: Path, attempt: Attempt, frozen: dict[str, Any]) -> int:
         return _end(place, attempt, record, code, received, progress=_last_saved(place) != saved)
 
     def stop_now(number: int, frame: FrameType | None) -> None:
-        """Outside of the training nothing has to be saved: leave at once.
+        """Outside of the training nothing has to be saved: end at once.
 
         An exception would not do: the import of a package may swallow it.
         """
@@ -118,7 +118,7 @@ def _end(
     received: str | None,
     progress: bool,
 ) -> int:
-    """Write down how an attempt ended, and ask for another start if it is to go on; its code."""
+    """Record how an attempt ended, and request another start if it is to go on; its exit code."""
     record["idle"] = 0 if progress else record["idle"] + 1
     on_slurm = attempt.launcher == "slurm"
     # SLURM would not bring back a job that ends by itself while it is preempted.

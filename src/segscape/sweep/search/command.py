@@ -127,7 +127,7 @@ def describe(
     typed: Sequence[str],
     parameters: Sequence[Parameter],
 ) -> None:
-    """Write sweep.json, so that `segscape sweep` and `segscape report` know what this is."""
+    """Write sweep.json, from which `segscape sweep` and `segscape report` read what this is."""
     values = description(typed, queue, settings)
     values["axes"] = {each.key: list(each.choices) or [str(each)] for each in parameters}
     values["settings"]["objectives"] = [f"{way}:{key}" for way, key in settings.objectives]

@@ -1,4 +1,4 @@
-"""Which parameters exist at a point: what the decoder uses, and what `sweep.when` says."""
+"""Which parameters exist at a point: what the decoder uses, and the conditions of `sweep.when`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class _Base:
 
 
 class Conditions:
-    """Tells whether a parameter exists, given the values of those before it.
+    """Decides whether a parameter exists, given the values of those before it.
 
     Args:
         parameters: of the search.
@@ -74,7 +74,7 @@ class Conditions:
     def exists(self, key: str, point: Mapping[str, str]) -> bool:
         """Whether a parameter exists.
 
-        One whose condition asks for a parameter that does not exist, does not exist either.
+        One whose condition uses a parameter that does not exist, does not exist either.
 
         Args:
             key: of the parameter.
@@ -118,7 +118,7 @@ class Conditions:
         except UserError:
             if not chosen:
                 raise
-            # The plan of the point says what is wrong with it.
+            # The plan of the point raises what is wrong with it.
             return _Base(frozenset(OPTIONAL_PARTS), {})
         values = {key: value for key, value in _leaves(node) if not isinstance(value, list)}
         return _Base(getattr(target, "uses", frozenset()), {**values, **choices})

@@ -123,7 +123,7 @@ def check_measured(keys: Iterable[str], profile: Mapping[str, Any]) -> None:
 
 
 def pruning_metric(objectives: Sequence[tuple[str, str]]) -> tuple[str, str]:
-    """The objective by which a pruner judges: the first that every validation measures."""
+    """The objective of a pruner: the first that every validation measures."""
     for direction, key in objectives:
         if key.startswith("val/"):
             return direction, key

@@ -1,4 +1,4 @@
-"""New trials: what the sampler asks for, less what cannot run and what was there before."""
+"""New trials: what the sampler proposes, less what cannot run and what was there before."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from segscape.sweep.search.space import Space
 from segscape.sweep.search.study import Study, before
 from segscape.sweep.settings import SweepSettings
 
-# A sampler that repeats itself is asked so often before something new is chosen for it.
+# So often a sampler may repeat itself before something new is chosen for it.
 _PATIENCE = 20
 _BEFORE = "the sampler proposed it before"
-# So many points are looked at for something new, of those that a finite space lists.
+# So many points of a finite space are tried for something new.
 _LOOKED_AT = 500
 _LISTED = 20_000
 # What cannot work is reported as a bad result as long as there are enough good ones beside it.
@@ -50,7 +50,7 @@ class Proposal:
 
 
 class Proposer:
-    """Asks the sampler until it gives a design that is new, can work and fits the budget.
+    """Draws from the sampler until a design is new, can work and fits the budget.
 
     Args:
         sweep: gets the jobs.
@@ -139,8 +139,8 @@ class Proposer:
     def _may_be_reported(self) -> bool:
         """Whether the sampler may learn from one more design that cannot work.
 
-        A sampler that never learns of them would propose nothing else: it takes what it knows
-        nothing of for promising. With too many, TPE would count them among its best tenth.
+        Without any of them a sampler would propose nothing else: it prefers regions without
+        results. With too many, TPE would count them among its best tenth.
         """
         bad = sum("bad" in each.user_attrs for each in self.study.all())
         return bad < _BAD_PER_GOOD * len(self.study.complete())

@@ -35,7 +35,7 @@ def make_pruner(name: str, length: int | None) -> pruners.BasePruner:
     """
     if name == "none" or length is None:
         return pruners.NopPruner()
-    # The first tenth of a run says too little.
+    # The first tenth of a run is not representative.
     least = max(1, length // 10)
     if name == "median":
         return pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=least)

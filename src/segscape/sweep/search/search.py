@@ -1,6 +1,6 @@
 """The search itself: a free slot gets the next trial, whatever the others are doing.
 
-Everything it knows is in the study and in the sweep's directory. The trials of a searcher that is
+Its whole state is in the study and in the sweep's directory. The trials of a searcher that is
 killed are put in line again, and get their jobs back wherever they are: waiting, running, ended.
 """
 
@@ -74,7 +74,7 @@ class Search:
         constraints: on measured figures.
         configs: that together name every module that a job may need.
         say: prints a line about each trial.
-        interval_s: between two looks, in seconds; by default what the queue can bear.
+        interval_s: between two queries, in seconds; by default that of the queue.
     """
 
     def __init__(
@@ -107,10 +107,10 @@ class Search:
         return self.settings.workers or self.queue.slots or 4
 
     def run(self) -> None:
-        """Search until the trials are done, nothing is left to try, or the sweep is cancelled.
+        """Search until the trials are done, the space is exhausted, or the sweep is cancelled.
 
         Raises:
-            UserError: nothing can be run, no run has the figures that are wanted, or a trial
+            UserError: nothing can be run, no run has the figures of the objectives, or a trial
                 failed and `sweep.fail_fast` is set.
         """
         self._cancelled = self.sweep.read_description().get("cancelled")
@@ -161,7 +161,7 @@ class Search:
         return self._statuses([job for each in self.trials.values() for job in each.jobs])
 
     def _collect(self, found: Found) -> bool:
-        """Tell the study what has ended; whether anything has."""
+        """Report to the study what has ended; whether anything has."""
         running = self.study.unfinished(TrialState.RUNNING) if self.trials else []
         before = len(self.trials)
         for trial in list(self.trials.values()):
@@ -180,13 +180,13 @@ class Search:
         return len(self.trials) < before
 
     def _given_up(self, trial: Running, outcome: Outcome) -> Outcome | None:
-        """Cancel what is left of a trial; its result if it was quicker, None if it goes on."""
+        """Cancel the rest of a trial; its result if it ended before, None if it goes on."""
         reason = "pruned" if outcome.state is TrialState.PRUNED else "another seed failed"
         try:
             self._cancel(trial.jobs, reason)
         except UserError as error:
             self._say(f"trial {trial.number}: {reason}, but cannot be stopped: {error}")
-            return None  # the next look sees what becomes of it
+            return None  # the next query finds its outcome
         now = self._statuses(trial.jobs).values()
         return self._result(trial) if all(o.state is State.FINISHED for o in now) else outcome
 
@@ -210,7 +210,7 @@ class Search:
         return Outcome(TrialState.PRUNED) if self._report(trial) else None
 
     def _report(self, trial: Running, ended: bool = False) -> bool:
-        """Give the pruner what is new; whether it wants the trial to end."""
+        """Give the pruner what is new; whether the trial is to be pruned."""
         # With several seeds the first one's curve decides: equal seeds are compared.
         first, (_, key) = trial.jobs[0], pruning_metric(self.settings.objectives)
         return self.study.report(trial.number, curve(self.sweep.run(first), key), ended)
@@ -300,7 +300,7 @@ class Search:
         if proposal.before:
             last = max(proposal.before)
             words = f"takes over trial {last}: {words}"
-            # This command wants jobs that were cancelled before it began, and none cancelled since.
+            # Jobs that were cancelled before this command began are submitted again, others not.
             early = self._before & {trial.number, *proposal.before}
             trial.wanted_again = (State.CANCELLED,) if early else ()
         self.trials[trial.number] = trial
@@ -308,7 +308,7 @@ class Search:
         return trial
 
     def _nudge(self, found: Collection[JobStatus]) -> None:
-        """Where jobs wait and none runs, whatever serves the queue may have died."""
+        """Where jobs wait and none runs, the process that serves the queue may have been killed."""
         states = {one.state for one in found}
         if State.QUEUED not in states or State.RUNNING in states:
             return
@@ -320,7 +320,7 @@ class Search:
         """Whether a job is to be handed over, now or when there is a free slot."""
         before = trial.submitted[one.job.id]
         if one.state is State.WAITING:
-            # A third-party launcher leaves no trace of a job that could not start.
+            # A third-party launcher records nothing of a job that could not start.
             return before == 0
         if one.state in _GOES_ON:
             return before <= self.settings.restarts

@@ -48,7 +48,7 @@ class ConfigSnapshot:
         try:
             return self.composer.compose(overrides)[0]
         except UserError:
-            # Another axis may supply what is missing; else the plan of a point says what is wrong.
+            # Another axis may supply what is missing; else the plan of a point raises the error.
             return {}
 
 
@@ -58,7 +58,7 @@ class SourceSnapshot:
     Args:
         sweep: gets the copy, when the first job needs it.
         configs: that together name every module that a job may need.
-        say: prints that the source is another than that of earlier jobs.
+        say: prints a line when the source differs from that of earlier jobs.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
-"""The space that a search looks through: parameters, and when each of them exists.
+"""The space of a search: parameters, and when each of them exists.
 
 A parameter is an axis of the command line: `encoder=stdc1,stdc2`, `optim.lr=tag(log,
 interval(1e-4, 1e-1))`, `trainer.max_epochs=range(10, 40, 10)`. A fusion or a context exists only
-where the decoder uses one; anything else that depends on a choice is said with `sweep.when`.
+where the decoder uses one; anything else that depends on a choice is set by `sweep.when`.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class Parameter:
         return str(int(low) + self.step * round((value - low) / self.step))
 
     def value(self, text: str) -> Any:
-        """The value that Optuna knows by this text."""
+        """The value of this text in Optuna."""
         if self.choices:
             return text
         return float(text) if self.step is None else int(text)

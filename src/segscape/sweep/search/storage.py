@@ -40,7 +40,7 @@ _SQLITE_WAIT_S = 60
 
 
 def put_in_line(study: Study, trial: FrozenTrial) -> None:
-    """Let the next searcher that asks for a trial get this one, under a new number.
+    """Put this trial in line for the next searcher, under a new number.
 
     Args:
         study: that the trial is of.
@@ -72,7 +72,7 @@ class HeartbeatJournal(JournalStorage, BaseHeartbeat):
         return ceil(HEARTBEAT_S)
 
     def get_heartbeat_stale_trial_callback(self) -> Callable[[Study, FrozenTrial], None] | None:
-        """What is done with a trial whose searcher has died."""
+        """What is done with a trial whose searcher was killed."""
         return put_in_line
 
 
@@ -82,8 +82,9 @@ HeartbeatStorage = HeartbeatJournal | RDBStorage
 class JournalLock(JournalFileOpenLock):
     """Lets one process at a time append to a journal, and cuts off half a line that is its end.
 
-    Optuna would append to what a killed writer left, and could read nothing from there on. Its own
-    lock, which a killed process leaves for half a minute, is used where a file system has none.
+    Optuna would append to the half line of a killed writer, and could read nothing from there on.
+    Its own lock, which stays for half a minute when a process is killed, is used where a file
+    system has none.
     """
 
     def __init__(self, journal: Path) -> None:

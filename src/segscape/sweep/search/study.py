@@ -1,10 +1,10 @@
 """The trials of a search, with their results, in Optuna's storage.
 
-Searchers that share a study know of each other by Optuna's heartbeats: the trials of one that was
+Searchers that share a study detect each other by Optuna's heartbeats: the trials of one that was
 killed are in line again after a minute, and go to whoever asks next. A trial says in its attributes
 what it runs (`point`, `design`, `jobs`), and why it does not count (`refused`).
 
-A pruner of Optuna judges a single objective only, so the intermediate values are kept in a second
+A pruner of Optuna takes a single objective only, so the intermediate values are kept in a second
 study beside the first, one trial there for each trial here.
 """
 
@@ -124,7 +124,7 @@ class Study:
         return [each for each in self.counted() if each.state is TrialState.COMPLETE]
 
     def unfinished(self, *states: TrialState) -> list[int]:
-        """Numbers of the trials that run or are in line, whoever's they are."""
+        """Numbers of the trials that run or are in line, of every searcher."""
         wanted = states or (TrialState.RUNNING, TrialState.WAITING)
         return [each.number for each in self._main.get_trials(deepcopy=False, states=wanted)]
 
@@ -186,7 +186,7 @@ class Study:
         """Give up a trial that may be proposed again as if it had never been."""
         self.refuse(number, reason, interrupted=True)
 
-    # -- searchers that die, and those that live ---------------------------------------------------
+    # -- searchers that were killed, and the others ------------------------------------------------
 
     @contextmanager
     def beating(self) -> Iterator[None]:
@@ -252,7 +252,7 @@ class Study:
         length = max(self._length() or 0, max(curve)) if ended else self._length()
         pruner = make_pruner(self._pruner, length)
         new = set(curve) - set(frozen.intermediate_values)
-        # While no run had ended nobody was compared; halving needs to know how it was then.
+        # Before a run had ended nothing was compared; halving needs the values of that time too.
         unjudged = not any("rung" in key for key in frozen.system_attrs)
         prune = False
         for step in sorted(curve if unjudged and self._pruner in BY_RUNGS else new):
@@ -262,13 +262,13 @@ class Study:
             until = {each: v for each, v in frozen.intermediate_values.items() if each <= step}
             frozen.intermediate_values = until
             beaten = pruner.prune(self._curves, frozen)
-            # With its last validation a run has cost all that it costs: its result is wanted.
+            # After the last validation of a run pruning saves nothing: its result is kept.
             late = length is None or step >= length
             prune = prune or (beaten and step in new and not late)
         return prune
 
     def curves(self) -> list[FrozenTrial]:
-        """What the pruner knows of the trials."""
+        """The trials as the pruner reads them."""
         return self._curves.get_trials(deepcopy=False)
 
     def _length(self) -> int | None:

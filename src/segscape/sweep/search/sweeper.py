@@ -7,7 +7,7 @@ from segscape.sweep.sweeper import SegscapeSweeper
 
 
 class Optuna(SegscapeSweeper):
-    """Looks for the best designs instead of trying them all."""
+    """Searches for the best designs instead of trying them all."""
 
     def _sweep(self, arguments: list[str]) -> int:
         require_optuna()

@@ -67,7 +67,7 @@ def refuse_other_terms(name: str, before: Mapping[str, Any], now: Mapping[str, A
 
 
 def in_known_order(parameters: Sequence[Parameter], before: Mapping[str, Any]) -> list[Parameter]:
-    """The parameters with their choices in the order that the study knows: Optuna insists on it."""
+    """The parameters with their choices in the order of the study, which Optuna requires."""
     known = before.get("space", {})
     return [
         replace(each, choices=tuple(known[plain(each.key)]))

@@ -273,8 +273,8 @@ class Canvas:
         """Paint an upright sprite into a box.
 
         Args:
-            sprite: picture (h, w, 4); its last channel says where to paint.
-            region: (h, w) uint8 that says where to label, None when that is the same.
+            sprite: picture (h, w, 4); its last channel is the opacity.
+            region: (h, w) uint8, nonzero where to label; None when that is where it paints.
             box: left, top, right, bottom on the canvas, pixels.
             kind: label.
             tint: factor per channel.

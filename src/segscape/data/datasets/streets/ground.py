@@ -12,13 +12,13 @@ from segscape.data.datasets.streets.scene import FLAT, Scene
 
 _WHITE: Colour = (214, 214, 208)
 _YELLOW: Colour = (206, 166, 62)
-_END = 260.0  # metres; farther ground cannot be told from the horizon
+_END = 260.0  # metres; farther ground cannot be distinguished from the horizon
 
 
 def _air(scene: Scene, top: int, height: int) -> np.ndarray:
     """Share of haze of each row of the half canvas, as all of a row is about equally far.
 
-    The first 4 % are left out: they are not seen, and most rows then need no haze at all.
+    The first 4 % are left out: they are not visible, and most rows then need no haze at all.
     """
     camera = scene.camera
     rows = 2 * np.arange(top, top + height) + 1 - camera.v
@@ -227,7 +227,7 @@ def _sides(scene: Scene, lawns: tuple[bool, bool], asphalt: Colour) -> None:
 
 
 def paint_ground(scene: Scene, lawns: tuple[bool, bool]) -> None:
-    """Paint everything that lies flat, without light; `light_ground` follows after the shadows."""
+    """Paint everything that is flat, without light; `light_ground` follows after the shadows."""
     canvas, camera, rng, light = scene.canvas, scene.camera, scene.rng, scene.light
     light.tone(canvas, 0.01)
     tone = rng.uniform(76, 138)

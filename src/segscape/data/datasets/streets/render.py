@@ -1,6 +1,6 @@
 """Procedural street scenes with exact labels: an endless data set that needs no download.
 
-Scene number ``index`` of ``seed`` is drawn from these two numbers alone: the same bytes in every
+Scene number ``index`` of ``seed`` is drawn from these two numbers only: the same bytes in every
 process. Classes and colours are those of CamVid (Brostow et al. 2009) in the order of SegNet.
 """
 

@@ -13,7 +13,7 @@ from segscape.data.datasets.streets.light import Light
 from segscape.data.datasets.streets.rng import Rng
 from segscape.data.datasets.streets.textures import Atlas
 
-FLAT = 128  # value of the shade map that leaves the ground as it is
+FLAT = 128  # value of the shade map at which the ground is unchanged
 
 
 @dataclass(frozen=True)

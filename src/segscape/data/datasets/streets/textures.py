@@ -28,8 +28,8 @@ class Crown:
 
     Attributes:
         kind: leafy, conifer or bare.
-        levels: mip levels, largest first: picture (h, w, 4) whose last channel says where to
-            paint, and (h, w) that says where to label, None when that is the same.
+        levels: mip levels, largest first: picture (h, w, 4) whose last channel is the
+            opacity, and (h, w), nonzero where to label; None when that is where it paints.
     """
 
     kind: str
