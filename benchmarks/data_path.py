@@ -9,10 +9,10 @@ to 1.5 in steps of 0.125, crop 1024x512, horizontal flip, brightness, contrast, 
 with probability 0.5 each; normalisation belongs to the device in ours and is done on the CPU by the
 peers, as they do. One worker process serves batches of 4 through torch's DataLoader.
 
-Decoders are timed separately, in one process: image and label, nothing else. `ours / fastest decoder`
-above 1 means that a sample costs less than decoding its files, since rows below the crop are not
-decoded. All take turns, so that a machine that slows down meets all; figures are medians of the
-rounds. Files are in the page cache: this is about the processor, not about the disk.
+Decoders are timed separately, in one process: image and label, nothing else. `ours / fastest
+decoder` above 1 means that a sample costs less than decoding its files, since rows below the crop
+are not decoded. All take turns, so that a machine that slows down meets all; figures are medians of
+the rounds. Files are in the page cache: this is about the processor, not about the disk.
 
 The peers: `resize, then crop` is what mmsegmentation and PaddleSeg do with OpenCV; torchvision's
 transforms v2 and albumentations (skipped where it is not installed) do it with their own operators.
