@@ -48,7 +48,7 @@ def batches(
 
 @pytest.fixture(autouse=True)
 def no_snapshot(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("segscape.sweep.run.supervisor.freeze", lambda path, configs: "code")
+    monkeypatch.setattr("segscape.sweep.run.supervisor.take_snapshot", lambda path, configs: "code")
 
 
 def test_the_sweeper_gets_the_score_of_each_job_or_why_there_is_none(tmp_path: Path) -> None:

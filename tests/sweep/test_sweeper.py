@@ -69,7 +69,7 @@ class Waiting(Queue):
 def test_a_command_that_submits_nothing_updates_the_queue(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("segscape.sweep.run.supervisor.freeze", lambda path, configs: "code")
+    monkeypatch.setattr("segscape.sweep.run.supervisor.take_snapshot", lambda path, configs: "code")
     queue, sweep = Waiting(), SweepDirectory(tmp_path / "s")
     for _ in range(2):
         assert run_grid(sweep, queue, SweepSettings(wait=False), [planned("add")], {}) == 0

@@ -245,11 +245,11 @@ def _resume(sweep: SweepDirectory, jobs: Sequence[Job], asked: _Request) -> int:
 
 
 def _submit(sweep: SweepDirectory, wanted: Sequence[JobStatus], asked: _Request) -> int:
-    whole = [one for one in wanted if sweep.frozen(one.job)]
+    whole = [one for one in wanted if sweep.saved(one.job)]
     if len(whole) < len(wanted):
         gone = ", ".join(one.job.name for one in wanted if one not in whole)
         raise UserError(
-            f"the directory of {gone} is gone, and with it the frozen configuration",
+            f"the directory of {gone} is gone, and with it the saved configuration",
             "run the command of the sweep again: it makes another",
         )
     supervisor = _supervisor(sweep, [one.job for one in wanted])
@@ -264,7 +264,7 @@ def _submit(sweep: SweepDirectory, wanted: Sequence[JobStatus], asked: _Request)
         return 0
 
     # Waiting goes for the whole sweep: what is lost meanwhile is started again.
-    return watched(_supervisor(sweep, [job for job in sweep.jobs() if sweep.frozen(job)]))
+    return watched(_supervisor(sweep, [job for job in sweep.jobs() if sweep.saved(job)]))
 
 
 def _cancel(sweep: SweepDirectory, jobs: Sequence[Job], asked: _Request) -> int:

@@ -84,10 +84,10 @@ def _made(
 
 def _run(source: Source) -> Record:
     directory = RunDirectory(source.path)
-    frozen = read_json(source.path / "job.json")
+    saved = read_json(source.path / "job.json")
     status, summary = directory.read_status(), directory.read_summary()
-    config = frozen.get("config") or directory.read_config() or {}
-    overrides = frozen.get("overrides") or directory.read_overrides()
+    config = saved.get("config") or directory.read_config() or {}
+    overrides = saved.get("overrides") or directory.read_overrides()
     choices = kept_choices(
         (source.job.choices if source.job else None)
         or directory.read_choices()
@@ -102,7 +102,7 @@ def _run(source: Source) -> Record:
     cpu = (machine.get("cpu") or {}).get("model", "")
     # A latency that was measured again after the sweep, when nothing else ran, is undisturbed.
     disturbed = values.get("latency/device") == cpu and "latency/measured" not in values
-    name = source.job.name if source.job else _name(source.path, frozen, config, overrides, choices)
+    name = source.job.name if source.job else _name(source.path, saved, config, overrides, choices)
     shown = [{k: v for k, v in row.items() if k and not k.startswith(_CONSTANT)} for row in rows]
     gallery = [str(path) for path in sorted(directory.gallery.glob("*.png"))]
     known = {"name": name, "state": state, "gallery": gallery, "error": error}
@@ -147,13 +147,13 @@ def _may_live(status: Mapping[str, Any]) -> bool:
 
 def _name(
     place: Path,
-    frozen: Mapping[str, Any],
+    saved: Mapping[str, Any],
     config: Mapping[str, Any],
     overrides: Sequence[str],
     choices: Mapping[str, str],
 ) -> str:
-    if frozen.get("name"):
-        return str(frozen["name"])
+    if saved.get("name"):
+        return str(saved["name"])
     model = (config.get("model") or {}).get("name") or place.name
     typed = {text.split("=", 1)[0] for text in overrides}
     parts = [f"{key}={choices[key]}" for key in (*PARTS, "loss") if key in typed & {*choices}]

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 MAX_DIFF_BYTES = 1_000_000
-FROZEN_GIT = "git.json"
-"""Lies beside a frozen copy of the package, with git.diff."""
+SNAPSHOT_GIT = "git.json"
+"""Beside the copy of the package that jobs run from, with git.diff."""
 _MOST_UNTRACKED = 200
 
 
@@ -38,10 +38,10 @@ def git_state(repo_dir: str | Path | None = None) -> dict[str, Any] | None:
     is outside the repository or within one that has changed since: there it is the state from which
     the copy was made.
     """
-    frozen = _package_dir().parent / FROZEN_GIT
-    if repo_dir is None and frozen.is_file():
-        diff = frozen.with_name("git.diff").read_bytes().decode()
-        return {**json.loads(frozen.read_text(encoding="utf-8")), "diff": diff}
+    saved = _package_dir().parent / SNAPSHOT_GIT
+    if repo_dir is None and saved.is_file():
+        diff = saved.with_name("git.diff").read_bytes().decode()
+        return {**json.loads(saved.read_text(encoding="utf-8")), "diff": diff}
     return _describe_git(Path(repo_dir or _source_dir()))
 
 

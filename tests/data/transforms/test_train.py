@@ -1,16 +1,13 @@
-"""The fused crop equals resizing the whole image and cutting; colours follow their formulas."""
+"""The fused crop equals resizing the whole image and cutting."""
 
 from __future__ import annotations
-
-import colorsys
 
 import cv2
 import numpy as np
 import pytest
 
 from segscape.data.base import Sample
-from segscape.data.transforms import ColourJitter, TrainTransform
-from segscape.data.transforms.colour import turn_hsv
+from segscape.data.transforms import TrainTransform
 from segscape.data.transforms.geometry import Axis, Resampling
 from segscape.data.transforms.rotation import Rotation
 from segscape.errors import UserError
@@ -285,67 +282,6 @@ def test_scales_positions_and_flips_cover_their_range() -> None:
     plain = TrainTransform((8, 8), (1.0, 1.0), colour="none")
     flipped = [plain(image, label, np.random.default_rng(i))[1][0, 0] == 7 for i in range(400)]
     assert 0.4 < np.mean(flipped) < 0.6
-
-
-def only(operation: int, amount: float, image: np.ndarray) -> np.ndarray:
-    """The jitter with one operation at a known amount."""
-
-    class Fixed:
-        def permutation(self, n: int) -> np.ndarray:
-            return np.arange(n)
-
-        def random(self, n: int) -> np.ndarray:
-            return np.where(np.arange(n) == operation, 0.0, 1.0)
-
-        def uniform(self, low: float, high: float, n: int) -> np.ndarray:
-            return np.full(n, 1.0)
-
-    ranges = {"brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0}
-    ranges[list(ranges)[operation]] = amount
-    return ColourJitter(**ranges)(image, Fixed())  # type: ignore[arg-type]
-
-
-def test_colour_operations_follow_their_formulas() -> None:
-    image, _ = scene(6, 32, 32)
-    x = image.astype(float)
-    grey = x @ [0.299, 0.587, 0.114]
-    expected = {
-        0: 1.4 * x,
-        1: 1.4 * x - 0.4 * grey.mean(),
-        2: 1.4 * x - 0.4 * grey[..., None],
-    }
-    for operation, wanted in expected.items():
-        difference = only(operation, 0.4, image) - np.clip(wanted, 0, 255)
-        assert np.abs(difference).max() <= 1.01, operation
-
-
-def test_hue_turns_by_degrees() -> None:
-    colours = np.array([[[200, 40, 40], [40, 160, 90], [90, 90, 220]]], np.uint8)
-    for degrees in (-25.0, 18.0, 120.0):
-        for before, after in zip(colours[0], turn_hsv(colours, 1.0, degrees)[0], strict=True):
-            h, s, v = colorsys.rgb_to_hsv(*(before / 255))
-            wanted = np.array(colorsys.hsv_to_rgb((h + degrees / 360) % 1, s, v)) * 255
-            # the hue circle has 256 steps in 8 bits
-            assert np.abs(after - wanted).max() <= 5
-
-
-def test_jitter_tables_are_fused_exactly() -> None:
-    """Contrast then brightness in one table equals one after the other."""
-    image, _ = scene(7, 32, 32)
-    step_by_step = only(0, 0.3, only(1, 0.5, image))
-
-    class Both:
-        def permutation(self, n: int) -> np.ndarray:
-            return np.array([1, 0, 2, 3])
-
-        def random(self, n: int) -> np.ndarray:
-            return np.array([0.0, 0.0, 1.0, 1.0])
-
-        def uniform(self, low: float, high: float, n: int) -> np.ndarray:
-            return np.ones(n)
-
-    fused = ColourJitter(brightness=0.3, contrast=0.5)(image, Both())  # type: ignore[arg-type]
-    np.testing.assert_array_equal(fused, step_by_step)
 
 
 @pytest.mark.parametrize(

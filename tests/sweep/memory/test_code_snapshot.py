@@ -12,7 +12,7 @@ import pytest
 
 from segscape.errors import UserError
 from segscape.sweep.memory import code_snapshot
-from segscape.sweep.memory.code_snapshot import freeze, python_path
+from segscape.sweep.memory.code_snapshot import python_path, take_snapshot
 
 PRINT = "import my_parts, segscape, segscape.config as c; print(my_parts.VALUE, segscape.__file__)"
 
@@ -58,10 +58,10 @@ def test_later_edits_change_nothing(own: Path, tmp_path: Path) -> None:
     module = own / "my_parts.py"
     module.write_text("VALUE = 'then'\n")
     sweep = tmp_path / "sweep"
-    first = freeze(sweep, [config("my_parts.Fusion")])
+    first = take_snapshot(sweep, [config("my_parts.Fusion")])
     module.write_text("VALUE = 'now, and longer'\n")
     assert run(PRINT, python_path(sweep, first), tmp_path).split()[0] == "then"
-    second = freeze(sweep, [config("my_parts.Fusion")])
+    second = take_snapshot(sweep, [config("my_parts.Fusion")])
     assert second != first
     assert run(PRINT, python_path(sweep, second), own).startswith("now, and longer")
     assert run(PRINT, python_path(sweep, first), own).split()[0] == "then"
@@ -70,7 +70,7 @@ def test_later_edits_change_nothing(own: Path, tmp_path: Path) -> None:
 def test_segscape_and_its_yaml_come_from_the_copy(own: Path, tmp_path: Path) -> None:
     (own / "my_parts.py").write_text("VALUE = 1\n")
     sweep = tmp_path / "sweep"
-    digest = freeze(sweep, [config("my_parts.Fusion")])
+    digest = take_snapshot(sweep, [config("my_parts.Fusion")])
     code = sweep / "code" / digest
     found = run(
         "import segscape.config.files as c, segscape.config.identity as i\n"
@@ -88,10 +88,10 @@ def test_segscape_and_its_yaml_come_from_the_copy(own: Path, tmp_path: Path) -> 
 def test_a_copy_can_be_copied_again_as_an_installed_package_is(tmp_path: Path) -> None:
     """A wheel has its yaml inside the package, as a copy has: both give the same digest."""
     sweep = tmp_path / "first"
-    digest = freeze(sweep, [])
+    digest = take_snapshot(sweep, [])
     again = run(
-        "from pathlib import Path\nfrom segscape.sweep.memory.code_snapshot import freeze\n"
-        f"print(freeze(Path({str(tmp_path / 'second')!r}), []))",
+        "from pathlib import Path\nfrom segscape.sweep.memory.code_snapshot import take_snapshot\n"
+        f"print(take_snapshot(Path({str(tmp_path / 'second')!r}), []))",
         python_path(sweep, digest),
         tmp_path,
     ).strip()
@@ -104,7 +104,7 @@ def test_a_job_records_the_commit_of_its_code_and_not_of_where_it_runs(tmp_path:
     from segscape.runs.source_snapshot import git_state
 
     sweep = tmp_path / "sweep"
-    digest = freeze(sweep, [])
+    digest = take_snapshot(sweep, [])
     code = sweep / "code" / digest
     state = git_state()
     if state is None:
@@ -125,11 +125,11 @@ def test_a_job_records_the_commit_of_its_code_and_not_of_where_it_runs(tmp_path:
 def test_the_same_source_has_one_copy_without_caches(own: Path, tmp_path: Path) -> None:
     (own / "my_parts.py").write_text("VALUE = 1\n")
     sweep = tmp_path / "sweep"
-    digest = freeze(sweep, [config("my_parts.A"), config("my_parts.B")])
+    digest = take_snapshot(sweep, [config("my_parts.A"), config("my_parts.B")])
     run(PRINT, python_path(sweep, digest), tmp_path)  # writes __pycache__ into the copy
-    assert freeze(sweep, [config("my_parts.A")]) == digest
+    assert take_snapshot(sweep, [config("my_parts.A")]) == digest
     assert [path.name for path in (sweep / "code").iterdir()] == [digest]
-    other = freeze(tmp_path / "other", [config("my_parts.A")])
+    other = take_snapshot(tmp_path / "other", [config("my_parts.A")])
     assert other == digest
     assert not list((tmp_path / "other").rglob("__pycache__"))
 
@@ -142,14 +142,14 @@ def test_neighbours_that_are_imported_come_along_and_packages_do_not(
     (own / "my_helpers" / "__init__.py").write_text("")
     (own / "my_helpers" / "deep.py").write_text("import json\nx = 1\n")
     (own / "never_imported.py").write_text("")
-    digest = freeze(tmp_path, [config("my_parts.Fusion")])
+    digest = take_snapshot(tmp_path, [config("my_parts.Fusion")])
     assert copied(tmp_path, digest) == {"my_parts.py", "my_helpers"}
 
 
 def test_targets_are_found_at_any_depth(own: Path, tmp_path: Path) -> None:
     (own / "my_parts.py").write_text("")
     deep = {"model": {"auxiliary": {"decoder_16": [{"head": {"_target_": "my_parts.Head"}}]}}}
-    assert copied(tmp_path, freeze(tmp_path, [deep])) == {"my_parts.py"}
+    assert copied(tmp_path, take_snapshot(tmp_path, [deep])) == {"my_parts.py"}
 
 
 def test_a_package_without_init_is_copied_from_every_folder(
@@ -160,7 +160,7 @@ def test_a_package_without_init_is_copied_from_every_folder(
         (folder / "spread").mkdir(parents=True)
         (folder / "spread" / f"{name}.py").write_text(f"NAME = {name!r}\n")
     monkeypatch.syspath_prepend(str(second))
-    digest = freeze(tmp_path / "sweep", [config("spread.one.A")])
+    digest = take_snapshot(tmp_path / "sweep", [config("spread.one.A")])
     code = "import spread.one, spread.two; print(spread.one.NAME, spread.two.NAME)"
     path = str(tmp_path / "sweep" / "code" / digest)
     assert run(code, path, tmp_path).split() == ["one", "two"]
@@ -175,22 +175,22 @@ def test_large_data_in_a_package_are_linked(own: Path, tmp_path: Path) -> None:
     for number in range(3):
         (package / "images" / f"{number}.png").write_bytes(b"\0" * 500_000)
     sweep = package / "runs" / "sweep"  # a sweep within the package does not copy itself
-    digest = freeze(sweep, [config("my_parts.Fusion")])
+    digest = take_snapshot(sweep, [config("my_parts.Fusion")])
     copy = sweep / "code" / digest / "my_parts"
     assert (copy / "weights.bin").is_symlink() and (copy / "images").is_symlink()
     assert len(list((copy / "images").iterdir())) == 3
     assert not (copy / "names.json").is_symlink()
-    assert freeze(sweep, [config("my_parts.Fusion")]) == digest
+    assert take_snapshot(sweep, [config("my_parts.Fusion")]) == digest
     (package / "weights.bin").write_bytes(b"\0" * 1_600_000)
-    assert freeze(sweep, [config("my_parts.Fusion")]) != digest
+    assert take_snapshot(sweep, [config("my_parts.Fusion")]) != digest
 
 
 def test_processes_that_start_together_make_one_copy(tmp_path: Path) -> None:
     code = (
         "import sys\nfrom pathlib import Path\n"
-        "from segscape.sweep.memory.code_snapshot import freeze\n"
+        "from segscape.sweep.memory.code_snapshot import take_snapshot\n"
         "print('ready', flush=True); sys.stdin.readline()\n"
-        f"print(freeze(Path({str(tmp_path)!r}), []))"
+        f"print(take_snapshot(Path({str(tmp_path)!r}), []))"
     )
     waiting = [
         subprocess.Popen(
@@ -210,14 +210,14 @@ def test_half_a_copy_is_never_used(tmp_path: Path) -> None:
     """A process that is killed while it copies makes nothing that is taken for a copy."""
     code = (
         "import os\nfrom pathlib import Path\n"
-        "from segscape.sweep.memory import code_snapshot as frozen\n"
-        "frozen._write_git = lambda draft: os.kill(os.getpid(), 9)\n"
-        f"frozen.freeze(Path({str(tmp_path)!r}), [])"
+        "from segscape.sweep.memory import code_snapshot\n"
+        "code_snapshot._write_git = lambda draft: os.kill(os.getpid(), 9)\n"
+        f"code_snapshot.take_snapshot(Path({str(tmp_path)!r}), [])"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == -9
     left = [path.name for path in (tmp_path / "code").iterdir()]
     assert len(left) == 1 and left[0].startswith(".")
-    digest = freeze(tmp_path, [])
+    digest = take_snapshot(tmp_path, [])
     assert (tmp_path / "code" / digest / "segscape" / "conf" / "train.yaml").is_file()
 
 
@@ -227,14 +227,14 @@ def test_a_copy_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(code_snapshot, "_write_git", full)
     with pytest.raises(OSError, match="No space"):
-        freeze(tmp_path, [])
+        take_snapshot(tmp_path, [])
     assert list((tmp_path / "code").iterdir()) == []
 
 
 @pytest.mark.parametrize("target", ["no_such_module_here.Fusion", "__main__.Fusion"])
 def test_a_module_that_jobs_could_not_import_is_refused(tmp_path: Path, target: str) -> None:
     with pytest.raises(UserError, match=f"_target_={target}"):
-        freeze(tmp_path, [config(target)])
+        take_snapshot(tmp_path, [config(target)])
     assert not (tmp_path / "code").exists()
 
 
@@ -242,7 +242,7 @@ def test_paths_that_python_cannot_use(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is gone"):
         python_path(tmp_path, "0123456789ab")
     sweep = tmp_path / "at 12:30"
-    digest = freeze(sweep, [])
+    digest = take_snapshot(sweep, [])
     with pytest.raises(UserError, match="cannot hold"):
         python_path(sweep, digest)
 
@@ -250,7 +250,7 @@ def test_paths_that_python_cannot_use(tmp_path: Path) -> None:
 def test_what_was_importable_comes_after(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(["mine", "", str(tmp_path / "other")]))
     monkeypatch.chdir(tmp_path)
-    digest = freeze(tmp_path / "sweep", [])
+    digest = take_snapshot(tmp_path / "sweep", [])
     paths = python_path(tmp_path / "sweep", digest).split(os.pathsep)
     assert paths[:3] == [
         str(tmp_path / "sweep" / "code" / digest),

@@ -35,8 +35,8 @@ def test_the_manifest_only_grows(tmp_path: Path) -> None:
     second = sweep.add([planned("bga"), planned("add")])
     assert [job.id for job in sweep.jobs()] == [*(job.id for job in first), second[0].id]
     assert second[1] == first[0]
-    assert sweep.frozen(first[0])["config"] == dict(planned("add").config)
-    assert sweep.frozen(first[0])["group"] == "s"
+    assert sweep.saved(first[0])["config"] == dict(planned("add").config)
+    assert sweep.saved(first[0])["group"] == "s"
 
 
 def test_folders_are_safe_whatever_the_values_hold(tmp_path: Path) -> None:

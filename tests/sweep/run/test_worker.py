@@ -127,7 +127,7 @@ def test_a_job_that_never_gets_anywhere_is_not_requeued_for_ever(
 
     sweep, job = job_in(tmp_path)
     place = sweep.place(job)
-    monkeypatch.setattr(worker, "_run", lambda place, frozen: (worker.STOPPED, "SIGUSR2"))
+    monkeypatch.setattr(worker, "_run", lambda place, saved: (worker.STOPPED, "SIGUSR2"))
     codes = [worker._attempt(place, ATTEMPT, {}) for _ in range(4)]
     assert codes == [3, 3, 3, 1]
     status = RunDirectory(place).read_status()

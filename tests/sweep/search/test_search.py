@@ -63,7 +63,8 @@ def test_the_source_is_copied_once_for_all_jobs_of_a_command(
     codes = {search.sweep.attempts(job)[-1].code for job in search.sweep.jobs()}
     assert len(codes) == 1
     lines: list[str] = []
-    monkeypatch.setattr("segscape.sweep.memory.code_snapshot.freeze", lambda path, configs: "other")
+    name = "segscape.sweep.memory.code_snapshot.take_snapshot"
+    monkeypatch.setattr(name, lambda path, configs: "other")
     toy_search(tmp_path, PlayedQueue(), trials=5, say=lines.append).run()
     assert sum("the source has changed" in line for line in lines) == 1
 

@@ -161,7 +161,7 @@ class Launcher:
             assert each[-1] == "resume=auto"
             if number % 2 == 0:
                 job = next(j for j in self.sweep.jobs() if self.sweep.run(j).path == run.path)
-                row = figures_of(self.sweep.frozen(job)["config"], 1.0)
+                row = figures_of(self.sweep.saved(job)["config"], 1.0)
                 run.append_metrics({"epoch": 1, "step": 1, **row})
                 run.write_status("finished")
 

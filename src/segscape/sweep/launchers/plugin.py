@@ -103,7 +103,7 @@ class PluginQueue(Queue):
 def _overrides(sweep: SweepDirectory, each: Job) -> list[str]:
     # Quoted for Hydra's grammar, whatever signs the path has.
     place = str(sweep.place(each)).replace("\\", "\\\\").replace("'", "\\'")
-    return [*admit(sweep.frozen(each)["overrides"]), f"run_dir='{place}'", "resume=auto"]
+    return [*admit(sweep.saved(each)["overrides"]), f"run_dir='{place}'", "resume=auto"]
 
 
 def _stamps(sweep: SweepDirectory, jobs: Sequence[Job]) -> list[int | None]:

@@ -80,7 +80,7 @@ class SlurmQueue(Queue):
         slurm_commands.require("sbatch", "srun", "squeue", "scancel", "scontrol")
         by_gpus: dict[int, list[Job]] = {}
         for job in jobs:
-            config = sweep.frozen(job)["config"]
+            config = sweep.saved(job)["config"]
             by_gpus.setdefault(gpus_of(self._settings, config), []).append(job)
         largest = slurm_commands.largest_array()
         for gpus, alike in by_gpus.items():

@@ -22,7 +22,7 @@ from typing import Any
 from segscape.config.files import config_dir
 from segscape.errors import UserError
 from segscape.runs.files import write_json
-from segscape.runs.source_snapshot import FROZEN_GIT, git_state
+from segscape.runs.source_snapshot import SNAPSHOT_GIT, git_state
 
 FOLDER = "code"
 _DIGITS = 12
@@ -42,7 +42,7 @@ class _Entry:
     link: bool = False
 
 
-def freeze(sweep_path: Path, configs: Iterable[Mapping[str, Any]]) -> str:
+def take_snapshot(sweep_path: Path, configs: Iterable[Mapping[str, Any]]) -> str:
     """Copy segscape, its yaml files and the user's own modules into `code/<digest>/`.
 
     The user's own modules are those that a `_target_` names and that no package index gave, and
@@ -95,7 +95,7 @@ def python_path(sweep_path: Path, digest: str) -> str:
     code = Path(sweep_path).absolute() / FOLDER / digest
     if not code.is_dir():
         raise UserError(
-            f"the frozen source of the jobs is gone: {code}",
+            f"the copied source of the jobs is gone: {code}",
             "run the command of the sweep again: it makes a new one",
         )
     if os.pathsep in str(code):
@@ -280,4 +280,4 @@ def _write_git(draft: Path) -> None:
     diff = git.pop("diff")
     (draft / "commit.txt").write_text(f"{git['commit'] or 'no commit yet'}\n")
     (draft / "git.diff").write_bytes(diff.encode())
-    write_json(draft / FROZEN_GIT, git)
+    write_json(draft / SNAPSHOT_GIT, git)

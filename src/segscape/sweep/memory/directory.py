@@ -261,7 +261,7 @@ class SweepDirectory:
             design=design(planned.config),
             cost=dict(planned.cost),
         )
-        self.freeze(job, planned)
+        self.save(job, planned)
         return job
 
     # -- jobs --------------------------------------------------------------------------------------
@@ -274,9 +274,9 @@ class SweepDirectory:
         """The run directory of a job: the same."""
         return RunDirectory(self.place(job))
 
-    def freeze(self, job: Job, planned: Planned) -> None:
+    def save(self, job: Job, planned: Planned) -> None:
         """Write `job.json`: what the job's process reads, whatever happens to yaml afterwards."""
-        frozen = {
+        saved = {
             "config": dict(planned.config),
             "overrides": list(planned.overrides),
             "choices": dict(planned.choices),
@@ -284,9 +284,9 @@ class SweepDirectory:
             "group": self.name,
             "cwd": str(Path.cwd()),
         }
-        write_json(self.place(job) / "job.json", frozen)
+        write_json(self.place(job) / "job.json", saved)
 
-    def frozen(self, job: Job) -> dict[str, Any]:
+    def saved(self, job: Job) -> dict[str, Any]:
         """What was saved at submission: `job.json`."""
         return read_json(self.place(job) / "job.json")
 

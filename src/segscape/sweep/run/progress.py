@@ -149,7 +149,7 @@ class ProgressReader:
     def _budget(self, job: Job) -> tuple[int | None, int | None, int]:
         """Epochs or steps of a job, and its images per step."""
         if job.id not in self._budgets:
-            config = self.sweep.frozen(job).get("config") or {}
+            config = self.sweep.saved(job).get("config") or {}
             if config.get("trainer"):
                 config = with_one_budget(config, job.overrides)
             trainer = config.get("trainer") or {}

@@ -45,7 +45,7 @@ def measure_designs(
     designs: dict[str, list[JobStatus]] = {}
     for one in found:
         if one.state is State.FINISHED:
-            config = sweep.frozen(one.job)["config"]
+            config = sweep.saved(one.job)["config"]
             designs.setdefault(design(config), []).append(one)
     if not designs:
         raise UserError(f"no job of {sweep.name} has finished")
@@ -66,7 +66,7 @@ def _latency(sweep: SweepDirectory, one: JobStatus) -> dict[str, Any]:
     from segscape.profiling.latency import measure
     from segscape.runs.device import choose_device
 
-    config = sweep.frozen(one.job)["config"]
+    config = sweep.saved(one.job)["config"]
     profile = config["profile"]
     limits = {k: profile[k] for k in ("min_seconds", "max_seconds") if profile.get(k) is not None}
     size = one.summary.get("latency/input_size") or one.summary["model/input_size"]

@@ -14,7 +14,7 @@ from segscape.errors import UserError
 from segscape.exit_codes import STOPPED
 from segscape.sweep.launchers.base import Queue
 from segscape.sweep.launchers.queues import queue_of, statuses
-from segscape.sweep.memory.code_snapshot import freeze
+from segscape.sweep.memory.code_snapshot import take_snapshot
 from segscape.sweep.memory.directory import Attempt, Job, Planned, SweepDirectory
 from segscape.sweep.memory.status import LIVE, JobStatus, State
 from segscape.sweep.run.display import Display, screen, show_end
@@ -83,7 +83,7 @@ class Supervisor:
                 self._submitted[one.job.id, one.state] += 1
                 by_code.setdefault(self._code_of(one), []).append(one.job)
                 if planned := self._planned.get(one.job.id):
-                    self.sweep.freeze(one.job, planned)
+                    self.sweep.save(one.job, planned)
             for code, jobs in by_code.items():
                 self.queue.submit(self.sweep, jobs, code)
             return [one.job for one in due]
@@ -175,9 +175,9 @@ class Supervisor:
         if self._code is None:
             planned = {id_: each.config for id_, each in self._planned.items()}
             configs = [
-                planned.get(job.id) or self.sweep.frozen(job).get("config") for job in self.jobs
+                planned.get(job.id) or self.sweep.saved(job).get("config") for job in self.jobs
             ]
-            self._code = freeze(self.sweep.path, [each for each in configs if each])
+            self._code = take_snapshot(self.sweep.path, [each for each in configs if each])
         return self._code
 
 
@@ -201,8 +201,8 @@ def refuse_other_configurations(sweep: SweepDirectory, planned: Sequence[Planned
             continue
         raise UserError(
             f"{sweep.name} was begun with another configuration: "
-            f"{_first_differences(sweep.frozen(job)['config'], each.config)}",
-            f"segscape sweep resume {sweep.path} goes on with what was frozen then; "
+            f"{_first_differences(sweep.saved(job)['config'], each.config)}",
+            f"segscape sweep resume {sweep.path} goes on with what was saved then; "
             "sweep.name=NAME begins a sweep with the configuration of today",
         )
 

@@ -1,6 +1,6 @@
 """The process of one job: `python -P -m segscape.sweep.run.worker DIRECTORY TOKEN`.
 
-It runs from a copy of the source with the saved configuration, always continues where the last
+It runs from a copy of the source with the stored configuration, always continues where the last
 attempt stopped, and does nothing when the job is done, cancelled, or run by another process. So a
 queue may start it any number of times.
 """
@@ -46,8 +46,8 @@ def main(place: Path, token: str) -> int:
     Returns:
         0 done, 1 a defect, 2 a wrong request, 3 stopped by a signal after saving.
     """
-    frozen = read_json(place / "job.json")
-    if not frozen:
+    stored = read_json(place / "job.json")
+    if not stored:
         print(f"error: {place} holds no job", file=sys.stderr)
         return WRONG_REQUEST
     attempt = next((each for each in read_attempts(place) if each.token == token), None)
@@ -63,12 +63,12 @@ def main(place: Path, token: str) -> int:
         if attempt is None or attempt.cancelled:
             print(f"{place.name} was cancelled")
             return DONE
-        return _attempt(place, attempt, frozen)
+        return _attempt(place, attempt, stored)
     finally:
         os.close(lock)
 
 
-def _attempt(place: Path, attempt: Attempt, frozen: dict[str, Any]) -> int:
+def _attempt(place: Path, attempt: Attempt, stored: dict[str, Any]) -> int:
     """Run, and record in worker.json how it ended."""
     before = read_json(place / "worker.json")
     again = before.get("token") == attempt.token
@@ -88,7 +88,7 @@ def _attempt(place: Path, attempt: Attempt, frozen: dict[str, Any]) -> int:
         return _end(place, attempt, record, code, received, progress=_last_saved(place) != saved)
 
     def stop_now(number: int, frame: FrameType | None) -> None:
-        """Outside of the training nothing has to be saved: end at once.
+        """Outside of the training nothing has to be stored: end at once.
 
         An exception would not do: the import of a package may swallow it.
         """
@@ -103,7 +103,7 @@ def _attempt(place: Path, attempt: Attempt, frozen: dict[str, Any]) -> int:
         for name in _SIGNALS:
             signal.signal(getattr(signal, name), stop_now)
         print(f"\n== {record['started']} {record['host']} pid {record['pid']}", flush=True)
-        code, received = _run(place, frozen)
+        code, received = _run(place, stored)
     finally:
         for name in _SIGNALS:
             signal.signal(getattr(signal, name), signal.SIG_IGN)
@@ -134,19 +134,19 @@ def _end(
     return code
 
 
-def _run(place: Path, frozen: dict[str, Any]) -> tuple[int, str | None]:
+def _run(place: Path, stored: dict[str, Any]) -> tuple[int, str | None]:
     """Run the job; its exit code, and the signal that stopped the training."""
     directory = RunDirectory(place)
     try:
         # Relative paths mean what they meant where the sweep was submitted.
-        os.chdir(frozen["cwd"])
+        os.chdir(stored["cwd"])
         result = job.run(
             job.Request(
-                config={**frozen["config"], "run_dir": str(place), "resume": "auto"},
-                overrides=frozen["overrides"],
-                choices=frozen["choices"],
-                group=frozen["group"],
-                title=frozen["name"],
+                config={**stored["config"], "run_dir": str(place), "resume": "auto"},
+                overrides=stored["overrides"],
+                choices=stored["choices"],
+                group=stored["group"],
+                title=stored["name"],
             )
         )
         return result.exit_code, result.signal

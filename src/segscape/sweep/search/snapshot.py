@@ -73,11 +73,11 @@ class SourceSnapshot:
 
     def of(self, job: Job) -> str:
         """Digest of the copy that a job is to run from."""
-        config = self._sweep.frozen(job)["config"]
+        config = self._sweep.saved(job)["config"]
         if self._code is None or not set(code_snapshot.targets(config)) <= self._named:
             self._configs.append(config)
             before = self._in_use() if self._code is None else set()
-            self._code = code_snapshot.freeze(self._sweep.path, self._configs)
+            self._code = code_snapshot.take_snapshot(self._sweep.path, self._configs)
             self._named |= {name for each in self._configs for name in code_snapshot.targets(each)}
             if before and self._code not in before:
                 self._say("the source has changed: new jobs run from today's, unlike earlier ones")
