@@ -170,7 +170,7 @@ def page() -> str:
         f"## Cost here, {CLASSES} classes\n",
         *overview(stated),
         "\n## Beside what others state\n",
-        '"official code": counted on the implementation that the system follows. Ours is counted',
+        '"official code": counted on the implementation that the system follows. Here it is counted',
         "at the same size and with the same number of classes.\n",
         *compared,
         "\n## Published accuracy\n",

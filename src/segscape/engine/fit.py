@@ -108,12 +108,8 @@ def fit(
         return FitResult("finished", DONE, found.best, found.row, run.path, found.position.step)
     seed = found.seed if found is not None else torch.initial_seed() if seed is None else seed
     task.budget = budget
-    task.notes = {
-        "seed": seed,
-        "row": None if found is None else found.row,
-        "best": None if found is None else found.best,
-        "ended": False,
-    }
+    row, best = (None, None) if found is None else (found.row, found.best)
+    task.notes = {"seed": seed, "row": row, "best": best, "ended": False}
     _check_states(callbacks)
     clock, logger = Clock(), RowLogger()
     with Signals() as signals:
@@ -135,10 +131,7 @@ def fit(
         ]
         lightning_trainer = make_trainer(trainer, run, ordered, logger if callbacks else False)
         if found is not None:
-            stand_at(lightning_trainer, found.position)
-            if found.position.next_batch[1] > 0:
-                for callback in callbacks:
-                    skip_epoch_start(callback)
+            _continue_at(lightning_trainer, found, callbacks)
         state = _run(lightning_trainer, task, datamodule, run, found, signals)
     code = STOPPED if state == "stopped" else DONE
     step = None if found is None else found.position.step
@@ -202,6 +195,15 @@ def _check_states(callbacks: Sequence[lightning.Callback]) -> None:
 def _is_over(found: Resume, budget: Budget) -> bool:
     position = found.position
     return position.validated and (found.ended or budget.spent(position.epoch, position.step))
+
+
+def _continue_at(
+    trainer: lightning.Trainer, found: Resume, callbacks: Sequence[lightning.Callback]
+) -> None:
+    stand_at(trainer, found.position)
+    if found.position.next_batch[1] > 0:
+        for callback in callbacks:
+            skip_epoch_start(callback)
 
 
 def _run(

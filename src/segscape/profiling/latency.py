@@ -155,15 +155,14 @@ def measure(
         )
     dtype, cast = _data_types(precision)
     target = torch.device(device) if device is not None else _device_of(model)
-    network = inference_copy(model, target)
     layout = torch.channels_last if channels_last else torch.contiguous_format
-    network = network.to(dtype).to(memory_format=layout)  # type: ignore[call-overload]
+    network = inference_copy(model, target).to(dtype)
+    network = network.to(memory_format=layout)  # type: ignore[call-overload]
     if is_compiled(model):
         network.compile()
     height, width = (int(edge) for edge in size)
-    # A generator of its own: measuring must not move the random state of a training.
-    noise = torch.randn(batch, channels, height, width, generator=torch.Generator().manual_seed(0))
-    image = noise.to(target, dtype).contiguous(memory_format=layout)
+    image = _noise((batch, channels, height, width)).to(target, dtype)
+    image = image.contiguous(memory_format=layout)
 
     def logits() -> Tensor:
         with _autocast(target, cast):
@@ -192,6 +191,11 @@ def measure(
         warm_up_calls=1 + warm_up_calls,
         stable=stable,
     )
+
+
+def _noise(shape: tuple[int, ...]) -> Tensor:
+    # A generator of its own: measuring must not change the random state of a training.
+    return torch.randn(shape, generator=torch.Generator().manual_seed(0))
 
 
 def _warm_up(clock: _Clock, call: Callable[[], Tensor], seconds: float) -> tuple[int, bool]:

@@ -62,14 +62,18 @@ def measure_designs(
 
 
 def _latency(sweep: SweepDirectory, one: JobStatus) -> dict[str, Any]:
+    from segscape import build
     from segscape.api import load_model
     from segscape.profiling.latency import measure
+    from segscape.profiling.run_cost import image_size
     from segscape.runs.device import choose_device
 
     config = sweep.saved(one.job)["config"]
     profile = config["profile"]
     limits = {k: profile[k] for k in ("min_seconds", "max_seconds") if profile.get(k) is not None}
-    size = one.summary.get("latency/input_size") or one.summary["model/input_size"]
+    size = one.summary.get("latency/input_size") or one.summary.get("model/input_size")
+    if size is None:  # the run was not profiled
+        size = profile.get("size") or image_size(build.data(config, training=False), "val")
     return measure(
         load_model(sweep.place(one.job)),
         (int(size[0]), int(size[1])),
