@@ -82,7 +82,7 @@ def _train() -> int:
     here = os.getpid()
 
     def job(composed: Any) -> float | None:
-        # Not raised through Hydra, which would add lines of its own; the other jobs of a
+        # Not raised through Hydra, which would print further lines; the other jobs of a
         # multirun still run.
         found: list[float | None] = []
         elsewhere = os.getpid() != here  # a third-party launcher took it to another process
@@ -118,7 +118,7 @@ def _job(composed: Any, found: list[float | None], elsewhere: bool) -> int:
         config=config,
         overrides=overrides,
         choices={k: str(v) for k, v in context.runtime.choices.items()},
-        # A job of a sweep lies in SWEEP/jobs/FOLDER.
+        # A job of a sweep is in SWEEP/jobs/FOLDER.
         group=place.parents[1].name if place.parent.name == "jobs" else None,
     )
     if multirun:
@@ -135,7 +135,7 @@ def _job(composed: Any, found: list[float | None], elsewhere: bool) -> int:
 
 def _guarded(action: Callable[[], int]) -> int:
     """Run `action`; turn errors into a message and an exit code."""
-    # A log line that cannot be written (its reader has gone) is no news.
+    # A log line that cannot be written (its reader has ended) is no error.
     logging.raiseExceptions = False
     try:
         code = action()
@@ -148,7 +148,7 @@ def _guarded(action: Callable[[], int]) -> int:
         print("interrupted", file=sys.stderr)
         return STOPPED
     except BrokenPipeError:  # | head
-        # What is still in the buffer goes nowhere, instead of into an error at the exit.
+        # The rest of the buffer is discarded, instead of raising an error at the exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except Exception as error:

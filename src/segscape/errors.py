@@ -1,4 +1,4 @@
-"""Errors that are meant for the person at the keyboard."""
+"""Errors for the user: wrong input, not defects."""
 
 from __future__ import annotations
 

@@ -234,7 +234,7 @@ def finish(
 
 
 def print_closing(directory: RunDirectory, tracker: Tracker, state: str) -> None:
-    """Where the results are and how to look at them."""
+    """Where the results are and how to view them."""
     try:
         shown = directory.path.relative_to(Path.cwd())
     except ValueError:

@@ -28,7 +28,7 @@ def test_a_failure_is_one_line_and_the_last_job_still_runs(capsys):
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
     assert lines[0].startswith("T: broken; ")
-    assert worker.dead
+    assert worker.ended
     assert done == ["last"]
 
 
@@ -51,7 +51,7 @@ def test_work_that_hangs_is_left_behind(capsys):
     worker.submit(forever.wait)
     worker.submit(lambda: pytest.fail("runs after the end"))
     assert worker.close(0.05) is False
-    assert worker.dead
+    assert worker.ended
     forever.set()
     assert worker.close(30) is True
 
@@ -62,7 +62,7 @@ def test_rows_that_pile_up_end_the_tracking(capsys, monkeypatch):
     worker.submit(forever.wait)
     for _ in range(20):
         worker.submit(lambda: None)
-    assert worker.dead
+    assert worker.ended
     assert capsys.readouterr().err.count("it hangs") == 1
     forever.set()
     assert worker.close(30) is True

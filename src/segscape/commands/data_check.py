@@ -1,4 +1,4 @@
-"""`segscape data check`: is a data set as it should be, and what is in it."""
+"""`segscape data check`: whether a data set is complete and valid, and what is in it."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def split_choice(
 
 @contextmanager
 def _progress() -> Iterator[Progress | None]:
-    """A bar on the terminal, if there is one; standard output is left to the report."""
+    """A bar on the terminal, if there is one; standard output is for the report."""
     if not sys.stderr.isatty():
         yield None
         return

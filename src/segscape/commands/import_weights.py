@@ -31,7 +31,7 @@ def import_weights(rest: Sequence[str]) -> int:
     """`segscape import-weights FILE [--system NAME] [-o OUT.safetensors] [KEY=VALUE ...]`.
 
     Reads an official checkpoint (.pth, .pth.tar, .pt, .ckpt, .bin, .pdparams, .npz, .safetensors)
-    without executing anything in it, recognises by the names of its tensors whose it is, accounts
+    without executing anything in it, finds its system by the names of its tensors, accounts
     for every tensor, and writes a file that create_model(..., weights=OUT) and evaluate accept.
     """
     given = _parser().parse_intermixed_args(rest)
@@ -155,7 +155,7 @@ def _default_name(source: str, variant: str) -> str:
 def _report(
     given: Any, contents: Contents, report: ImportReport, tensors: Mapping[str, Tensor]
 ) -> None:
-    """What became of every tensor."""
+    """The use of every tensor."""
     from rich import box
     from rich.console import Console
     from rich.table import Table

@@ -35,7 +35,7 @@ def report(rest: Sequence[str]) -> int:
     """`segscape report SWEEP_OR_RUNS... [--html F] [--csv F] [--png F] ...`.
 
     Collects runs from sweeps (a directory, or a name below runs/sweeps), run directories, folders
-    of them, summary.json files of other people and offline folders of W&B, and shows them as a
+    of them, third-party summary.json files and offline folders of W&B, and shows them as a
     table: best first, the Pareto front marked, the effect of each choice, and what keeps figures
     from being compared. With files to write, only those are written.
     """

@@ -1,4 +1,4 @@
-"""`segscape sweep`: looking after sweeps that run, and those that stopped."""
+"""`segscape sweep`: status of sweeps; submit, retry or cancel their jobs."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _HOME = Path(SweepSettings().dir)
 
 @dataclass(frozen=True)
 class _Request:
-    """What was typed behind `segscape sweep`."""
+    """What was typed after `segscape sweep`."""
 
     command: str
     sweep: str | None
@@ -109,7 +109,7 @@ def choose(sweep: SweepDirectory, texts: Sequence[str]) -> list[Job]:
     """The jobs that are named, in the order of the manifest; without a name all.
 
     Raises:
-        UserError: nothing goes by that name.
+        UserError: no job has that name.
     """
     jobs = sweep.jobs()
     if not texts:
@@ -263,7 +263,7 @@ def _submit(sweep: SweepDirectory, wanted: Sequence[JobStatus], asked: _Request)
         print(f"  segscape sweep status {short(sweep.path)} --watch")
         return 0
 
-    # Waiting goes for the whole sweep: what is lost meanwhile is started again.
+    # The wait is for the whole sweep: what is lost meanwhile is started again.
     return watched(_supervisor(sweep, [job for job in sweep.jobs() if sweep.saved(job)]))
 
 
@@ -295,7 +295,7 @@ def _is_search(sweep: SweepDirectory) -> bool:
 
 
 def _end_searches(sweep: SweepDirectory) -> bool:
-    """Let the searchers of a sweep end: they would draw other jobs. Whether there may be any."""
+    """End the searchers of a sweep, which would draw other jobs. Whether there may be any."""
     if not _is_search(sweep):
         return False
     sweep.describe({"cancelled": time.time()})

@@ -1,8 +1,8 @@
 """Many configurations composed: the same as `composing.compose_with_choices`, much faster.
 
-Hydra reads every yaml and works out the whole defaults list anew for each composition, a tenth of
-a second. Here every yaml is read once, and everything is plain data. What this way is not sure to
-do exactly as Hydra does it, and everything that is wrong, goes through Hydra.
+Hydra reads every yaml and works out the whole defaults list again for each composition, a tenth of
+a second. Here every yaml is read once, and everything is plain data. What might differ
+from Hydra's result, and everything that is wrong, goes through Hydra.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Composer:
         try:
             config, choices = self.compose_without_hydra(overrides)
         except (NeedsHydra, UserError, HydraException, OmegaConfBaseException, ValueError):
-            # Hydra itself has the last word, also on what is wrong.
+            # Hydra decides, also on what is wrong.
             return _by_hydra(overrides)
         return config, {**hydra_choices(), **choices}
 

@@ -1,4 +1,4 @@
-"""Errors of Hydra and OmegaConf in the words of the user's command line."""
+"""Errors of Hydra and OmegaConf in terms of the user's command line."""
 
 from __future__ import annotations
 

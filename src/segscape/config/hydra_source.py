@@ -38,7 +38,7 @@ class ModelParts(ConfigSource):
 
     @staticmethod
     def scheme() -> str:
-        """What a search path names this source by."""
+        """The prefix of this source in a search path."""
         return SCHEME
 
     def available(self) -> bool:

@@ -13,8 +13,8 @@ def seed_step(seed: int, epoch: int, batch: int, rank: int, device: torch.device
 
     A generator that is carried from step to step also moves when a loader is opened, a validation
     runs or a picture is drawn; a run that continues from a checkpoint would have to repeat all of
-    that. Seeded per step, the numbers are the same however the process came here, so there is no
-    generator state to save.
+    that. Seeded per step, the numbers are the same after a resume, so there is no generator state
+    to save.
 
     Args:
         seed: of the run.

@@ -154,7 +154,7 @@ class SegmentationTask(lightning.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the network only, and add the configuration and the position in the training."""
-        # The position is in `notes`; from its own counters Lightning would guess another.
+        # The position is in `notes`; from its own counters Lightning would infer another.
         checkpoint.pop("loops", None)
         state = checkpoint["state_dict"]
         checkpoint["state_dict"] = {k: v for k, v in state.items() if k.startswith(PREFIX)}

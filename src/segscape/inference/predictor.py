@@ -37,7 +37,7 @@ class Predictable(Protocol):
 
 
 class Model(Segmenter):
-    """A network that segments images as people have them; otherwise a `Segmenter`."""
+    """A network that segments images of any size and file format; otherwise a `Segmenter`."""
 
     def predict(self, image: str | Path | np.ndarray | Image.Image) -> Prediction:
         """The classes of one image, see `predict` of this module."""
@@ -53,7 +53,7 @@ class Prediction:
             it is none of its classes (see `extra_outputs` of `Segmenter`).
         classes: names of the ids; may be empty.
         palette: RGB colours of the ids; generated where the model has none.
-        image: (H, W, 3) uint8, RGB: what was looked at.
+        image: (H, W, 3) uint8, RGB: the input.
     """
 
     mask: np.ndarray
@@ -142,7 +142,7 @@ def predict_files(
 
     Args:
         model: a `Segmenter`.
-        paths: image files, and directories whose images are meant.
+        paths: image files, and directories of images.
         out_dir: made when missing. Files are named by the images' stems; where two images share
             one, by as much of their directories as makes them unique.
 

@@ -1,7 +1,7 @@
 """Parameters and multiply-adds of many designs, every part counted once.
 
 A design is a choice of encoder, context, decoder, fusion and head. What a part costs depends on
-the channels and sizes that it meets and on nothing else, so a grid of designs costs little more
+the channels and sizes of its inputs only, so a grid of designs costs little more
 than its parts: the encoder is counted once per image size, a context once per feature, a decoder
 once per set of features, a fusion once per (low, high, out). The figures are those of
 `complexity.measure` on the assembled network; a test compares the two on a random sample.
@@ -154,7 +154,7 @@ class DesignCosts:
 
         Args:
             group: a group of parts, or "model" for the whole design.
-            settings: as for `of`; for an encoder nothing else is looked at.
+            settings: as for `of`; for an encoder nothing else is read.
 
         Raises:
             UserError: parts that do not fit together, or the decoder does not use the part.

@@ -1,4 +1,4 @@
-"""Counts as they are shown to people."""
+"""Counts in the units in which they are printed."""
 
 from __future__ import annotations
 

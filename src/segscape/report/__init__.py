@@ -1,1 +1,1 @@
-"""What a set of runs shows: tables, fronts, effects, and a page to look at them."""
+"""What a set of runs shows: tables, fronts, effects, and a page to view them."""

@@ -45,7 +45,7 @@ def write_page(
     Args:
         collection: what it shows.
         path: the file; readers see the old page or the new one, never half of one.
-        refresh_s: the page loads itself anew so often, in seconds, while a sweep runs.
+        refresh_s: the page reloads itself so often, in seconds, while a sweep runs.
 
     Returns:
         The file.

@@ -51,7 +51,7 @@ def read(path: str | Path, *, mmap: bool = True) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"there is no checkpoint {path}")
     hint = "choose another checkpoint, or start again in a new run_dir"
-    if not zipfile.is_zipfile(path):  # what torch has written since 1.6; mmap takes nothing else
+    if not zipfile.is_zipfile(path):  # what torch has written since 1.6; mmap supports nothing else
         raise UserError(
             f"{path} cannot be read as a checkpoint: it is truncated, or not written by segscape",
             f"{hint}; for an official file: segscape import-weights FILE",

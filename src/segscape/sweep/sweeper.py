@@ -51,7 +51,7 @@ class SegscapeSweeper:
             hydra_context=hydra_context,
             task_function=task_function,
         )
-        # Messages of the launcher while it is made are for people already.
+        # Messages of the launcher while it is made must be printed already.
         self.launcher: Launcher = self._make_launcher(config=config)
         if self.queue is not None:
             refuse_without_effect(config.hydra.overrides.hydra)

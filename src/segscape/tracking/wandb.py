@@ -1,4 +1,4 @@
-"""Weights & Biases, at arm's length: nothing that it does can stop or slow a training.
+"""Weights & Biases, isolated in a thread: nothing that it does can stop or slow a training.
 
 Every call into the library runs in one daemon thread (`worker.py`). A failure there prints one line
 and ends the tracking; a library that hangs is abandoned when the run ends. The run directory has
@@ -328,7 +328,7 @@ def _run_id(run_dir: Path) -> tuple[str, bool]:
 
 
 def _abandon() -> None:
-    """Cut a service that hangs loose, so that the interpreter's exit does not wait for it.
+    """Detach a service that hangs, so that the interpreter's exit does not wait for it.
 
     The library has no public way to do this; the names below are those of wandb 0.19 to 0.31, and
     where they are others `WandbTracker.hung` still requests an end by `os._exit`.

@@ -12,7 +12,7 @@ _MOST_ROWS = 10_000
 
 def say(line: str) -> None:
     """Print one line to the terminal, above a live progress bar."""
-    # In one piece: print() writes the end of a line apart, and another thread slips between.
+    # In one piece: print() writes the end of a line separately, and another thread may write in between.
     print(f"{line}\n", end="", file=sys.stderr, flush=True)
 
 
@@ -43,18 +43,18 @@ class Worker:
         self._changed = threading.Condition()
         self._closing = False
         self._last: Callable[[], None] | None = None
-        self._dead = False
+        self._ended = False
         self._thread: threading.Thread | None = None
 
     @property
-    def dead(self) -> bool:
+    def ended(self) -> bool:
         """Whether the work was given up."""
-        return self._dead
+        return self._ended
 
     def submit(self, job: Callable[[], None], droppable: bool = False) -> None:
         """Queue a job; returns at once."""
         with self._changed:
-            if self._dead or self._closing:
+            if self._ended or self._closing:
                 return
             if droppable:
                 self._make_room()
@@ -89,7 +89,7 @@ class Worker:
         if not self._thread.is_alive():
             return True
         with self._changed:
-            self._dead = True
+            self._ended = True
             self._jobs.clear()
         return False
 
@@ -119,8 +119,8 @@ class Worker:
 
     def _give_up(self, reason: str) -> None:
         with self._changed:
-            if self._dead:
+            if self._ended:
                 return
-            self._dead = True
+            self._ended = True
             self._jobs.clear()
         say(f"{self._name}: {reason}; {self._advice}")

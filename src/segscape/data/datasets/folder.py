@@ -15,7 +15,7 @@ What the labels mean:
     label_format: ids                 one channel (grey or palette) whose values are ids
     label_map: {7: road, 8: 0, 9: ignore}     id in a file -> class; left out: the training ids
     label_ignore: 255                 ids in the files that mean no class
-    label_format: colours             labels painted in RGB, or palette images meant as such
+    label_format: colours             labels painted in RGB, or palette images read as such
     label_colours: {road: [128, 64, 128], car: [[0, 0, 142], [0, 0, 143]], ignore: [0, 0, 0]}
 
 Ignored pixels become 255 in training. An id or a colour that is not described is an error that

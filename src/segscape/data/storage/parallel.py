@@ -56,7 +56,7 @@ def _begin(parent: int) -> None:
 
 
 def _end_with(parent: int) -> None:
-    # The pool's processes would wait for work for ever after their parent is killed.
+    # The pool's processes would wait for work forever after their parent is killed.
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)

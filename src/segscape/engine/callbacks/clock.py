@@ -28,7 +28,7 @@ class Clock:
         self._mark = perf_counter()
 
     def batch_starts(self) -> None:
-        """The loader has delivered."""
+        """Note that the loader has returned a batch."""
         now = perf_counter()
         if self._mark is not None:
             self.waited += now - self._mark
@@ -36,7 +36,7 @@ class Clock:
         self._mark = now
 
     def batch_ends(self, images: int) -> None:
-        """A batch has been trained."""
+        """Note that a batch has been trained."""
         now = perf_counter()
         assert self._mark is not None, "a batch ended that never started"
         self.seconds += now - self._mark

@@ -31,15 +31,15 @@ LINE_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class Status:
-    """One look at a training.
+    """The state of a training at one moment.
 
     Attributes:
         epoch: the one that is running, counted from 1.
         epochs: of the budget, None for a budget in steps.
         step: optimiser steps done.
         total: of the budget.
-        losses: means since the last look, `loss` and `loss/<term>`.
-        images_per_second: since the last look, 0 if unknown.
+        losses: means since the last reading, `loss` and `loss/<term>`.
+        images_per_second: since the last reading, 0 if unknown.
         miou: of the last validation.
         lr: of the last step.
         seconds_left: of the whole budget, validations included; None if unknown.
@@ -82,7 +82,7 @@ class Status:
 
 
 class Display(Protocol):
-    """A place where a training shows itself.
+    """A display of a training.
 
     Attributes:
         seconds: between two readings of the training's state.
@@ -94,10 +94,10 @@ class Display(Protocol):
         """Begin a training of so many steps."""
 
     def train(self, status: Status) -> None:
-        """Show a look at the training."""
+        """Show the state of the training."""
 
     def leave_training(self, status: Status) -> None:
-        """Show the last look before a validation."""
+        """Show the state before a validation."""
 
     def validate(self, done: int, total: int) -> None:
         """Show how far a validation is."""
@@ -106,7 +106,7 @@ class Display(Protocol):
         """Show the result of a validation."""
 
     def stop(self) -> None:
-        """End; may come twice."""
+        """End; may be called twice."""
 
 
 class Lines:
@@ -128,14 +128,14 @@ class Lines:
         """Nothing: the line of the validation has it."""
 
     def validate(self, done: int, total: int) -> None:
-        """Nothing: the line comes at the end."""
+        """Nothing: the line is printed at the end."""
 
     def validated(self, text: str) -> None:
         """A line about a validation."""
         self._print(text)
 
     def stop(self) -> None:
-        """Nothing to put away."""
+        """Nothing to remove."""
 
     def _print(self, text: str) -> None:
         # Never wrapped: one event, one line.
@@ -188,7 +188,7 @@ class Bar:
         self.live.console.print(text, highlight=False, markup=False)
 
     def stop(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         self.live.stop()
 
     def _draw(self, description: str) -> None:
@@ -311,7 +311,7 @@ class Progress(Callback):
         )
 
     def _recent_losses(self, task: SegmentationTask) -> dict[str, float]:
-        """Means since the last look: differences of the sums that the record keeps anyway."""
+        """Means since the last reading: differences of the sums that the record keeps anyway."""
         total = task.means.total(task.device).cpu()
         before, self._seen = self._seen, total
         if before is None or len(before) != len(total) or before[-1] >= total[-1]:

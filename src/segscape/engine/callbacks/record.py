@@ -92,7 +92,7 @@ class Record(Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Stop the clock and look at the loss."""
+        """Stop the clock and check the loss."""
         self.clock.batch_ends(len(batch["image"]))
         if pl_module.device.type == "cpu" or batch_idx % CHECK_EVERY == 0:
             self.check_loss(trainer, as_task(pl_module))

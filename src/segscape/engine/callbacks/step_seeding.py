@@ -28,7 +28,7 @@ class Steps(Callback):
         self.total = 0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Learn the length of the training."""
+        """Compute the length of the training."""
         check_accumulation(trainer)
         self.total = as_task(pl_module).total_steps()
 

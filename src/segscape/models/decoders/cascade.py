@@ -5,7 +5,7 @@ up-sampled once more before the classifier.
 
 Cascade label guidance: auxiliary heads on the deep input of each fusion, `decoder_guide_8` and
 `decoder_guide_16`. A fusion that gives a view of its deep input (`GuidedFusion`, CFF does) is
-asked for it; with any other fusion the guide is the deep input as it comes. It is not resized
+asked for it; with any other fusion the guide is the deep input unchanged. It is not resized
 first: the logits are, and a 1x1 classifier gives the same before a bilinear resize as after it.
 
 All of its weights are in its fusions. Whole networks with 19 classes, without auxiliary heads:

@@ -3,7 +3,7 @@
 A pickle is a program: it names callables and calls them. Here every name resolves to a
 stand-in of this module or is refused, so that the only things a file can make are dictionaries,
 lists, tuples, strings, numbers and numeric arrays. No callable of NumPy or of Python is
-ever handed to the file, not even a class.
+ever passed to the file, not even a class.
 
 Paddle's `.pdparams` files are such pickles (protocol 2 to 4) of `{name: numpy array}`.
 """

@@ -135,7 +135,7 @@ def detect(names: Iterable[str], system: str | None = None) -> Source:
     """The source whose checkpoints have such names.
 
     Where several have the names (a ResNet's are also those of most networks built on one), the
-    one that has a place or a rule for every name is meant, and then the most particular one.
+    one that has a place or a rule for every name is taken, and then the most specific one.
 
     Args:
         names: the tensors' names in the file.

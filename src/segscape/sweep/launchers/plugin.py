@@ -111,7 +111,7 @@ def _stamps(sweep: SweepDirectory, jobs: Sequence[Job]) -> list[int | None]:
     return [path.stat().st_mtime_ns if path.is_file() else None for path in paths]
 
 
-# -- the job, in whatever process the launcher has brought it to ----------------------------------
+# -- the job, in the process that the launcher has started ----------------------------------------
 
 
 def is_job(run_dir: str | None) -> bool:

@@ -88,7 +88,7 @@ class SlurmQueue(Queue):
                 self._submit_array(sweep, alike[start : start + largest], code, gpus)
 
     def live(self, sweep: SweepDirectory, attempts: Mapping[str, Attempt]) -> dict[str, Live]:
-        """Those that wait or run, from one look at the queue."""
+        """Those that wait or run, from one query of the queue."""
         by_id = {each.queue_id: token for token, each in attempts.items() if each.queue_id}
         # The process that submitted them was killed before it had recorded SLURM's id.
         by_batch = _places(sweep, [t for t, each in attempts.items() if each.queue_id is None])

@@ -106,7 +106,7 @@ class SlurmSettings:
         gpus: of a job; None: as many as trainer.devices, when trainer.accelerator is gpu.
         constraint: features that the node must have.
         exclude: nodes not to use.
-        array_parallelism: how many jobs of one array run at once; None: as many as SLURM lets.
+        array_parallelism: how many jobs of one array run at once; None: as many as SLURM starts.
         signal_s: so many seconds before the limit the job saves and goes back into the queue.
         srun: start the job by srun within its allocation; where that fails, false.
         setup: shell commands to run before, e.g. `module load cuda`; one that fails ends the job.
@@ -195,7 +195,7 @@ def read_slurm_settings(given: Mapping[str, Any]) -> SlurmSettings:
 def _checked(commands: Sequence[str]) -> list[str]:
     """Shell commands, each followed by an end of the script if it fails.
 
-    A shell goes on: the job would train without what was to be set up.
+    A shell goes on after an error: the job would train without its setup.
     """
     failed = (
         'segscape_code=$?; [ "$segscape_code" -eq 0 ] || { echo "segscape: setup command {number} '

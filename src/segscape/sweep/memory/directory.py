@@ -275,7 +275,7 @@ class SweepDirectory:
         return RunDirectory(self.place(job))
 
     def save(self, job: Job, planned: Planned) -> None:
-        """Write `job.json`: what the job's process reads, whatever happens to yaml afterwards."""
+        """Write `job.json`: what the job's process reads, independent of later changes of yaml."""
         saved = {
             "config": dict(planned.config),
             "overrides": list(planned.overrides),

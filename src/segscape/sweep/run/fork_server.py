@@ -179,13 +179,13 @@ def _tell_ended(answers: int, wait: bool) -> int:
 
 
 def _answer(answers: int, values: Mapping[str, int]) -> None:
-    # Without a runner that listens the jobs go on.
+    # The jobs go on when the runner has ended.
     with contextlib.suppress(BrokenPipeError):
         os.write(answers, json.dumps(values).encode() + b"\n")
 
 
 def _job(request: Mapping[str, Any]) -> list[str]:
-    """Make a forked process what one that was started by itself would be."""
+    """Set up a forked process as one that was started as a command."""
     os.setsid()
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)

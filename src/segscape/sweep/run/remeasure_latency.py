@@ -34,7 +34,7 @@ def measure_designs(
         The number of designs.
 
     Raises:
-        UserError: jobs of the sweep are still on their way, or none has finished.
+        UserError: jobs of the sweep are still queued or running, or none has finished.
     """
     live = [one for one in found if one.state in LIVE]
     if live:

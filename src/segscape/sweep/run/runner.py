@@ -1,6 +1,6 @@
 """Runs the queue of a sweep on this machine: `python -P -m segscape.sweep.run.runner SWEEP`.
 
-One runner per sweep, held by a lock. It starts each job in a session of its own, so jobs survive
+One runner per sweep, held by a lock. It starts each job in a session of its own, so jobs outlive
 it; a runner that is started later finds them by their locks and waits for them.
 """
 

@@ -63,7 +63,7 @@ class Supervisor:
         return [self._ended.get(job.id) or found[job.id] for job in self.jobs]
 
     def submit_due(self, retry: Iterable[str] = (), revive: bool = False) -> list[Job]:
-        """Submit what neither is done nor on its way.
+        """Submit what is neither done nor queued nor running.
 
         Args:
             retry: identities of jobs to submit regardless of the limits.

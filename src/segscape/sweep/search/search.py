@@ -1,4 +1,4 @@
-"""The search itself: a free slot gets the next trial, whatever the others are doing.
+"""The search itself: a free slot gets the next trial, independent of the others.
 
 Its whole state is in the study and in the sweep's directory. The trials of a searcher that is
 killed are put in line again, and get their jobs back wherever they are: waiting, running, ended.
@@ -52,7 +52,7 @@ class Running:
     Attributes:
         number: of the trial.
         jobs: one for each seed.
-        wanted_again: states of jobs that were taken back before, and are handed over once more.
+        wanted_again: states of jobs that were cancelled before, and are submitted again.
         submitted: by job, how often this searcher handed it over.
     """
 

@@ -1,8 +1,8 @@
 """The trials of a search, with their results, in Optuna's storage.
 
 Searchers that share a study detect each other by Optuna's heartbeats: the trials of one that was
-killed are in line again after a minute, and go to whoever asks next. A trial says in its attributes
-what it runs (`point`, `design`, `jobs`), and why it does not count (`refused`).
+killed are in line again after a minute, and go to the next searcher with a free slot. The attributes of a
+trial are what it runs (`point`, `design`, `jobs`), and why it does not count (`refused`).
 
 A pruner of Optuna takes a single objective only, so the intermediate values are kept in a second
 study beside the first, one trial there for each trial here.
@@ -145,7 +145,7 @@ class Study:
         return sum(each.number < number for each in self.counted()) >= wanted
 
     def enqueue(self, values: Mapping[str, Any]) -> None:
-        """Let the next trial that anyone asks for have these parameters."""
+        """Give these parameters to the next trial of any searcher."""
         self._main.enqueue_trial(dict(values))
 
     def again(self, trial: FrozenTrial) -> None:
@@ -207,7 +207,7 @@ class Study:
 
     def _keep_beating(self, stop: Event) -> None:
         while not stop.wait(storages.HEARTBEAT_S):
-            # The main thread meets what is wrong with the storage too, and reports it.
+            # The main thread gets the same error of the storage, and reports it.
             with suppress(optuna.exceptions.StorageInternalError, OSError):
                 for number in list(self._asked):
                     self._beat(number)
