@@ -36,7 +36,7 @@ Config = dict[str, Any]
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for.
+    """What is to be trained.
 
     Attributes:
         config: resolved, as plain data.

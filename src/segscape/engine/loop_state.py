@@ -1,10 +1,10 @@
 """The position of a training, and how to restore it.
 
 Lightning restores its progress counters too, but infers from them whether a batch, an epoch or a
-validation was finished when the checkpoint was written, wrongly in the middle of an
+validation was finished when the checkpoint was written, and is wrong in the middle of an
 epoch (pytorch-lightning#19549: a repeated or a skipped validation). Here the position is explicit
 plain data, and `stand_at` puts Lightning's counters where an unbroken run has them. All code
-that depends on Lightning's loops is in this file; tests/engine/test_exact_resume.py compares bit by bit.
+that depends on Lightning's loops is in this file; tests/engine/test_exact_resume.py compares them.
 """
 
 from __future__ import annotations

@@ -220,7 +220,7 @@ def assemble(
             of `Segmenter`.
 
     Raises:
-        UserError: the parts do not fit together; says which and what would.
+        UserError: the parts do not fit together; which ones, and what would fit.
     """
     _check_uses(decoder, context=context, fusion=fusion)
     spec = encoder.spec

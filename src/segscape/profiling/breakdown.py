@@ -1,4 +1,4 @@
-"""What flows through a network: the input and output shapes of each part, and what it costs.
+"""A network part by part: the input and output shapes of each part, and what it costs.
 
 The network runs once on meta tensors with hooks on its parts, so that the shapes are those that
 really arrive, and not those that a part announces.
@@ -79,7 +79,7 @@ class Breakdown:
 
 
 def break_down(network: Segmenter, size: tuple[int, int]) -> Breakdown:
-    """Run a network on the meta device and record what its parts see and cost.
+    """Run a network on the meta device and record the shapes and costs of its parts.
 
     Args:
         network: on the meta device, in evaluation mode, with its auxiliary heads.

@@ -99,7 +99,7 @@ class _FusionCalls:
 
 
 class DesignCosts:
-    """Counts designs, remembering every part that it has counted.
+    """Counts designs; every part is counted once and cached.
 
     Args:
         size: height and width of the image, in pixels.

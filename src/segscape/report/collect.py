@@ -172,7 +172,7 @@ def _objectives(
             f"--x and --y are both {first[1]}",
             f"two different figures make a front: {', '.join(short_list(known))}",
         )
-    # What is not asked for is as usual, but never the same figure again.
+    # A default objective, but never the same figure again.
     given = first or second
     others = [each for each in (*usual, *_usual(known)) if given and each[1] != given[1]]
     first = first or others[0]

@@ -56,7 +56,7 @@ def conditions_of(
     config: Mapping[str, Any],
     choices: Mapping[str, str],
 ) -> dict[str, str]:
-    """The conditions of a run, as texts; those that are not known are left out.
+    """The conditions of a run, as texts; those that are not recorded are left out.
 
     Args:
         values: summary.json.
@@ -124,7 +124,7 @@ def _commit(git: Mapping[str, Any]) -> str:
 
 
 def warnings(runs: Sequence[Run]) -> list[str]:
-    """Every condition in which runs differ, or that is known of some of them only.
+    """Every condition in which runs differ, or that is recorded for some of them only.
 
     Args:
         runs: those whose figures are shown.

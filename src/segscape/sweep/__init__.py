@@ -1,1 +1,1 @@
-"""Many trainings from one command, and the memory of what became of each."""
+"""Many trainings from one command, and the record of each."""

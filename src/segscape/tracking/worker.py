@@ -12,7 +12,7 @@ _MOST_ROWS = 10_000
 
 def say(line: str) -> None:
     """Print one line to the terminal, above a live progress bar."""
-    # In one piece: print() writes the end of a line separately, and another thread may write in between.
+    # In one piece: print() writes the end of a line separately, after other threads perhaps.
     print(f"{line}\n", end="", file=sys.stderr, flush=True)
 
 

@@ -21,7 +21,7 @@ class Queue(Protocol):
 
     Attributes:
         name: by which `queue_from` makes it again.
-        poll_s: pause between two questions to it, in seconds.
+        poll_s: pause between two queries of it, in seconds.
         background: whether jobs run without the command that submitted them, from a copy of the
             source. Else `run_here` runs them, and the queue exists within one command only.
     """

@@ -94,7 +94,7 @@ class LocalQueue(Queue):
             elif worker_lives(job):
                 found[token] = Live("running")
             elif worker.get("token") == token and worker.get("exit") is None and idle:
-                continue  # killed, and so is the runner that would have seen it
+                continue  # killed, and so is the runner that would have recorded it
             else:
                 found[token] = Live("queued", note)
         return found

@@ -1,7 +1,7 @@
 """Third-party Hydra launchers (joblib, Ray, submitit, basic) under the sweepers of segscape.
 
-Such a launcher takes a batch of overrides and returns when all of it has ended. The sweep has its
-memory all the same: each job has its directory, and how it ended is read there.
+Such a launcher takes a batch of overrides and returns when all of it has ended. The sweep keeps its
+record nevertheless: each job has its directory, and how it ended is read there.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class PluginQueue(Queue):
 
 
 def _overrides(sweep: SweepDirectory, each: Job) -> list[str]:
-    # Quoted for Hydra's grammar, whatever signs the path has.
+    # Quoted for Hydra's grammar: the path may have any sign.
     place = str(sweep.place(each)).replace("\\", "\\\\").replace("'", "\\'")
     return [*admit(sweep.saved(each)["overrides"]), f"run_dir='{place}'", "resume=auto"]
 
@@ -159,7 +159,7 @@ def run_job(request: job.Request, number: int, elsewhere: bool) -> int:
     with log.open("a", encoding="utf-8") as file:
         file.write(header)
     if elsewhere:
-        # joblib makes its own way to start processes the default, which DataLoader cannot use.
+        # joblib makes its own start method of processes the default, which DataLoader cannot use.
         multiprocessing.set_start_method(None, force=True)
     with _printing_into(log) if elsewhere else contextlib.nullcontext():
         code, words = _run(run, log, request)

@@ -33,7 +33,7 @@ _HIDDEN = ("SLURM_NTASKS", "SLURM_NPROCS", "SLURM_NTASKS_PER_NODE", "SLURM_TASKS
 _TRANSIENT = re.compile(r"timed? ?out|unable to contact|temporarily|slurm_receive", re.IGNORECASE)
 _UNREACHABLE = re.compile(r"configuration source|unable to contact|connection refused", re.I)
 _PAUSES_S = (3.0, 10.0)
-# Reasons to wait that no waiting ends.
+# Reasons to wait that do not end by themselves.
 _HOPELESS = {
     "BadConstraints": "no node has what it asks for",
     "DependencyNeverSatisfied": "its dependency cannot be satisfied",

@@ -50,7 +50,7 @@ class Entry:
         id: `12`, or `12_3` of an array.
         name: of the batch that it was submitted with.
         index: in its array; 0 of a single job.
-        state: SLURM's word for it.
+        state: as SLURM names it.
         reason: why it waits.
         nodes: where it runs.
     """
@@ -148,7 +148,7 @@ def _said(log: Path) -> str | None:
     except OSError:
         return None
     found = {words: list(re.finditer(pattern, text)) for pattern, words in _SAID.items()}
-    # The log holds every start of the job: the last word counts.
+    # The log holds every start of the job: the last message counts.
     last = {words: hits[-1].start() for words, hits in found.items() if hits}
     return max(last, key=lambda words: last[words]) if last else None
 

@@ -98,7 +98,7 @@ class SlurmSettings:
 
     Attributes:
         partition: one, or several separated by commas.
-        account: who pays.
+        account: that is charged.
         qos: quality of service.
         time: limit of one start: minutes, or SLURM's `1-12:00:00`.
         cpus: cores of a job.

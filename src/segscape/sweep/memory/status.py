@@ -1,4 +1,4 @@
-"""What has become of every job, read from its files and from the queue."""
+"""The status of every job, read from its files and from the queue."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ LIVE = (State.QUEUED, State.RUNNING)
 
 @dataclass(frozen=True)
 class JobStatus:
-    """What has become of a job.
+    """The status of a job.
 
     Attributes:
         job: which.

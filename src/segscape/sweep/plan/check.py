@@ -53,7 +53,7 @@ class Unfit:
 
 @dataclass(frozen=True)
 class Plan:
-    """What became of the points of a sweep.
+    """The result of the check of the points of a sweep.
 
     Attributes:
         planned: may be run, in the order of the points.
@@ -77,7 +77,7 @@ def plan(
     """Compose, check and cost every point, as its training would, without training it.
 
     Args:
-        points: values in Hydra's notation by key, as `points.expand` gives them.
+        points: values in Hydra's notation by key, as `grid.expand` gives them.
         common: overrides that all points share.
         settings: `where` is read.
         composer: by default one that has read the yaml files as they are now.

@@ -49,7 +49,7 @@ class _Target:
 
 
 class Costs:
-    """Counts configurations, remembering every data set and every part."""
+    """Counts configurations; every data set and every part is cached."""
 
     def __init__(self) -> None:
         self.notes: dict[str, None] = {}

@@ -128,7 +128,7 @@ def _require_quotes(before: str, token: str, known: Collection[str] | None, what
 
 
 def _marked(token: str, known: Collection[str] | None, names: dict[str, None], what: str) -> str:
-    """A name in the form that Python's grammar takes; `names` learns it."""
+    """A name in the form that Python's grammar takes; it is added to `names`."""
     if token in _WORDS:
         return token
     if known is None or token in known:

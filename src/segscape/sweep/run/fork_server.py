@@ -23,7 +23,7 @@ from typing import Any
 
 from segscape.fast_exit import exit_fast
 
-# What every training imports sooner or later.
+# What every training imports.
 _MODULES = (
     *("cv2", "lightning", "torch", "torchmetrics", "rich.console"),
     *("segscape.data.loader", "segscape.engine.fit", "segscape.engine.task", "segscape.job"),

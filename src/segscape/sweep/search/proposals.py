@@ -55,7 +55,7 @@ class Proposer:
     Args:
         sweep: gets the jobs.
         study: of the search.
-        space: to look through.
+        space: to search.
         plan: checks points: `plan.check.plan` for the common overrides and settings.
         settings: trials, seeds, seed.
     """

@@ -12,7 +12,7 @@ BY_RUNGS = ("halving", "hyperband")
 
 def make_sampler(name: str, seed: int, trials: int) -> samplers.BaseSampler:
     """The sampler that `sweep.sampler` names, fit for a search of so many trials."""
-    # The first third explores, so that a short search does not lean on two or three results.
+    # The first third explores, so that a short search does not depend on two or three results.
     start = max(4, min(10, trials // 3))
     if name == "random":
         return samplers.RandomSampler(seed=seed)

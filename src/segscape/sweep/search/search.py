@@ -133,7 +133,7 @@ class Search:
         self.stopped = True
 
     def step(self) -> bool:
-        """Look once what has ended, and fill free slots; whether anything has changed."""
+        """Check once what has ended, and fill free slots; whether anything has changed."""
         found = self._look()
         ended = self._collect(found)
         started = self._fill(self._look() if ended else found)
@@ -155,7 +155,7 @@ class Search:
                 if status == {"finished"}:
                     self.study.again(trial)
 
-    # -- what has become of the jobs ---------------------------------------------------------------
+    # -- the outcome of the jobs -------------------------------------------------------------------
 
     def _look(self) -> Found:
         return self._statuses([job for each in self.trials.values() for job in each.jobs])
@@ -217,7 +217,7 @@ class Search:
 
     def _result(self, trial: Running) -> Outcome:
         """The objectives of a trial whose jobs have all finished: means over its seeds."""
-        self._report(trial, ended=True)  # others are held against the whole of its curve
+        self._report(trial, ended=True)  # others are compared with the whole of its curve
         runs = [best_row(self.sweep.run(job)) for job in trial.jobs]
         wanted = [key for _, key in self.settings.objectives]
         needed = list(dict.fromkeys([*wanted, *(each.key for each in self.constraints)]))

@@ -1,8 +1,9 @@
 """The trials of a search, with their results, in Optuna's storage.
 
 Searchers that share a study detect each other by Optuna's heartbeats: the trials of one that was
-killed are in line again after a minute, and go to the next searcher with a free slot. The attributes of a
-trial are what it runs (`point`, `design`, `jobs`), and why it does not count (`refused`).
+killed are in line again after a minute, and go to the next searcher with a free slot. The
+attributes of a trial are what it runs (`point`, `design`, `jobs`), and why it does not count
+(`refused`).
 
 A pruner of Optuna takes a single objective only, so the intermediate values are kept in a second
 study beside the first, one trial there for each trial here.
@@ -141,7 +142,7 @@ class Study:
         return trial
 
     def too_many(self, number: int, wanted: int) -> bool:
-        """Whether there were enough before this one: searchers elsewhere have other locks."""
+        """Whether there were enough before this one: other directories have other locks."""
         return sum(each.number < number for each in self.counted()) >= wanted
 
     def enqueue(self, values: Mapping[str, Any]) -> None:
