@@ -107,7 +107,7 @@ def test_typed_epochs_replace_the_steps_of_an_experiment() -> None:
     assert with_one_budget(settings(typed[0]), typed[:1])["trainer"]["max_steps"] == 10000
 
 
-def test_scoring_a_foreign_checkpoint_calls_no_function_of_its_choice() -> None:
+def test_scoring_a_third_party_checkpoint_calls_no_function_of_its_choice() -> None:
     foreign = settings()
     foreign["augment"] = {"_target_": "subprocess.getoutput", "cmd": "exit 1"}
     assert build.data(foreign, training=False).augment is None

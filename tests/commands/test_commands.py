@@ -42,7 +42,7 @@ def run(*arguments: str, path: Path | None = None) -> subprocess.CompletedProces
     )
 
 
-def test_help_lists_all_and_a_typo_is_answered() -> None:
+def test_help_lists_all_and_a_typo_is_an_error() -> None:
     done = run("--help")
     assert done.returncode == 0
     for name in ("train", *commands.COMMANDS):

@@ -123,7 +123,7 @@ def test_generated_scenes_and_one_split(capsys: pytest.CaptureFixture[str]) -> N
         (["sample", "data=streets", "split=val,test"], "a sheet shows one split"),
     ],
 )
-def test_mistakes_are_answered(words: list[str], message: str) -> None:
+def test_mistakes_are_errors_with_a_hint(words: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message):
         data(words)
 

@@ -85,7 +85,7 @@ def test_averaged_weights_are_taken_when_asked_for(
         import_weights([str(source), "--ema", "--dry-run"])
 
 
-def test_an_encoder_alone_is_no_system(tmp_path: Path) -> None:
+def test_an_encoder_file_is_no_system(tmp_path: Path) -> None:
     from segscape.models.encoders.resnet import ResNet
 
     torch.save(_torchvision_names(ResNet(18).state_dict()), tmp_path / "resnet18.pth")

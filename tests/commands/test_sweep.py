@@ -134,7 +134,7 @@ def test_watching_ends_with_the_jobs(capsys: pytest.CaptureFixture[str]) -> None
     assert f"report: segscape report runs/sweeps/{NAME}" in capsys.readouterr().out
 
 
-def test_ctrl_c_leaves_the_jobs_alone(
+def test_ctrl_c_does_not_end_the_jobs(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = begun(["long"])
@@ -290,7 +290,7 @@ def test_a_sweep_of_a_third_party_launcher_has_no_queue() -> None:
         (["status", NAME, "--json", "--watch"], "for programs", "one of them"),
     ],
 )
-def test_mistakes_are_answered(words: list[str], what: str, hint: str) -> None:
+def test_mistakes_are_errors_with_a_hint(words: list[str], what: str, hint: str) -> None:
     begun(["quick"], submit=False)
     with pytest.raises(UserError) as found:
         sweep(words)
@@ -304,7 +304,7 @@ def test_a_sweep_is_found_by_path_and_by_name(here: Path) -> None:
         assert find(text).path.resolve() == made.sweep.path.resolve()
 
 
-def test_the_command_line_knows_the_command(
+def test_the_command_line_has_the_command(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.argv", ["segscape", "sweep", "status", "nothing"])
@@ -319,7 +319,7 @@ def test_the_command_line_knows_the_command(
     assert "segscape sweep retry" in capsys.readouterr().out
 
 
-def test_a_sweep_knows_options_of_the_users_own(here: Path) -> None:
+def test_a_sweep_has_options_of_the_users_own(here: Path) -> None:
     root = Path(cli.__file__).resolve().parents[2]
     example = root / "examples" / "my_fusion"
     done = subprocess.run(

@@ -93,7 +93,7 @@ def test_grids_do_not_need_hydra(composer: Composer, overrides: list[str]) -> No
     assert {k: v for k, v in all_choices.items() if not k.startswith("hydra/")} == choices
 
 
-def test_what_is_composed_is_nobody_elses(composer: Composer) -> None:
+def test_what_is_composed_is_not_shared(composer: Composer) -> None:
     first, choices = composer.compose(["fusion=add"])
     first["model"]["mean"][0] = first["model"]["auxiliary"]["decoder_16"] = "changed"
     choices["fusion"] = "changed"
@@ -107,7 +107,7 @@ def test_what_is_composed_is_nobody_elses(composer: Composer) -> None:
     [["fusion=nothing"], ["trainer.max_epoch=3"], ["nonsense"], ["fusion=add,concat"], ["x=1"]],
     ids=" ".join,
 )
-def test_mistakes_are_answered_as_by_hydra(composer: Composer, overrides: list[str]) -> None:
+def test_errors_are_those_of_hydra(composer: Composer, overrides: list[str]) -> None:
     with pytest.raises(UserError) as ours:
         composer.compose(overrides)
     with pytest.raises(UserError) as theirs:

@@ -51,7 +51,7 @@ def test_the_command_line_beats_the_model_and_the_experiment() -> None:
         ("data.root='", "quote"),
     ],
 )
-def test_mistakes_are_answered_with_the_nearest_valid_thing(override: str, expected: str) -> None:
+def test_errors_name_the_nearest_valid_thing(override: str, expected: str) -> None:
     with pytest.raises(UserError) as caught:
         composing.compose([override])
     assert expected in str(caught.value)
@@ -71,7 +71,7 @@ def test_own_folder_of_options(tmp_path: Path) -> None:
     assert "did you mean fusion=mine?" in str(error)
 
 
-def test_composing_inside_a_hydra_application_leaves_it_alone() -> None:
+def test_composing_inside_a_hydra_application_does_not_change_it() -> None:
     from hydra.core.global_hydra import GlobalHydra
 
     with own_hydra():

@@ -156,7 +156,7 @@ GONE = {
 
 
 @pytest.mark.parametrize("name", GONE)
-def test_an_experiment_that_is_one_with_others_is_answered_with_both(name: str) -> None:
+def test_an_experiment_that_is_one_with_others_gives_an_error_with_both(name: str) -> None:
     with pytest.raises(UserError, match=f"it is {GONE[name]} today"):
         composing.compose([f"experiment={name}"])
 
@@ -170,7 +170,7 @@ def test_every_model_of_a_header_once_had_its_experiment(name: str, model: str) 
         assert option_today("experiment", once) == (f"experiment={name}", f"model={model}")
 
 
-def test_a_recipe_that_a_yaml_of_the_user_names_is_answered_too(tmp_path: Path) -> None:
+def test_a_recipe_that_a_yaml_of_the_user_names_is_explained_too(tmp_path: Path) -> None:
     (tmp_path / "experiment").mkdir()
     (tmp_path / "experiment" / "mine.yaml").write_text(
         "# @package _global_\n# Mine\ndefaults: [bisenet_recipe]\n"

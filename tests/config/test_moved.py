@@ -105,7 +105,7 @@ GONE = {
 
 
 @pytest.mark.parametrize("typed", GONE)
-def test_an_option_that_has_gone_is_answered_with_what_it_was(typed: str) -> None:
+def test_the_error_for_a_removed_option_gives_its_replacement(typed: str) -> None:
     group, _, name = typed.partition("=")
     today = option_today(group, name)
     with pytest.raises(UserError) as caught:

@@ -105,7 +105,7 @@ def test_every_room_has_its_floor() -> None:
 
 
 @pytest.mark.parametrize("room", [room for room in LEVEL if room])
-def test_a_room_knows_only_rooms_below_it(room: str) -> None:
+def test_a_room_imports_only_rooms_below_it(room: str) -> None:
     upwards = [
         f"{module} imports {other}"
         for module, others in sorted(GRAPH.items())

@@ -36,7 +36,7 @@ EXAMPLE = ROOT / "examples" / "my_fusion"
 OWN = Path(os.environ.get("SEGSCAPE_OWN_PARTS", EXAMPLE / "conf"))
 CONTRACTS = {
     "encoder": (
-        parts.test_an_encoder_gives_what_its_spec_says,
+        parts.test_an_encoder_gives_the_features_of_its_spec,
         parts.test_an_encoder_runs_on_the_meta_device,
     ),
     "context": (
@@ -56,7 +56,7 @@ CONTRACTS = {
         fusions.test_channels_last_stays,
     ),
     "decoder": (
-        parts.test_a_decoder_gives_what_its_spec_says,
+        parts.test_a_decoder_gives_the_features_of_its_spec,
         parts.test_a_decoder_names_the_strides_that_it_lacks,
     ),
     "head": (parts.test_a_head_keeps_the_size_or_gives_more,),
@@ -200,7 +200,7 @@ def test_a_tracker_from_outside(trained: RunDirectory) -> None:
     ]
 
 
-def test_a_run_is_scored_with_the_classes_alone(folder: Path, trained: RunDirectory) -> None:
+def test_a_run_is_scored_with_the_classes_only(folder: Path, trained: RunDirectory) -> None:
     """Without --config-dir: the run directory has the configuration."""
     run(folder, "-m", "segscape", "evaluate", "run=run", "split=test", "profile.enabled=false")
     found = json.loads((folder / "run" / "evaluate-test" / "summary.json").read_text())

@@ -30,7 +30,7 @@ def assert_all_learn(module: nn.Module, result: Tensor) -> None:
 
 
 @encoders
-def test_an_encoder_gives_what_its_spec_says(option: str) -> None:
+def test_an_encoder_gives_the_features_of_its_spec(option: str) -> None:
     encoder = part_catalog.factory("encoder", option)().eval()
     assert isinstance(encoder, Encoder)
     spec = encoder.spec
@@ -93,7 +93,7 @@ def build_decoder(option: str, spec: FeatureSpec, context_channels: int) -> nn.M
 
 
 @decoders
-def test_a_decoder_gives_what_its_spec_says(option: str) -> None:
+def test_a_decoder_gives_the_features_of_its_spec(option: str) -> None:
     spec, given = meets(option)
     deepest = given[spec.deepest]
     context = torch.randn(2, 10, *deepest.shape[2:])

@@ -53,7 +53,7 @@ def test_whole_jpeg_with_bytes_after_its_end_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("read", [read_image, read_label, read_colours])
-def test_missing_empty_and_foreign_files_are_named(tmp_path: Path, read) -> None:
+def test_missing_empty_and_other_files_are_named(tmp_path: Path, read) -> None:
     with pytest.raises(UserError, match=r"gone\.png: the file does not exist"):
         read(tmp_path / "gone.png")
     (tmp_path / "empty.png").touch()

@@ -113,7 +113,7 @@ def test_skipped_samples_are_not_read() -> None:
     assert len(source.read_indices) == 6
 
 
-def test_passes_leave_the_global_generator_alone() -> None:
+def test_passes_do_not_use_the_global_generator() -> None:
     torch.manual_seed(3)
     expected = torch.rand(2)
     torch.manual_seed(3)

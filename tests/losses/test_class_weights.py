@@ -27,7 +27,7 @@ def test_a_class_that_never_occurs_is_weighted_like_the_rarest() -> None:
     assert weights[1] == weights[2] > weights[0]
 
 
-def test_unknown_rules_are_answered() -> None:
+def test_unknown_rules_are_errors() -> None:
     with pytest.raises(UserError, match="did you mean enet"):
         class_weights("e-net", [1.0])
     for rule in ("enet:1", "enet:x", "enet:", "enet:inf", "sqrt_inverse:2"):

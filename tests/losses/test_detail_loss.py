@@ -103,7 +103,7 @@ def test_there_is_nothing_to_train_or_to_save() -> None:
     assert not list(criterion.parameters()) and not criterion.state_dict()
 
 
-def test_wrong_uses_are_answered() -> None:
+def test_wrong_uses_are_errors() -> None:
     with pytest.raises(UserError, match="19"):
         DetailLoss()(torch.zeros(1, 19, 4, 4), torch.zeros(1, 4, 4, dtype=torch.long))
     with pytest.raises(UserError, match="2 numbers"):

@@ -52,7 +52,7 @@ def test_other_classes_are_refused(official: Path) -> None:
         )
 
 
-def test_a_file_of_ours_tells_them_too(official: Path, tmp_path: Path) -> None:
+def test_a_segscape_file_records_them_too(official: Path, tmp_path: Path) -> None:
     model = segscape.create_model("espnet", num_classes=11, weights=official)
     metadata = {"num_classes": "11", "model.extra_outputs": "1"}
     path = save(tmp_path / "espnet.safetensors", model.state_dict(), metadata)

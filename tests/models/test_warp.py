@@ -52,7 +52,7 @@ def test_the_published_units(kind: str, pixels: float) -> None:
     torch.testing.assert_close(moved[:, :, 4, 4:9], torch.full((1, 1, 5), pixels))
 
 
-def test_half_precision_knows_where_it_is() -> None:
+def test_half_precision_warps_to_exact_positions() -> None:
     ramp = torch.linspace(0, 1, 2000).expand(1, 1, 2, 2000).to(torch.bfloat16)
     moved = warp(ramp, torch.zeros(1, 2, 2, 2000, dtype=torch.bfloat16))
     assert moved.dtype == torch.bfloat16

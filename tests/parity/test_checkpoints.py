@@ -38,7 +38,7 @@ def encoder_part(name: str) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize("name", ["afformer_tiny", "afformer_base"])
-def test_an_encoder_alone_tells_its_option(name: str) -> None:
+def test_an_encoder_file_determines_its_option(name: str) -> None:
     assert infer_choices(encoder_part(name)) == {"encoder": name}
 
 

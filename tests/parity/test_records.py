@@ -227,7 +227,7 @@ def test_official_weights_give_the_official_outputs(official: Official) -> None:
         assert max(official.distances(model, "train")) < case.train
 
 
-def test_the_file_tells_its_network(official: Official) -> None:
+def test_the_file_determines_its_network(official: Official) -> None:
     for system in official.case.systems:
         assert infer_choices(official.tensors, system) == official.case.inferred
 

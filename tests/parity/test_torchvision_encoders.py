@@ -71,7 +71,7 @@ def test_resnet_gives_torchvisions_features(depth: int) -> None:
         torch.testing.assert_close(ours(image)[32], expected)
 
 
-def test_a_deep_stem_is_told_by_its_names() -> None:
+def test_a_deep_stem_is_recognised_by_its_names() -> None:
     tensors = dict(torchvision.models.resnet50(weights=None).state_dict())
     stem = ResNet(50, stem="deep").stem
     for i, unit in enumerate(stem, 1):

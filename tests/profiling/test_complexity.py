@@ -175,7 +175,7 @@ def test_keys() -> None:
     assert keys["model/params/decoder"] == 16
 
 
-def test_leaves_the_model_alone() -> None:
+def test_the_model_is_not_changed() -> None:
     model = Toy().train()
     model.encoder["stem"].eval()
     called: list[int] = []

@@ -70,7 +70,7 @@ def test_the_space_holds_every_encoder_decoder_context_and_fusion() -> None:
         assert {choices[group] for choices in designs} == set(files.groups()[group])
 
 
-def test_a_branch_that_nobody_reads_costs_nothing() -> None:
+def test_a_branch_that_is_not_read_costs_nothing() -> None:
     costs = DesignCosts(SIZE, 19)
     two = costs.of(systems.read("bisenetv2").settings).parts["encoder"]
     one = costs.of(design({"encoder": "bisenetv2"})).parts["encoder"]

@@ -96,7 +96,7 @@ def test_layout_is_a_choice() -> None:
     assert not any(call["channels_last"] for call in Spy.calls)
 
 
-def test_leaves_the_model_alone() -> None:
+def test_the_model_is_not_changed() -> None:
     model = Spy().train()
     identities = [id(p) for p in model.parameters()]
     strides = [p.stride() for p in model.parameters()]

@@ -20,7 +20,7 @@ def only(collection):
     return run
 
 
-def test_a_finished_run_is_what_its_summary_says(tmp_path):
+def test_a_finished_run_is_read_from_its_summary(tmp_path):
     made_runs.write_run(tmp_path / "a", fusion="add")
     run = only(collect([tmp_path / "a"]))
     assert run.state == "finished" and run.seed == 1
@@ -271,7 +271,7 @@ def test_a_misspelt_sweep_is_recognised(tmp_path, monkeypatch):
         collect(["fusion"])
 
 
-def test_runs_beside_somebody_s_summary_are_found_too(tmp_path):
+def test_runs_beside_a_third_party_summary_are_found_too(tmp_path):
     made_runs.write_theirs(tmp_path / "summary.json", **{"val/miou": 0.5})
     made_runs.write_run(tmp_path / "ours")
     assert len(collect([tmp_path]).runs) == 2
@@ -302,7 +302,7 @@ def test_an_offline_folder_leads_to_its_run_directory(tmp_path):
         assert Path(run.path) == place and run.figures["val/miou"] != 0.1
 
 
-def test_an_offline_folder_alone_is_read_itself(tmp_path):
+def test_an_offline_folder_without_a_run_is_read_itself(tmp_path):
     folder = write_wandb(
         tmp_path / "wandb",
         {"val/miou": 0.61, "latency/p50_ms": 7.5, "latency/device": "X", "_runtime": 3},

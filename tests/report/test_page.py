@@ -115,7 +115,7 @@ def test_pictures_keep_to_their_budget_and_go_to_the_best_first(tmp_path: Path) 
     assert whole[some.runs[0].id][0]["file"].startswith("pictures/")
 
 
-def test_json_survives_what_it_holds() -> None:
+def test_json_in_the_page_may_hold_any_text() -> None:
     value = {"name": ODD, "nan": float("nan"), "third": 1 / 3, "list": (1, None, True)}
     text = as_json(value)
     assert "<" not in text and "\u2028" not in text

@@ -15,7 +15,7 @@ def naive(points, directions):
 
 @pytest.mark.parametrize("directions", [("max", "min"), ("max", "min", "min"), ("max",)])
 @pytest.mark.parametrize("levels", [3, 1000])
-def test_the_front_is_what_nobody_beats(directions, levels):
+def test_the_front_is_what_no_point_beats(directions, levels):
     chance = random.Random(levels)
     points = [tuple(chance.randrange(levels) for _ in directions) for _ in range(200)]
     assert front(points, directions) == naive(points, directions)
@@ -29,6 +29,6 @@ def test_equal_points_are_both_on():
     assert front([(0.7, 10.0), (0.7, 10.0)], ("max", "min")) == [0, 1]
 
 
-def test_a_point_without_a_value_is_on_no_front_and_beats_nobody():
+def test_a_point_without_a_value_is_on_no_front_and_beats_none():
     points = [(0.9, None), (0.5, 10.0), (float("nan"), 1.0)]
     assert front(points, ("max", "min")) == [1]

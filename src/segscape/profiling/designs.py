@@ -221,8 +221,8 @@ class DesignCosts:
         # Indices of a pooling are whole numbers.
         inputs = {key: _empty(shape, dtype) for key, shape, dtype in features.outputs}
         outputs, cost = _count(decoder, inputs, None if context is None else _empty(context))
-        standing = [m for m in decoder.modules() if isinstance(m, _StandIn)]
-        fusions = tuple(_FusionCalls(one.channels, tuple(one.calls)) for one in standing)
+        stand_ins = [m for m in decoder.modules() if isinstance(m, _StandIn)]
+        fusions = tuple(_FusionCalls(one.channels, tuple(one.calls)) for one in stand_ins)
         return _Features(cost, decoder.spec, _described(outputs), fusions)
 
     def _fusion(self, node: Config, one: _FusionCalls) -> PartCost:

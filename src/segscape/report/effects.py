@@ -228,7 +228,7 @@ def _once(cells: Cells) -> Cells:
     """The same, but one value a cell where seeds only repeat it.
 
     MACs are those of the design, and so is a latency that was measured once for all of its seeds:
-    the second seed makes them no surer.
+    a second seed makes them no more certain.
     """
     several = [values for own in cells.values() for values in own.values() if len(values) > 1]
     if not several or any(len(set(values)) > 1 for values in several):
@@ -237,7 +237,7 @@ def _once(cells: Cells) -> Cells:
 
 
 def _half_widths(cells: Cells) -> dict[str, float | None]:
-    """Half of each option's 95 % interval, None where nothing shows how sure its mean is."""
+    """Half of each option's 95 % interval, None where there is no spread to compute it from."""
     table = [[_mean(values) for values in own.values()] for own in cells.values()]
     if len(table[0]) == 1:
         return _from_replicates({option: next(iter(own.values())) for option, own in cells.items()})

@@ -62,7 +62,7 @@ def _converter() -> Any:
 
 
 def spec(collection: Collection, group_seeds: bool = False) -> dict[str, Any]:
-    """The picture in the language of Vega-Lite.
+    """The picture as a specification of Vega-Lite.
 
     Raises:
         UserError: no finished run has both objectives.
@@ -191,7 +191,7 @@ def _axis(name: str, title: str, way: str, data: Sequence[dict[str, Any]]) -> di
     axis: dict[str, Any] = {"tickCount": 5, "grid": True}
     scaling: dict[str, Any] = {"zero": False, "nice": True, "padding": 12}
     if wide:
-        # A bar that goes down to nothing is cut off at the edge: it has no end here.
+        # A bar that reaches zero is cut off at the edge: it has no end here.
         ends = [datum.get(f"{name}_{end}", 0) for datum in data for end in ("low", "high")]
         low = min(each for each in [*values, *ends] if each >= min(values) / 10) / 1.25
         high = max(*values, *ends) * 1.25
@@ -231,7 +231,7 @@ def _legend(channel: str, name: str | None, data: Sequence[dict[str, Any]]) -> d
 def _line(
     edge: Sequence[dict[str, Any]], axes: dict[str, Any], way_x: str
 ) -> dict[str, Any] | None:
-    """The edge of what is beaten: from a point on, its value holds until the next one."""
+    """The boundary of the beaten region: from a point on, its value holds until the next one."""
     if len(edge) < 2:
         return None
     steps = "step-after" if way_x == "min" else "step-before"

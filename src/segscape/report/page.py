@@ -28,9 +28,9 @@ from segscape.report.records import Collection, Run
 from segscape.runs.files import write_atomically
 
 # Of floats: enough that effects computed in the page are those of the report; of curves, which are
-# only looked at, fewer.
+# only viewed, fewer.
 _DIGITS, _DIGITS_OF_CURVES = 9, 4
-# The order counts: `data` makes the global `page`, the others add to it, `start` runs it.
+# In this order: `data` makes the global `page`, the others add to it, `start` runs it.
 SCRIPTS: tuple[str, ...] = (
     *("data", "charts", "filters", "colours", "designs", "scatter", "details", "cost"),
     *("marginal_means", "effects", "curves", "classes", "gallery", "table", "start"),

@@ -55,7 +55,7 @@ def patches(seed: int = 0, height: int = 144, width: int = 192) -> tuple[np.ndar
 
 
 @pytest.mark.parametrize("name", EACH)
-def test_results_are_arrays_of_the_crop_and_depend_on_the_generator_alone(name: str) -> None:
+def test_results_are_arrays_of_the_crop_and_depend_on_the_generator_only(name: str) -> None:
     image, label = patches()
     image += np.random.default_rng(1).integers(0, 9, image.shape, dtype=np.uint8)
     label[:8] = 255

@@ -183,7 +183,7 @@ class Split:
 
 
 @pytest.mark.parametrize("mix", MIXES)
-def test_a_mixture_depends_on_seed_epoch_and_index_alone(mix: str) -> None:
+def test_a_mixture_depends_on_seed_epoch_and_index_only(mix: str) -> None:
     transform = TrainTransform((32, 48), mix=mix, mix_probability=1.0)
     keys = [(epoch, index) for epoch in range(3) for index in range(6)]
     items = TrainItems(Split(), transform, seed=3)

@@ -131,7 +131,7 @@ def test_the_comparison_notices_another_deepest_stride() -> None:
         assert (ours(image) - theirs(image)).abs().max() > 1e-2
 
 
-def test_an_unknown_name_is_answered_with_the_nearest() -> None:
+def test_the_error_for_an_unknown_name_gives_the_nearest() -> None:
     with pytest.raises(UserError, match=r"'DeepLabV3plus'\ndid you mean DeepLabV3Plus\?"):
         SmpDecoder(FeatureSpec({8: 4}), name="DeepLabV3plus")
 

@@ -41,7 +41,7 @@ def assert_same(a: nn.Module, b: nn.Module) -> None:
         (SmpEncoder, "tu-resnet1888", "tu-resnet18"),
     ],
 )
-def test_an_unknown_name_is_answered_with_the_nearest(
+def test_the_error_for_an_unknown_name_gives_the_nearest(
     encoder: type[nn.Module], word: str, near: str
 ) -> None:
     with pytest.raises(UserError, match=f"{word}'.*\n.*did you mean {near}\\?"):

@@ -39,7 +39,7 @@ def test_uafm_of_means_is_uafm_blind_to_the_maxima(kind: type[UAFMSpatial | UAFM
 
 
 @pytest.mark.parametrize("kind", ["spatial", "channel"])
-def test_paddleseg_checkpoints_with_means_alone_are_recognised(kind: str) -> None:
+def test_paddleseg_checkpoints_with_means_only_are_recognised(kind: str) -> None:
     """The tensors of a checkpoint with the `_S` fusion: the others', without the maxima."""
     record = official_record.read("ppliteseg_t" if kind == "spatial" else "ppliteseg_t_channel")
     tensors = official_record.tensors(record)

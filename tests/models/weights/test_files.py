@@ -111,7 +111,7 @@ def test_auxiliary_heads_may_be_left_over_but_not_missing(tmp_path: Path) -> Non
         files.load_into(Tiny(), bare)
 
 
-def test_errors_name_the_file_and_what_it_says_of_itself(tmp_path: Path) -> None:
+def test_errors_name_the_file_and_its_records(tmp_path: Path) -> None:
     path = files.save(tmp_path / "w.safetensors", Tiny(3).state_dict(), {"system": "tiny"})
     with pytest.raises(UserError, match=r"w\.safetensors[\s\S]*pass num_classes=3"):
         files.load_into(Tiny(5), path)

@@ -202,7 +202,7 @@ def test_variants_that_are_not_ours_are_explained() -> None:
 
 
 @pytest.mark.parametrize("encoder", ["stdc1", "stdc2"])
-def test_the_encoder_alone(encoder: str) -> None:
+def test_an_encoder_file(encoder: str) -> None:
     tensors = {name: torch.from_numpy(v) for name, v in arrays(stdc(encoder)).items()}
     assert infer_choices(tensors) == {"encoder": encoder}
     report = load_official(STDC(encoder), tensors, "stdc")

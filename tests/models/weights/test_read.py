@@ -98,7 +98,7 @@ def test_averaged_weights_stay_beside_the_others(payload: dict[str, Any], tmp_pa
 
 
 @pytest.mark.parametrize("key", ["ema", "model_ema", "state_dict_ema", "module_ema"])
-def test_averaged_weights_alone_are_the_weights(key: str, tmp_path: Path) -> None:
+def test_averaged_weights_without_others_are_the_weights(key: str, tmp_path: Path) -> None:
     torch.save({key: prefixed("module.", EMA), "epoch": 3}, tmp_path / "model.pth")
     contents = read(tmp_path / "model.pth")
     assert torch.equal(contents.tensors["a.weight"], EMA["a.weight"])

@@ -60,7 +60,7 @@ def test_no_record_of_a_whole_network_is_left_out() -> None:
 
 
 @pytest.mark.parametrize("record", RECORDS)
-def test_one_source_knows_all_names_of_a_record(record: str) -> None:
+def test_one_source_has_all_names_of_a_record(record: str) -> None:
     assert sources.detect(names(record)).name == OF_RECORD[record]
     knowing = [
         source.name

@@ -132,7 +132,7 @@ def asked(tmp_path: Path) -> Request:
     return Request({"run_dir": str(sweep.place(one)), "model": {"name": "m"}}, [], {})
 
 
-def test_a_job_leaves_how_it_ended_and_why(
+def test_a_job_records_how_it_ended_and_why(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     request = asked(tmp_path)

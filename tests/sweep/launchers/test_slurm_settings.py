@@ -132,7 +132,7 @@ def test_without_srun_the_signal_goes_to_the_script() -> None:
     assert found["gpus_per_node"] is None
 
 
-def test_the_command_line_says_it_as_plainly(tmp_path: Path) -> None:
+def test_the_command_line_prints_the_same_error(tmp_path: Path) -> None:
     words = ["-m", "fusion=add", "hydra/launcher=slurm", "hydra.launcher.memory=lots"]
     done = subprocess.run(
         [sys.executable, "-m", "segscape", "train", *words],

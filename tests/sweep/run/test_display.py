@@ -183,7 +183,7 @@ def test_many_jobs_fit_a_small_terminal(tmp_path: Path) -> None:
     assert text.count("log: ") == 3
 
 
-def test_leaving_says_that_the_jobs_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_prints_that_the_jobs_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     sweep, (one,) = make(tmp_path, 1)
     progress = [status_of(sweep, one, State.RUNNING)]

@@ -231,7 +231,7 @@ def test_a_living_searcher_keeps_its_trials(
     assert sum("takes over" in line for line in lines) == 2
 
 
-def test_a_searcher_that_was_taken_for_dead_leaves_its_trials_to_the_other(tmp_path: Path) -> None:
+def test_a_searcher_that_counted_as_killed_gives_its_trials_to_the_other(tmp_path: Path) -> None:
     silent = begun(tmp_path, trials=2)
     toy_search(tmp_path, PlayedQueue(), trials=2).run()
     assert silent.step() and not silent.trials

@@ -120,7 +120,7 @@ def test_objectives_are_means_over_seeds(tmp_path: Path) -> None:
     assert any("± 0.0100" in str(cell) for cell in cells)
 
 
-def test_a_failed_job_is_told_and_the_search_goes_on(tmp_path: Path) -> None:
+def test_a_failed_job_is_reported_and_the_search_goes_on(tmp_path: Path) -> None:
     lines: list[str] = []
     fate = lambda config, attempt: "fail" if config["toy"]["encoder"] == "wide" else "finish"  # noqa: E731
     search = toy_search(tmp_path, PlayedQueue(fate=fate), trials=8, say=lines.append)
@@ -266,7 +266,7 @@ def test_pruning_with_two_objectives(tmp_path: Path, pruner: str) -> None:
 
 
 @pytest.mark.parametrize("pruner", ["median", "halving"])
-def test_the_pruner_knows_whole_curves(tmp_path: Path, pruner: str) -> None:
+def test_the_pruner_gets_whole_curves(tmp_path: Path, pruner: str) -> None:
     """Whatever was seen of a run while it ran: others are held against all of it."""
     study = toy_search(tmp_path, PlayedQueue(), pruner=pruner).study
     curve = {step: 0.1 * step for step in range(1, 10)}

@@ -102,7 +102,7 @@ def test_an_array_limit_would_limit_nothing() -> None:
         ({"enabled": False, "latency": True}, "model/macs"),
     ],
 )
-def test_figures_that_nobody_measures_are_refused(profile: dict[str, bool], key: str) -> None:
+def test_figures_that_are_not_measured_are_refused(profile: dict[str, bool], key: str) -> None:
     check_measured(["val/miou"], profile)
     with pytest.raises(UserError, match=key):
         check_measured(["val/miou", key], profile)

@@ -39,9 +39,9 @@ def extra_outputs(weights: str | Path, num_classes: int) -> int:
     """Outputs of the file's network for pixels of none of `num_classes` classes; usually 0."""
     try:
         contents = read(weights)
-        told = contents.metadata if contents.own else infer_choices(contents.tensors)
+        recorded = contents.metadata if contents.own else infer_choices(contents.tensors)
     except UserError:
         return 0
-    if str(told.get("num_classes")) != str(num_classes):
+    if str(recorded.get("num_classes")) != str(num_classes):
         return 0
-    return int(told.get(KEY, 0))
+    return int(recorded.get(KEY, 0))

@@ -1,4 +1,4 @@
-// Theme, drawing of Vega-Lite charts, and drawing only what is looked at.
+// Theme, drawing of Vega-Lite charts, and drawing only what is in view.
 (function (page) {
   "use strict";
   const { el } = page;
@@ -92,7 +92,7 @@
     const turn = (own.turn += 1);
     page.begin();
     try {
-      // The old chart keeps its height until the new one stands, or the page would jump.
+      // The old chart keeps its height until the new one is drawn, or the page would jump.
       if (own.result) page.reserve(host, host.offsetHeight);
       const tooltip = { theme: page.dark() ? "dark" : "light" };
       const options = { mode: "vega-lite", actions: false, renderer, config: config(), tooltip };
@@ -110,7 +110,7 @@
     }
   };
 
-  // Room for what is drawn later: what lies below it must not move when it comes.
+  // Room for what is drawn later: what is below it must not move when it is drawn.
   page.reserve = (host, height) => (host.style.minHeight = `${height}px`);
 
   page.undraw = function undraw(host, text) {
@@ -122,10 +122,10 @@
     host.replaceChildren(el("p", { class: "empty" }, text));
   };
 
-  // -- only what is looked at ---------------------------------------------------------------------
+  // -- only what is in view ------------------------------------------------------------------------
 
   // Calls `action` when the section comes near the window, and again after each of the events
-  // while it is near; what happened meanwhile is drawn when it is looked at again.
+  // while it is near; what happened meanwhile is drawn when it is in view again.
   page.lazily = function lazily(section, events, action) {
     let near = false;
     let stale = true;

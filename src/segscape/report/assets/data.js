@@ -87,7 +87,7 @@
     return String(Math.round(value));
   }
 
-  // Without the unit that stands in the heading.
+  // Without the unit that is in the heading.
   page.show = function show(key, value) {
     if (!Number.isFinite(value)) return NONE;
     const kind = page.kind(key);
@@ -141,7 +141,7 @@
 
   page.done = (run) => run.state === "finished" || run.state === "unknown";
 
-  // Names of designs: what varies but the seed; the run's own name where that does not tell.
+  // Names of designs: what varies but the seed; the run's own name where that is the same for all.
   page.designName = function designName(run) {
     const values = page.known(page.varied.filter((key) => key !== "seed").map((key) => page.value(run, key)));
     return values.length && values.length <= 4 ? values.join(" · ") : run.name;

@@ -66,7 +66,7 @@
     return (page.kind(key) === "share" ? 100 * spread : spread).toFixed(decimals);
   }
 
-  // The tooltip of a point: titled texts, in order. A design says which seeds it is the mean of.
+  // The tooltip of a point: titled texts, in order. A design lists the seeds of which it is the mean.
   page.tipsOf = function tipsOf(point, figures) {
     if (point.counted.length + point.left.length === 1) return page.tips(point.run, figures);
     const seeds = (runs) => runs.map((run) => page.value(run, "seed") ?? run.name).join(", ");

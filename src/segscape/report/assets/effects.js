@@ -95,7 +95,7 @@
     });
   }
 
-  // What filtered means leave out; of all runs the warnings above say it.
+  // What filtered means leave out; of all runs the warnings above have it.
   function partial(effects) {
     const counts = by(effects, "factor").flatMap(([factor, own]) => {
       const counted = by(own, "figure").map(([figure, list]) => {
@@ -131,7 +131,7 @@
       const limits = new Map(by(effects, "figure").map(([figure, list]) => [figure, range(list)]));
       return () => charts.forEach(([chart, list]) => page.draw(chart, spec(list, limits.get(list[0].figure))));
     };
-    fill(); // its height, before it is looked at
+    fill(); // its height, before it is in view
     page.lazily(section, ["filter", "theme"], () => fill()());
   };
 })(window.page);

@@ -88,7 +88,7 @@
 
   // -- how sure -------------------------------------------------------------------------------
 
-  // Half of the interval, by option; null where nothing tells how sure the means are.
+  // Half of the interval, by option; null where the means have no interval.
   function halves(cells) {
     const table = [...cells.values()].map((cell) => [...cell.values()].map(mean));
     const [options, blocks] = [table.length, table[0].length];

@@ -88,7 +88,7 @@
         tooltip: page.tip(fields),
       };
     });
-    // The front is drawn last and lies on top, in the order of its line.
+    // The front is drawn last and is on top, in the order of its line.
     const along = (one, other) => (one.front ? one.x - other.x || one.y - other.y : 0);
     return shown.sort((one, other) => one.front - other.front || along(one, other));
   }

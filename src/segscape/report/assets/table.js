@@ -28,7 +28,7 @@
       value: (run) => page.figure(run, key), text: (run) => page.show(key, page.figure(run, key)),
     }));
     const own = (id, title) => ({ id, title, value: (run) => run[id], text: (run) => run[id] });
-    // Accuracy and cost stand beside the name: a phone shows them without moving the table.
+    // Accuracy and cost are beside the name: a phone shows them without moving the table.
     const main = page.objectives.map(([, key]) => key);
     const [first, rest] = [true, false].map((is) => figures.filter((figure) => main.includes(figure.id) === is));
     const state = page.valuesOf("state")[0].length > 1 ? [own("state", "state")] : [];

@@ -40,7 +40,7 @@ _EVENTS = (State.FINISHED, State.STOPPED, State.CANCELLED, State.PRUNED, *BROKEN
 class Display:
     """Shows a sweep for as long as the block runs: a live table, or lines where no terminal is.
 
-    Leaving it, by Ctrl-C too, does nothing to the jobs.
+    Its end, by Ctrl-C too, does not affect the jobs.
 
         with Display(sweep) as show:
             supervisor.wait(show)

@@ -122,14 +122,14 @@ def _end(
     record["idle"] = 0 if progress else record["idle"] + 1
     on_slurm = attempt.launcher == "slurm"
     # SLURM would not bring back a job that ends by itself while it is preempted.
-    wanted = code == STOPPED and (received in CONTINUE or (on_slurm and preempted()))
-    if wanted and record["idle"] > _IDLE_RESTARTS:
+    restart = code == STOPPED and (received in CONTINUE or (on_slurm and preempted()))
+    if restart and record["idle"] > _IDLE_RESTARTS:
         text = f"stopped {record['idle']} times without reaching a checkpoint: give it more time"
         RunDirectory(place).write_status("failed", error=text)
-        code, wanted = FAILED, False
-    record |= {"ended": now(), "exit": code, "signal": received, "requeue": wanted}
+        code, restart = FAILED, False
+    record |= {"ended": now(), "exit": code, "signal": received, "requeue": restart}
     write_json(place / "worker.json", record)
-    if wanted and on_slurm:
+    if restart and on_slurm:
         requeue()
     return code
 

@@ -279,16 +279,16 @@ class Study:
 
     def _curve_id(self, number: int) -> int:
         """The id of the trial that holds the curve of this one."""
-        twin = self._asked[number].user_attrs.get("curve")
-        if twin is None:
-            twin = self._curves.ask().number
-            self.note(number, curve=twin)
+        curve = self._asked[number].user_attrs.get("curve")
+        if curve is None:
+            curve = self._curves.ask().number
+            self.note(number, curve=curve)
         study = self.storage.get_study_id_from_name(self._curves.study_name)
-        return self.storage.get_trial_id_from_study_id_trial_number(study, twin)
+        return self.storage.get_trial_id_from_study_id_trial_number(study, curve)
 
     def _end_curve(self, number: int, state: TrialState) -> None:
-        twin = self._asked[number].user_attrs.get("curve")
-        if twin is None:
+        curve = self._asked[number].user_attrs.get("curve")
+        if curve is None:
             return
         steps = self.storage.get_trial(self._curve_id(number)).intermediate_values
         complete = state is TrialState.COMPLETE
@@ -296,7 +296,7 @@ class Study:
         value = next((steps[each] for each in sorted(steps)[::-1] if isfinite(steps[each])), None)
         if complete and value is None:
             state = TrialState.FAIL
-        self._curves.tell(twin, value if complete else None, state, skip_if_finished=True)
+        self._curves.tell(curve, value if complete else None, state, skip_if_finished=True)
 
 
 def before(trial: FrozenTrial) -> Collection[int]:
