@@ -159,7 +159,7 @@ def test_choices_that_always_change_together_are_named():
         run(0.7, encoder="b", fusion="y"),
     ]
     _, notes = effects(runs, ["encoder", "fusion"], [SCORE])
-    assert any("encoder and fusion cannot be told apart" in note for note in notes)
+    assert any("encoder and fusion cannot be separated" in note for note in notes)
 
 
 def test_choices_that_share_a_reason_share_a_sentence():

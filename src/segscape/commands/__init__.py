@@ -101,7 +101,7 @@ def dispatch(
         print(f"usage: {program} COMMAND {usage}\n")
         for name, command in commands.items():
             print(f"  {name:<16}{command.text}")
-        print(f"\n{program} COMMAND --help says more{more}")
+        print(f"\n{program} COMMAND --help has more{more}")
         return DONE
     name = arguments[0]
     if name not in commands:

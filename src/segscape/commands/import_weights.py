@@ -74,7 +74,7 @@ def import_weights(rest: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("segscape import-weights", description=import_weights.__doc__)
     parser.add_argument("source", metavar="FILE", help="the official checkpoint")
-    parser.add_argument("--system", help="whose names they are, where the file leaves it open")
+    parser.add_argument("--system", help="whose names they are, where several fit")
     parser.add_argument("-o", "--out", help=f"file to write, {SUFFIX}; default FILE-MODEL{SUFFIX}")
     parser.add_argument("--ema", action="store_true", help="take the averaged weights (EMA)")
     parser.add_argument("--dry-run", action="store_true", help="account for the tensors, no file")

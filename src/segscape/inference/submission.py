@@ -34,7 +34,7 @@ def write_submission(
     """
     if tuple(model.classes) != data.classes:
         raise UserError(
-            f"the model knows {len(model.classes)} classes, which are not the "
+            f"the model has {len(model.classes)} classes, which are not the "
             f"{data.num_classes} of data={data.name}",
             "choose the data set that the model was trained on",
         )

@@ -15,7 +15,7 @@ What follows from it, and is kept because the published weights were trained so:
 
 - Borders of ignored regions are details like those between two classes.
 - Only the side with the higher id is marked, and the frame of the image is, except in class 0.
-- The map of stride 4 alone gives 0.1, which is not above 0.1: it has no effect. Give
+- A border in the map of stride 4 only gives 0.1, which is not above 0.1: it has no effect. Give
   `fusion=[0.6, 0.3, 0.2]` to have it count.
 - STDC-Seg hands the three numbers to its optimiser. Their gradient is zero, but weight decay
   shrinks them over a training; here they are constants.

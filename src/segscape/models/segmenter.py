@@ -198,7 +198,7 @@ def assemble(
     network_class: type[Segmenter] = Segmenter,
     **about: Any,
 ) -> Segmenter:
-    """Build a network from parts, giving each the channels that it meets.
+    """Build a network from parts, giving each the channels of its inputs.
 
     Args:
         encoder: a module.

@@ -135,7 +135,7 @@ def _without_end(records: Sequence[Record]) -> list[str]:
     names = [r.run.name for r in records if r.run.state == "unknown" and r.source.kind != "json"]
     if not names:
         return []
-    return [f"Nothing says that {comparability.named(names)} has ended: figures may not be final."]
+    return [f"The end of {comparability.named(names)} is not recorded: figures may not be final."]
 
 
 def _without(done: Sequence[Run], objectives: Sequence[tuple[str, str]]) -> list[str]:

@@ -369,7 +369,7 @@ def effect_notes(
         found.append(f"No effects of {_listed(texts)}: too many values for so few runs.")
     for names in together:
         found.append(
-            f"The effects of {_listed(names)} cannot be told apart: they always change together."
+            f"The effects of {_listed(names)} cannot be separated: they always change together."
         )
     if partial:
         texts = [f"{count} for {_factors(some, pairs)}" for count, some in partial.items()]

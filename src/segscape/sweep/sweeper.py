@@ -157,7 +157,7 @@ def refuse_places(typed: Sequence[str]) -> None:
         if key_of_typed(text) in ("run_dir", "resume"):
             raise UserError(
                 f"{text}: the jobs of a sweep have directories of their own, and always continue",
-                "sweep.name=NAME names the sweep, sweep.dir=DIR says where sweeps are kept",
+                "sweep.name=NAME names the sweep, sweep.dir=DIR is where sweeps are kept",
             )
         # Hydra leaves out whatever lists values when it composes for the sweeper.
         if is_of_sweep(text) and parsed(text).is_sweep_override():
@@ -182,7 +182,7 @@ def refuse_without_effect(overrides: Sequence[str]) -> None:
         if re.match(r"[+~]*hydra\.(sweep|run|job|callbacks|output_subdir)\b", text):
             raise UserError(
                 f"{text} has no effect on the jobs of hydra/launcher=local and slurm",
-                "sweep.dir=DIR says where sweeps are kept, and jobs inherit the environment",
+                "sweep.dir=DIR is where sweeps are kept, and jobs inherit the environment",
             )
 
 

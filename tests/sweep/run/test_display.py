@@ -168,7 +168,7 @@ def test_the_live_table_has_epoch_best_latency_and_time_left(tmp_path: Path) -> 
     minutes, seconds = map(int, row.split()[6].split(":"))
     assert 340 <= 60 * minutes + seconds <= 400
     assert "2 jobs: 1 queued, 1 running" in text
-    assert "Ctrl-C leaves; the jobs go on" in text
+    assert "Ctrl-C ends this display; the jobs go on" in text
 
 
 def test_many_jobs_fit_a_small_terminal(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ stuffthingmaps_trainval2017.zip:
     root/images/train2017/000000000009.jpg    root/annotations/train2017/000000000009.png   118287
     root/images/val2017/...                   root/annotations/val2017/...                    5000
 
-The folders of the ZIP files may also lie directly in the root, and the labels in
+The folders of the ZIP files may also be directly in the root, and the labels in
 stuffthingmaps/. A label is a grey PNG of 0..181, one below the numbers of the 10k release, with
 255 unlabelled. The labels of test2017 are not public.
 

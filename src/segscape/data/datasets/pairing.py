@@ -76,7 +76,7 @@ class Folder:
     Attributes:
         path: of the folder.
         ending: of the files' names.
-        nested: the files lie in folders of this one (Cityscapes' cities), not directly in it.
+        nested: the files are in folders of this one (Cityscapes' cities), not directly in it.
     """
 
     path: Path

@@ -169,7 +169,7 @@ class Resampling:
         found = []
         for axis in (self.rows, self.columns):
             image, nearest = self._image_window(axis), axis.nearest()
-            # A label's pixel can lie outside where the image's window is rounded.
+            # A label's pixel can be outside where the image's window is rounded.
             start = min(image.start, int(nearest[0]))
             found.append(slice(start, max(image.stop, int(nearest[-1]) + 1)))
         return found[0], found[1]

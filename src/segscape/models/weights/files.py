@@ -87,7 +87,7 @@ def load_into(model: nn.Module, path: str | Path, system: str | None = None) -> 
     try:
         if _is_own(model, contents):
             return load_own(
-                model, contents.tensors, contents.outside, lambda: _told(contents.metadata)
+                model, contents.tensors, contents.outside, lambda: _recorded(contents.metadata)
             )
         return load_official(model, contents.tensors, system)
     except UserError as error:
@@ -108,11 +108,11 @@ def _is_own(model: nn.Module, contents: Contents) -> bool:
     return 2 * len(known) > len(contents.tensors)
 
 
-def _told(metadata: Mapping[str, Any]) -> str | None:
+def _recorded(metadata: Mapping[str, Any]) -> str | None:
     """What the file records of the network that it was made with."""
     known = [
         f"{key}={metadata[key]}"
         for key in ("system", "model", "choices", "num_classes")
         if metadata.get(key)
     ]
-    return f"the file says of itself: {', '.join(known)}" if known else None
+    return f"the file records: {', '.join(known)}" if known else None

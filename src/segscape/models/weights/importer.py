@@ -127,7 +127,7 @@ def _place_official(
         return
     ours = source.rename(name)
     if ours is None:
-        plan.problems.append(f"unexpected '{name}' {_size(tensor)}: no rule knows it")
+        plan.problems.append(f"unexpected '{name}' {_size(tensor)}: no rule for it")
         return
     _place(plan, name, ours, source.converted(name, tensor), targets)
 
@@ -206,8 +206,8 @@ def _choice_hint(source: Source, tensors: Mapping[str, Tensor]) -> str:
     except UserError as error:
         return str(error)
     words = {"variant": "model", **{key: key for key in choices if key != "variant"}}
-    told = " ".join(f"{words[key]}={value}" for key, value in choices.items())
-    return f"the file was made with {told}: build the model with these"
+    text = " ".join(f"{words[key]}={value}" for key, value in choices.items())
+    return f"the file was made with {text}: build the model with these"
 
 
 def _fill(

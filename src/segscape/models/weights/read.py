@@ -99,7 +99,7 @@ def read(path: str | Path) -> Contents:
         # Damaged files fail in dozens of ways (zip, header, pickle, memory): all mean the same.
         raise UserError(
             f"the weight file '{path}' cannot be read: {type(error).__name__}: {_brief(error)}",
-            "it may be truncated, or of another kind than its suffix says: download it again",
+            "it may be truncated, or of another kind than its suffix: download it again",
         ) from error
     if not contents.tensors:
         raise UserError(f"the weight file '{path}' holds no tensors")
@@ -214,7 +214,7 @@ def _flat(payload: Any, convert: Convert | None, keys: tuple[str, ...]) -> dict[
     Args:
         payload: of the file.
         convert: from its arrays.
-        keys: of the outermost nesting. Averaged weights lie under one; the others may lie in the
+        keys: of the outermost nesting. Averaged weights are under one; the others may be in the
             payload itself.
     """
     depth = 0

@@ -155,7 +155,7 @@ def run_job(request: job.Request, number: int, elsewhere: bool) -> int:
         return DONE
     print(f"job {number}: {request.title}  log: {short(log)}", flush=True)
     header = f"\n== {now()} {socket.gethostname()} pid {os.getpid()}\n"
-    header += "" if elsewhere else "the command that runs the sweep prints what this job says\n"
+    header += "" if elsewhere else "the command that runs the sweep prints the output of this job\n"
     with log.open("a", encoding="utf-8") as file:
         file.write(header)
     if elsewhere:

@@ -249,7 +249,7 @@ def _refusal(reason: str, settings: SlurmSettings) -> UserError:
         hint = f"{meant}partitions: {', '.join(known)} (sinfo lists them)"
     if _UNREACHABLE.search(reason):
         hint = (
-            "no cluster answers from here: sinfo says why; "
+            "no cluster answers from here: see sinfo; "
             "scripts/local_slurm.sh start makes one out of this machine"
         )
     parts = re.split(r"\s*sbatch: (?:error|fatal): ", f" {reason}")

@@ -136,7 +136,7 @@ def _described(config: Config) -> _Target:
             classes,
             SIZE,
             f"the images of {config['data']['_target_'].rsplit('.', 1)[-1]} cannot be read here: "
-            f"MACs are for {SIZE[0]}x{SIZE[1]} (height x width); profile.size=[H,W] says another",
+            f"MACs are for {SIZE[0]}x{SIZE[1]} (height x width); profile.size=[H,W] sets another",
         )
     return _Target(classes, (int(height), int(width)))
 

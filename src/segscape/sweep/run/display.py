@@ -220,7 +220,7 @@ def live_view(name: str, progress: SweepProgress, height: int) -> RenderableType
         # Cut to the screen here; the whole of it was printed when it happened.
         line.no_wrap, line.overflow = True, "ellipsis"
     lines += [Text(), *latest] if latest else []
-    lines.append(Text("Ctrl-C leaves; the jobs go on", "dim"))
+    lines.append(Text("Ctrl-C ends this display; the jobs go on", "dim"))
     return Group(*lines)
 
 

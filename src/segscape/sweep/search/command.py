@@ -116,7 +116,7 @@ def check_slots(queue: Queue, settings: SweepSettings) -> None:
     if queue.settings().get("array_parallelism"):
         raise UserError(
             "hydra.launcher.array_parallelism has no effect: a search submits job by job",
-            "sweep.workers=N says how many run at once",
+            "sweep.workers=N sets how many run at once",
         )
 
 
