@@ -309,8 +309,9 @@ def auxiliary_channels(auxiliary: str, encoder: Encoder, decoder: Decoder) -> in
     except UserError as error:
         raise UserError(
             f"auxiliary head {auxiliary!r}: {error.what}",
-            "with other parts than the system's own, leave it out (model.auxiliary=null) "
-            "or name a feature that there is (model.auxiliary={decoder_16: 0.4})",
+            "with other parts than the system's own, leave the heads out (model.auxiliary=null) or "
+            f"exchange this one: model.auxiliary.{auxiliary}=0 "
+            f"++model.auxiliary.{part}_{spec.strides[-1]}=0.4",
         ) from error
 
 
