@@ -18,7 +18,7 @@ from standin import CLASSES, BlobData, make_task, network, train
 from segscape.config.training import Budget, CallbackSettings
 from segscape.engine.callbacks.signals import Signals
 from segscape.engine.checkpoint_io import AtomicCheckpointIO
-from segscape.engine.fit import fit
+from segscape.engine.fit import fit, make_trainer
 from segscape.engine.resume import prepare
 from segscape.errors import UserError
 from segscape.runs.run_directory import RunDirectory
@@ -207,6 +207,19 @@ def test_wrong_trainer_arguments(tmp_path: Path, trainer: dict[str, Any], messag
         train(tmp_path / "run", trainer=trainer)
     assert message in str(caught.value)
     assert not list(tmp_path.rglob("*.ckpt"))
+
+
+def test_a_machine_with_slurm_brings_no_warning_of_lightning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    srun = tmp_path / "srun"
+    srun.write_text("#!/bin/sh\n")
+    srun.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.delenv("SLURM_NTASKS", raising=False)
+    monkeypatch.delenv("SLURM_JOB_NAME", raising=False)
+    make_trainer({"accelerator": "cpu"}, RunDirectory(tmp_path / "run"), [])
+    assert not [str(w.message) for w in recwarn if "srun" in str(w.message)]
 
 
 def test_budget() -> None:

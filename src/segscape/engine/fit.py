@@ -154,6 +154,7 @@ def make_trainer(
     Raises:
         UserError: an argument that it does not have, or a value that it refuses.
     """
+    _quieten()  # detecting SLURM warns already
     preflight.check_trainer_keys(arguments)
     settings = {**arguments, "max_epochs": -1, "max_steps": -1}
     strategy = str(settings.get("strategy", "auto"))
@@ -166,7 +167,6 @@ def make_trainer(
     if SLURMEnvironment.detect():
         # The process that submitted the job requeues it; Lightning must not do so a second time.
         plugins.append(SLURMEnvironment(auto_requeue=False))
-    _quieten()
     try:
         return lightning.Trainer(
             **{"default_root_dir": run.path, **settings, **FIXED_TRAINER, "logger": logger},
