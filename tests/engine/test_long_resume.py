@@ -6,7 +6,6 @@ import random
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,23 @@ from records import assert_same, load, rows
 pytestmark = pytest.mark.slow
 
 
+def child_saved(child: Child, checkpoint: Path, times: int) -> bool:
+    """Wait until the child has written the checkpoint so often; False when it has ended before."""
+    seen, count = _written(checkpoint), 0
+    while count < times:
+        child.process.join(0.005)
+        if child.process.exitcode is not None:
+            return False
+        now = _written(checkpoint)
+        count += now != seen
+        seen = now
+    return True
+
+
+def _written(path: Path) -> int:
+    return path.stat().st_mtime_ns if path.is_file() else 0
+
+
 def test_killed_at_random_moments(tmp_path: Path) -> None:
     """SIGKILL from outside, wherever the process happens to be, until the run gets through."""
     options = {
@@ -26,15 +42,14 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
         "settings": {"save_every_steps": 1},
         "data": {"num_workers": 1, "train": 40},
     }
-    started = time.monotonic()
     assert run(tmp_path / "whole", **options) == 0
-    whole_seconds = time.monotonic() - started
     moments, path, kills = random.Random(0), tmp_path / "run", 0
     while True:
         child = Child(path, **options)
-        child.process.join(moments.uniform(0.2, 0.6) * whole_seconds)
-        if child.process.exitcode is not None:
+        # counted in checkpoints, so that neither a slow start nor a fast machine changes the number
+        if not child_saved(child, path / "checkpoints" / "last.ckpt", moments.randint(1, 5)):
             break
+        child.process.join(moments.uniform(0.0, 0.1))
         child.signal(signal.SIGKILL)
         child.process.join()
         kills += 1
