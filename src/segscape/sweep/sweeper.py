@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
@@ -36,7 +37,7 @@ _MANNERS = ("wait", "retry_failed", "restarts", "fail_fast", "workers", "dir", "
 _LISTED = 12
 
 
-class SegscapeSweeper:
+class SegscapeSweeper(ABC):
     """What the sweepers of segscape share: the settings, the launcher and its queue."""
 
     def setup(
@@ -71,8 +72,9 @@ class SegscapeSweeper:
         if code:
             raise SystemExit(code)
 
+    @abstractmethod
     def _sweep(self, arguments: list[str]) -> int:
-        raise NotImplementedError
+        """The exit code of the whole command."""
 
     def own_options(self) -> AbstractContextManager[None]:
         """While this is open, the options of --config-dir count wherever options are looked up."""

@@ -139,7 +139,8 @@ def detect(names: Iterable[str], system: str | None = None) -> Source:
 
     Args:
         names: the tensors' names in the file.
-        system: look only among the sources of this system (or of this model of ours).
+        system: name of a published system, or an option of the group model; only its sources are
+            compared.
 
     Raises:
         UserError: none recognises the names, or several do equally well; the message lists them.
